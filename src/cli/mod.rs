@@ -1,0 +1,196 @@
+//! The commands. Each works on the configured database or on the private one in the data directory, whether or not a
+//! server is running on it.
+
+mod import;
+mod publish;
+mod replicas;
+mod serve;
+
+use std::{io::{IsTerminal as _, Write as _}, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    error::{Error, Result, chain},
+    postgres::{Cluster, Durability},
+    store::Store,
+};
+
+/// A feature service server whose clients may be offline, on PostgreSQL and PostGIS.
+#[derive(Debug, Parser)]
+#[command(name = "syncline", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where settings and data are.
+#[derive(Debug, Args)]
+struct Place {
+    /// The configuration file (TOML)
+    #[arg(long, global = true, env = "SYNCLINE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory [default: data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; prints its URL when it is ready
+    Serve(serve::Serve),
+    /// Load a file (GeoPackage, GeoJSON, Shapefile, FileGDB, CSV, …) as a layer of a service
+    Import(import::Import),
+    /// Publish a PostGIS table in place as a layer of a service
+    Publish(publish::Publish),
+    /// End the publication of a layer; its table and rows stay
+    Unpublish(publish::Unpublish),
+    /// List, show and unregister replicas
+    #[command(subcommand)]
+    Replicas(replicas::Replicas),
+    /// Bring the database schema up to date
+    Migrate,
+    /// Check configuration and database, and say what the server would do
+    Check,
+}
+
+/// Runs the command that the command line names.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = tokio::runtime::Runtime::new()
+        .map_err(|error| Error::internal("starting", error))
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "syncline: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    let mut config = Config::load(arguments.place.config.as_deref(), |name| std::env::var(name).ok())?;
+    if let Some(data) = arguments.place.data {
+        config.data = data;
+    }
+    start_logging(config.log_json);
+    match arguments.command {
+        Command::Serve(serve) => serve.run(config).await,
+        command => {
+            let database = Database::open(&config).await?;
+            let done = on_database(command, &database, &config).await;
+            database.close().await?;
+            done
+        }
+    }
+}
+
+async fn on_database(command: Command, database: &Database, config: &Config) -> Result<()> {
+    match command {
+        Command::Import(import) => import.run(database, config).await,
+        Command::Publish(publish) => publish.run(&database.store).await,
+        Command::Unpublish(unpublish) => unpublish.run(&database.store).await,
+        Command::Replicas(replicas) => replicas.run(&database.store, config).await,
+        Command::Migrate => say("The database schema is up to date."),
+        Command::Check => check(database, config).await,
+        Command::Serve(_) => Ok(()),
+    }
+}
+
+fn start_logging(json: bool) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_env("SYNCLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
+    let logging = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // A second start in one process, as in tests, keeps the first one's.
+    let _ = if json { logging.json().try_init() } else { logging.with_target(false).try_init() };
+}
+
+/// A database that a command works on.
+pub(crate) struct Database {
+    /// The database.
+    pub(crate) store: Arc<Store>,
+    /// Its URL.
+    pub(crate) url: String,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// Connects to the configured database, or to the private one, which is started if nobody runs it.
+    pub(crate) async fn open(config: &Config) -> Result<Database> {
+        let (url, cluster) = database_url(config).await?;
+        match Store::open(&url, config.max_connections).await {
+            Ok(store) => Ok(Database { store: Arc::new(store), url, cluster }),
+            Err(error) => {
+                if let Some(cluster) = cluster {
+                    stop(cluster).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets go of the database.
+    pub(crate) async fn close(self) -> Result<()> {
+        self.store.close().await;
+        match self.cluster {
+            None => Ok(()),
+            Some(cluster) => stop(cluster).await,
+        }
+    }
+}
+
+/// The URL of the database, and the private cluster that serves it if there is no other.
+pub(crate) async fn database_url(config: &Config) -> Result<(String, Option<Cluster>)> {
+    if let Some(url) = &config.database_url {
+        return Ok((url.clone(), None));
+    }
+    std::fs::create_dir_all(&config.data).map_err(|error| {
+        Error::Unavailable(format!(
+            "the data directory {} cannot be made: {error}; choose another with --data",
+            config.data.display()
+        ))
+    })?;
+    let cluster = Cluster::start(&config.data, Durability::Durable, config.pg_bindir.as_deref())
+        .await
+        .map_err(|error| Error::Unavailable(format!("the private PostgreSQL did not start: {}", chain(&error))))?;
+    Ok((cluster.url().to_owned(), Some(cluster)))
+}
+
+/// Stops a private cluster, unless another process uses it.
+pub(crate) async fn stop(cluster: Cluster) -> Result<()> {
+    cluster.stop().await.map_err(|error| Error::internal("stopping the private PostgreSQL", error))
+}
+
+/// Prints a line for the person or script that called.
+pub(crate) fn say(text: impl AsRef<str>) -> Result<()> {
+    writeln!(std::io::stdout(), "{}", text.as_ref()).map_err(|error| Error::internal("printing", error))
+}
+
+async fn check(database: &Database, config: &Config) -> Result<()> {
+    say(match &config.database_url {
+        Some(_) => "Database:       as configured; reachable, schema up to date".to_owned(),
+        None => format!("Database:       private, in {}; running, schema up to date", config.data.display()),
+    })?;
+    say(format!("Listens on:     http://{}", config.listen))?;
+    say(format!("Data directory: {}", config.data.display()))?;
+    let catalogue = database.store.catalogue();
+    if catalogue.services.is_empty() {
+        say("Services:       none yet; syncline import or syncline publish make one")?;
+    }
+    for service in &catalogue.services {
+        say(format!("Service:        {} with {} layers and tables", service.name, service.layers.len()))?;
+    }
+    let problems = database.store.check_tracking().await?;
+    for problem in &problems {
+        say(format!("PROBLEM:        {problem}"))?;
+    }
+    match problems.len() {
+        0 => say("No problems found."),
+        n => Err(Error::Unavailable(format!("{n} problems found; see above"))),
+    }
+}

@@ -1,0 +1,159 @@
+//! The settings: a TOML file, then the environment, then the command line. Nothing else reads the environment.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// All settings. Each may stand in the file under its name here, or in the environment as `SYNCLINE_` and its name in
+/// capitals; the database is also found under `DATABASE_URL`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The data directory: result files, and the private database if there is no other.
+    pub data: PathBuf,
+    /// The database, as a URL. Without one, the server runs a private PostgreSQL in the data directory.
+    pub database_url: Option<String>,
+    /// Where the programs of PostgreSQL are, if they are not found by themselves.
+    pub pg_bindir: Option<PathBuf>,
+    /// The address under which clients reach the server, for instance `https://gis.example.org`, if it is not the one that
+    /// their requests name.
+    pub public_url: Option<String>,
+    /// The most connections to the database.
+    pub max_connections: u32,
+    /// The largest body of a request, in bytes, after decompression.
+    pub max_body_bytes: usize,
+    /// How long a result file is kept after it was last fetched.
+    pub keep_exports_hours: i32,
+    /// Whether log lines are JSON.
+    pub log_json: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 6080)),
+            data: PathBuf::from("data"),
+            database_url: None,
+            pg_bindir: None,
+            public_url: None,
+            max_connections: 20,
+            max_body_bytes: 64 << 20,
+            keep_exports_hours: 24,
+            log_json: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if one is named, and then what `environment` says.
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Config> {
+        let mut config = match file {
+            None => Config::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Error::Unavailable(format!("the configuration file {} cannot be read: {error}", path.display()))
+                })?;
+                toml::from_str(&text).map_err(|error| {
+                    Error::Unavailable(format!("the configuration file {} has a mistake: {error}", path.display()))
+                })?
+            }
+        };
+        let value = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        if let Some(url) = value("SYNCLINE_DATABASE_URL").or_else(|| value("DATABASE_URL")) {
+            config.database_url = Some(url);
+        }
+        if let Some(url) = value("SYNCLINE_PUBLIC_URL") {
+            config.public_url = Some(url);
+        }
+        if let Some(path) = value("SYNCLINE_DATA") {
+            config.data = path.into();
+        }
+        if let Some(path) = value("SYNCLINE_PG_BINDIR") {
+            config.pg_bindir = Some(path.into());
+        }
+        read_into(&value, "SYNCLINE_LISTEN", &mut config.listen)?;
+        read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
+        read_into(&value, "SYNCLINE_MAX_BODY_BYTES", &mut config.max_body_bytes)?;
+        read_into(&value, "SYNCLINE_KEEP_EXPORTS_HOURS", &mut config.keep_exports_hours)?;
+        read_into(&value, "SYNCLINE_LOG_JSON", &mut config.log_json)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |problem: String| Err(Error::Unavailable(problem));
+        if !(2..=1000).contains(&self.max_connections) {
+            return wrong(format!("max_connections is {}; it must be from 2 to 1000", self.max_connections));
+        }
+        if self.max_body_bytes < 1 << 16 {
+            return wrong(format!(
+                "max_body_bytes is {}; at least 65536 are needed for ordinary requests",
+                self.max_body_bytes
+            ));
+        }
+        if self.keep_exports_hours < 1 {
+            return wrong(format!(
+                "keep_exports_hours is {}; clients need at least one hour to fetch a result",
+                self.keep_exports_hours
+            ));
+        }
+        if let Some(url) = &self.public_url
+            && !url.starts_with("http://")
+            && !url.starts_with("https://")
+        {
+            return wrong(format!("public_url is '{url}'; it must begin with http:// or https://"));
+        }
+        Ok(())
+    }
+}
+
+fn read_into<T: std::str::FromStr>(value: &impl Fn(&str) -> Option<String>, name: &str, into: &mut T) -> Result<()>
+where
+    T::Err: std::fmt::Display,
+{
+    if let Some(text) = value(name) {
+        *into = text.trim().parse().map_err(|error: T::Err| {
+            Error::Unavailable(format!("the environment variable {name} is '{text}': {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_holds_the_defaults_and_every_setting() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/syncline.toml")).unwrap();
+        // Settings without a default stand there as comments.
+        let uncommented: String =
+            text.lines().map(|line| line.strip_prefix("#set ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let all: toml::Table = toml::from_str(&uncommented).unwrap();
+        assert_eq!(all.len(), 9, "a setting is missing in config/syncline.toml, or one too many there");
+        let config: Config = toml::from_str(&text).unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_mistakes_are_named() {
+        let environment = |name: &str| match name {
+            "SYNCLINE_LISTEN" => Some("0.0.0.0:1".to_owned()),
+            "DATABASE_URL" => Some("postgres://x".to_owned()),
+            _ => None,
+        };
+        let config = Config::load(None, environment).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.database_url.as_deref(), Some("postgres://x"));
+        let wrong = Config::load(None, |name| (name == "SYNCLINE_MAX_CONNECTIONS").then(|| "many".to_owned()));
+        assert!(wrong.unwrap_err().to_string().contains("SYNCLINE_MAX_CONNECTIONS is 'many'"));
+        assert!(toml::from_str::<Config>("lissten = 'x'").unwrap_err().to_string().contains("lissten"));
+    }
+}

@@ -1,0 +1,133 @@
+//! The ways in which a request fails. A closed list; knows no HTTP.
+//!
+//! An edit that fails is not here: it is data, see [`crate::model::edit::EditResult`].
+
+use crate::model::{edit::EditResult, id::Generation, value::brief};
+
+/// Why a request failed. A variant exists where a client would act differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A parameter cannot be read or makes no sense.
+    #[error("'{name}' parameter is invalid: {problem}")]
+    InvalidParameter {
+        /// The parameter, in the API's spelling.
+        name: &'static str,
+        /// What is wrong with it and what is accepted.
+        problem: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The operation or a capability is not there.
+    #[error("{0}")]
+    NotSupported(String),
+    /// A read where the API wants a POST.
+    #[error("{operation} changes data and takes POST requests only")]
+    PostOnly {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// The replica does not exist, or no longer.
+    #[error("Replica not found. The replica '{}' is not registered with this service; create a new one", brief(.id))]
+    ReplicaNotFound {
+        /// The id as the client sent it.
+        id: String,
+    },
+    /// The client's generation is older than the history that is kept.
+    #[error(
+        "the changes since generation {presented} are no longer kept (history starts at {history_from}); \
+         synchronize with syncDirection=snapshot, or create the replica again. Edits can still be uploaded with syncDirection=upload"
+    )]
+    HistoryGone {
+        /// What the client has.
+        presented: Generation,
+        /// Where the kept history starts.
+        history_from: Generation,
+    },
+    /// The client's generation has never been.
+    #[error(
+        "generation {presented} lies in the future of this service, whose newest is {current}; the number is not of this \
+         service or the service was restored to an earlier state. Synchronize with syncDirection=snapshot, or create the replica again"
+    )]
+    FutureGeneration {
+        /// What the client claims to have.
+        presented: Generation,
+        /// The newest generation of the service.
+        current: Generation,
+    },
+    /// An all-or-nothing upload with a refused edit.
+    #[error("Operation rolled back. {} of {} edits failed and rollbackOnFailure is true; nothing was applied",
+        .results.iter().flat_map(|(_, r)| r).filter(|r| r.undoes_batch()).count(),
+        .results.iter().map(|(_, r)| r.len()).sum::<usize>())]
+    RolledBack {
+        /// What became of each edit, by layer.
+        results: Vec<(crate::model::id::LayerId, Vec<EditResult>)>,
+    },
+    /// Another synchronization of the same replica has not finished.
+    #[error("another synchronization of this replica is still running; try again in a moment")]
+    ReplicaBusy,
+    /// Something is larger than what is taken.
+    #[error("{what} is larger than the limit of {limit}")]
+    TooLarge {
+        /// The thing.
+        what: &'static str,
+        /// The limit with its unit.
+        limit: String,
+    },
+    /// The server cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A defect or a failure of the machine. The text is for the log only.
+    #[error("{attempt}")]
+    Internal {
+        /// What was attempted.
+        attempt: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The result of what a request asks for.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A parameter that cannot be read or makes no sense.
+    pub fn invalid(name: &'static str, problem: impl Into<String>) -> Error {
+        Error::InvalidParameter { name, problem: problem.into() }
+    }
+
+    /// A failure that is not the client's.
+    pub fn internal(attempt: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Internal { attempt: attempt.into(), source: source.into() }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    /// A database failure that no caller gave a meaning. What passes by waiting is said to be so.
+    fn from(source: sqlx::Error) -> Error {
+        match &source {
+            sqlx::Error::PoolTimedOut => {
+                Error::Unavailable("all database connections are in use; try again in a moment".to_owned())
+            }
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Error::Unavailable("the database cannot be reached at the moment; try again".to_owned())
+            }
+            sqlx::Error::Database(database) if database.code().as_deref() == Some("57014") => {
+                Error::Unavailable("the database took longer than the allowed time; ask for less at a time".to_owned())
+            }
+            _ => Error::internal("speaking to the database", source),
+        }
+    }
+}
+
+/// The whole chain of causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! Bytes outside the database: results while they are written, and finished results that wait to be fetched.
+//!
+//! Names are ids that Syncline makes; nothing of a request is ever part of a path. A result is written under `spool/` and
+//! moved to `exports/` when it is complete, so that a file there is always whole. Rows point to files, never the other
+//! way; files without rows are swept away.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tokio::{fs::File, io::AsyncWriteExt as _};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// How much is gathered before it goes to the disk. Results that stay below never touch it.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The data directory.
+#[derive(Clone, Debug)]
+pub struct Files {
+    spool: PathBuf,
+    exports: PathBuf,
+}
+
+impl Files {
+    /// Uses this directory; makes it if need be, and empties the spool of what a crash has left there.
+    pub async fn open(data: &Path) -> Result<Files> {
+        let files = Files { spool: data.join("spool"), exports: data.join("exports") };
+        for directory in [&files.spool, &files.exports] {
+            tokio::fs::create_dir_all(directory).await.map_err(|error| {
+                Error::Unavailable(format!(
+                    "the data directory {} cannot be written: {error}; choose another with --data",
+                    directory.display()
+                ))
+            })?;
+        }
+        Ok(files)
+    }
+
+    /// A place to write a result.
+    pub(crate) fn spool(&self) -> Spool {
+        Spool {
+            buffer: Vec::new(),
+            file: None,
+            path: self.spool.join(Uuid::new_v4().simple().to_string()),
+            size_bytes: 0,
+        }
+    }
+
+    /// Gives a finished result a lasting name.
+    pub(crate) async fn keep(&self, finished: Finished, id: Uuid) -> Result<u64> {
+        let size_bytes = finished.size_bytes();
+        let path = self.export_path(id);
+        match finished {
+            Finished::Memory(bytes) => {
+                let spooled = self.spool.join(id.simple().to_string());
+                tokio::fs::write(&spooled, &bytes).await.map_err(|error| Error::internal("writing a result", error))?;
+                tokio::fs::rename(&spooled, path).await
+            }
+            Finished::File(spooled) => tokio::fs::rename(&spooled.path, path).await,
+        }
+        .map_err(|error| Error::internal("moving a finished result into place", error))?;
+        Ok(size_bytes)
+    }
+
+    /// Opens a result that was kept. `None` if it is no longer there.
+    pub(crate) async fn export(&self, id: Uuid) -> Result<Option<(File, u64)>> {
+        match File::open(self.export_path(id)).await {
+            Ok(file) => {
+                let metadata = file.metadata().await.map_err(|error| Error::internal("reading a result", error))?;
+                Ok(Some((file, metadata.len())))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::internal("reading a result", error)),
+        }
+    }
+
+    /// Deletes a result that was kept.
+    pub(crate) async fn export_remove(&self, id: Uuid) -> Result<()> {
+        match tokio::fs::remove_file(self.export_path(id)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::internal("deleting a result", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn export_path(&self, id: Uuid) -> PathBuf {
+        self.exports.join(format!("{}.json", id.simple()))
+    }
+}
+
+/// A result that is being written. Dropped unfinished, it leaves nothing behind.
+pub(crate) struct Spool {
+    buffer: Vec<u8>,
+    file: Option<(File, Spooled)>,
+    path: PathBuf,
+    size_bytes: u64,
+}
+
+impl Spool {
+    /// Where to write. Give the spool a chance to [`Spool::relieve`] it now and then.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Moves the buffer to the disk if enough has gathered. The file system takes it over while the writing goes on.
+    pub(crate) async fn relieve(&mut self) -> Result<()> {
+        if self.buffer.len() < CHUNK_BYTES {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let full_disk = |error| Error::internal("writing a result to the data directory", error);
+        if self.file.is_none() {
+            let file = File::create_new(&self.path).await.map_err(full_disk)?;
+            self.file = Some((file, Spooled { path: self.path.clone() }));
+        }
+        if let Some((file, _)) = &mut self.file {
+            file.write_all(&self.buffer).await.map_err(full_disk)?;
+            self.size_bytes += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Declares the result complete.
+    pub(crate) async fn finish(mut self) -> Result<Finished> {
+        if self.file.is_none() {
+            return Ok(Finished::Memory(Bytes::from(self.buffer)));
+        }
+        self.flush().await?;
+        match self.file {
+            Some((mut file, spooled)) => {
+                file.flush().await.map_err(|error| Error::internal("writing a result to the data directory", error))?;
+                drop(file);
+                Ok(Finished::File(spooled))
+            }
+            None => Err(Error::internal("finishing a result", "its file is gone")),
+        }
+    }
+}
+
+/// A complete result.
+pub(crate) enum Finished {
+    /// A small one.
+    Memory(Bytes),
+    /// A large one; deleted when dropped, unless it was kept.
+    File(Spooled),
+}
+
+impl Finished {
+    /// Its size.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self {
+            Finished::Memory(bytes) => bytes.len() as u64,
+            Finished::File(spooled) => std::fs::metadata(&spooled.path).map_or(0, |metadata| metadata.len()),
+        }
+    }
+}
+
+/// A file in the spool.
+pub(crate) struct Spooled {
+    path: PathBuf,
+}
+
+impl Spooled {
+    /// Opens it for reading.
+    pub(crate) async fn open(&self) -> Result<File> {
+        File::open(&self.path).await.map_err(|error| Error::internal("reading a result", error))
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        // Gone already if the result was kept; left to the next start if it cannot be deleted.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,513 @@
+//! Features as Esri JSON, from rows as the database sends them.
+
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    model::{id::GlobalId, layer::Layer, value::FieldType},
+    sql::select::Columns,
+};
+
+/// Microseconds from 1970 to 2000, where PostgreSQL counts from.
+const EPOCH_2000_US: i64 = 946_684_800_000_000;
+/// Days from 1970 to 2000.
+const EPOCH_2000_DAYS: i32 = 10_957;
+
+/// Writes rows of one layer. What does not change from row to row is prepared once.
+pub(crate) struct FeatureWriter {
+    /// `"name":` for each column, with the comma before it, and the column's type.
+    columns: Vec<(Vec<u8>, FieldType)>,
+    geometry: Option<GeometryWriter>,
+}
+
+impl FeatureWriter {
+    /// A writer for rows that `sql::select::list` reads. `dimensions` says which of the layer's heights and measures are
+    /// written.
+    pub(crate) fn new(layer: &Layer, columns: &Columns, dimensions: Dimensions) -> FeatureWriter {
+        let mut prepared = Vec::with_capacity(columns.fields.len());
+        for (position, &index) in columns.fields.iter().enumerate() {
+            let field = &layer.fields[index];
+            let mut prefix = Vec::new();
+            if position > 0 {
+                prefix.push(b',');
+            }
+            string(&field.name, &mut prefix);
+            prefix.push(b':');
+            prepared.push((prefix, field.field_type));
+        }
+        FeatureWriter { columns: prepared, geometry: columns.srid.map(|_| GeometryWriter { dimensions }) }
+    }
+
+    /// Appends `{"attributes":{…},"geometry":{…}}`. `first` is the position of the first of the layer's columns in the row.
+    pub(crate) fn write(&self, row: &PgRow, first: usize, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(b"{\"attributes\":{");
+        for (position, (prefix, field_type)) in self.columns.iter().enumerate() {
+            out.extend_from_slice(prefix);
+            let value = row.try_get_raw(first + position)?;
+            if value.is_null() {
+                out.extend_from_slice(b"null");
+            } else {
+                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                attribute(bytes, *field_type, out)?;
+            }
+        }
+        out.push(b'}');
+        if let Some(geometry) = &self.geometry {
+            let value = row.try_get_raw(first + self.columns.len())?;
+            if !value.is_null() {
+                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+                let start = out.len();
+                out.extend_from_slice(b",\"geometry\":");
+                if !geometry.write(bytes, out)? {
+                    out.truncate(start);
+                }
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
+}
+
+fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
+    match field_type {
+        FieldType::Text => {
+            let text = std::str::from_utf8(bytes).map_err(|error| Error::internal("reading text", error))?;
+            string(text, out);
+        }
+        FieldType::Guid | FieldType::GlobalId => {
+            let id = uuid::Uuid::from_slice(bytes).map_err(|error| Error::internal("reading a GUID", error))?;
+            global_id(GlobalId(id), out);
+        }
+        FieldType::Single => match f64::from(f32::from_be_bytes(array(bytes)?)).is_finite() {
+            true => {
+                out.extend_from_slice(zmij::Buffer::new().format_finite(f32::from_be_bytes(array(bytes)?)).as_bytes());
+            }
+            false => out.extend_from_slice(b"null"),
+        },
+        FieldType::Double => number(f64::from_be_bytes(array(bytes)?), out),
+        FieldType::Boolean => out.push(if bytes == [0] { b'0' } else { b'1' }),
+        FieldType::Date => {
+            let microseconds = i64::from_be_bytes(array(bytes)?).saturating_add(EPOCH_2000_US);
+            integer(microseconds.div_euclid(1000), out);
+        }
+        FieldType::DateOnly => day(i32::from_be_bytes(array(bytes)?).saturating_add(EPOCH_2000_DAYS), out),
+        FieldType::TimeOnly => time_of_day(i64::from_be_bytes(array(bytes)?), out),
+        FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer | FieldType::BigInteger => integer(
+            match bytes.len() {
+                2 => i64::from(i16::from_be_bytes(array(bytes)?)),
+                4 => i64::from(i32::from_be_bytes(array(bytes)?)),
+                _ => i64::from_be_bytes(array(bytes)?),
+            },
+            out,
+        ),
+    }
+    Ok(())
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
+    bytes
+        .try_into()
+        .map_err(|error| Error::internal(format!("reading a value of {} bytes where {N} belong", bytes.len()), error))
+}
+
+/// Appends an integer.
+pub(crate) fn integer(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a double in its shortest form that reads back as itself, or null for what JSON has no number for.
+pub(crate) fn number(value: f64, out: &mut Vec<u8>) {
+    if value.is_finite() {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// Appends a quoted global id.
+pub(crate) fn global_id(id: GlobalId, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(b"\"{");
+    for (index, byte) in id.0.as_bytes().iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        out.push(HEX[usize::from(byte >> 4)]);
+        out.push(HEX[usize::from(byte & 15)]);
+    }
+    out.extend_from_slice(b"}\"");
+}
+
+/// Appends a quoted and escaped text.
+pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut clean = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[clean..index]);
+        clean = index + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                out.push(b"0123456789abcdef"[usize::from(byte >> 4)]);
+                out.push(b"0123456789abcdef"[usize::from(byte & 15)]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[clean..]);
+    out.push(b'"');
+}
+
+/// Appends a day, given as days since 1970, as a quoted ISO date.
+pub(crate) fn day(days: i32, out: &mut Vec<u8>) {
+    // Civil from days: years start in March, so that the leap day is the last of them.
+    let shifted = i64::from(days) + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    out.extend_from_slice(format!("\"{year:04}-{month:02}-{day:02}\"").as_bytes());
+}
+
+fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
+    let seconds = microseconds / 1_000_000;
+    let (hours, minutes, seconds_left) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let text = match microseconds % 1_000_000 {
+        0 => format!("\"{hours:02}:{minutes:02}:{seconds_left:02}\""),
+        fraction => format!("\"{hours:02}:{minutes:02}:{seconds_left:02}.{fraction:06}\""),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Which of the ordinates beside x and y are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dimensions {
+    /// Heights.
+    pub(crate) z: bool,
+    /// Measures.
+    pub(crate) m: bool,
+}
+
+impl Dimensions {
+    /// All that a layer has.
+    pub(crate) fn of(layer: &Layer) -> Dimensions {
+        layer.shape.as_ref().map_or_else(Dimensions::default, |shape| Dimensions { z: shape.has_z, m: shape.has_m })
+    }
+}
+
+/// Writes EWKB as Esri JSON.
+#[derive(Clone, Copy)]
+struct GeometryWriter {
+    dimensions: Dimensions,
+}
+
+impl GeometryWriter {
+    /// Appends the geometry. False if it is empty, for which nothing useful was written.
+    fn write(self, ewkb: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        let mut reader = Ewkb { rest: ewkb, has_z: false, has_m: false };
+        let kind = reader.head()?;
+        match kind {
+            1 => return self.point(&mut reader, out),
+            4 => self.parts(b"points", &mut reader, out, |this, reader, out| {
+                let n_points = reader.count()?;
+                for index in 0..n_points {
+                    separator(index, out);
+                    reader.head()?;
+                    this.position(reader, out)?;
+                }
+                Ok(())
+            })?,
+            2 => self.parts(b"paths", &mut reader, out, Self::path)?,
+            5 => self.parts(b"paths", &mut reader, out, |this, reader, out| this.each_part(reader, out, Self::path))?,
+            3 => self.parts(b"rings", &mut reader, out, Self::rings)?,
+            6 => {
+                self.parts(b"rings", &mut reader, out, |this, reader, out| this.each_part(reader, out, Self::rings))?;
+            }
+            other => {
+                return Err(Error::internal(
+                    "writing a geometry",
+                    format!("type {other} has no counterpart in the API"),
+                ));
+            }
+        }
+        Ok(true)
+    }
+
+    fn point(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<bool> {
+        let [x, y, z, m] = reader.position()?;
+        if x.is_nan() || y.is_nan() {
+            return Ok(false);
+        }
+        out.extend_from_slice(b"{\"x\":");
+        number(x, out);
+        out.extend_from_slice(b",\"y\":");
+        number(y, out);
+        if self.dimensions.z {
+            out.extend_from_slice(b",\"z\":");
+            number(z, out);
+        }
+        if self.dimensions.m {
+            out.extend_from_slice(b",\"m\":");
+            number(m, out);
+        }
+        out.push(b'}');
+        Ok(true)
+    }
+
+    fn parts(
+        self,
+        name: &[u8],
+        reader: &mut Ewkb<'_>,
+        out: &mut Vec<u8>,
+        inner: impl Fn(Self, &mut Ewkb<'_>, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        out.push(b'{');
+        if self.dimensions.z {
+            out.extend_from_slice(b"\"hasZ\":true,");
+        }
+        if self.dimensions.m {
+            out.extend_from_slice(b"\"hasM\":true,");
+        }
+        out.push(b'"');
+        out.extend_from_slice(name);
+        out.extend_from_slice(b"\":[");
+        inner(self, reader, out)?;
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+
+    fn each_part(
+        self,
+        reader: &mut Ewkb<'_>,
+        out: &mut Vec<u8>,
+        inner: impl Fn(Self, &mut Ewkb<'_>, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let n_parts = reader.count()?;
+        for index in 0..n_parts {
+            separator(index, out);
+            reader.head()?;
+            inner(self, reader, out)?;
+        }
+        Ok(())
+    }
+
+    fn path(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let n_positions = reader.count()?;
+        out.push(b'[');
+        for index in 0..n_positions {
+            separator(index, out);
+            self.position(reader, out)?;
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    /// The rings of one polygon: the first clockwise, the holes counter-clockwise, which clients rely on.
+    fn rings(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let n_rings = reader.count()?;
+        for index in 0..n_rings {
+            separator(index, out);
+            let n_positions = reader.count()?;
+            let counter_clockwise = reader.twice_area(n_positions)? > 0.0;
+            out.push(b'[');
+            if counter_clockwise == (index > 0) {
+                for position in 0..n_positions {
+                    separator(position, out);
+                    self.position(reader, out)?;
+                }
+            } else {
+                let mut backwards = *reader;
+                for position in 0..n_positions {
+                    separator(position, out);
+                    backwards.rest = reader.nth_last(n_positions, position)?;
+                    self.position(&mut backwards, out)?;
+                }
+                reader.skip(n_positions)?;
+            }
+            out.push(b']');
+        }
+        Ok(())
+    }
+
+    fn position(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let [x, y, z, m] = reader.position()?;
+        out.push(b'[');
+        number(x, out);
+        out.push(b',');
+        number(y, out);
+        if self.dimensions.z {
+            out.push(b',');
+            number(z, out);
+        }
+        if self.dimensions.m {
+            out.push(b',');
+            number(m, out);
+        }
+        out.push(b']');
+        Ok(())
+    }
+}
+
+fn separator(index: u32, out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+/// Reads little-endian EWKB, which is what PostGIS sends on every platform that we support.
+#[derive(Clone, Copy)]
+struct Ewkb<'a> {
+    rest: &'a [u8],
+    has_z: bool,
+    has_m: bool,
+}
+
+impl<'a> Ewkb<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(length) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(Error::internal("reading a geometry", "it ends too early")),
+        }
+    }
+
+    fn head(&mut self) -> Result<u32> {
+        if self.take(1)? != [1] {
+            return Err(Error::internal("reading a geometry", "it is not little-endian"));
+        }
+        let flags = u32::from_le_bytes(array(self.take(4)?)?);
+        self.has_z = flags & 0x8000_0000 != 0;
+        self.has_m = flags & 0x4000_0000 != 0;
+        if flags & 0x2000_0000 != 0 {
+            self.take(4)?;
+        }
+        Ok(flags & 0xFFFF)
+    }
+
+    fn count(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(array(self.take(4)?)?))
+    }
+
+    fn stride(&self) -> usize {
+        8 * (2 + usize::from(self.has_z) + usize::from(self.has_m))
+    }
+
+    fn skip(&mut self, n_positions: u32) -> Result<()> {
+        self.take(self.stride() * n_positions as usize).map(|_| ())
+    }
+
+    /// The bytes from the n-th position before the end of the next `n_positions` on.
+    fn nth_last(&self, n_positions: u32, nth: u32) -> Result<&'a [u8]> {
+        let at = self.stride() * (n_positions - 1 - nth) as usize;
+        self.rest.get(at..).ok_or_else(|| Error::internal("reading a geometry", "it ends too early"))
+    }
+
+    fn position(&mut self) -> Result<[f64; 4]> {
+        let (x, y) = (self.ordinate()?, self.ordinate()?);
+        let z = if self.has_z { self.ordinate()? } else { 0.0 };
+        let m = if self.has_m { self.ordinate()? } else { f64::NAN };
+        Ok([x, y, z, m])
+    }
+
+    fn ordinate(&mut self) -> Result<f64> {
+        Ok(f64::from_le_bytes(array(self.take(8)?)?))
+    }
+
+    /// Twice the area of the ring that comes next, positive if it runs counter-clockwise; nothing is consumed.
+    fn twice_area(&self, n_positions: u32) -> Result<f64> {
+        let mut ahead = *self;
+        let mut sum = 0.0;
+        let mut origin = None;
+        let mut last = (0.0, 0.0);
+        for _ in 0..n_positions {
+            let [x, y, ..] = ahead.position()?;
+            let (ox, oy) = *origin.get_or_insert((x, y));
+            let here = (x - ox, y - oy);
+            sum += last.0 * here.1 - here.0 * last.1;
+            last = here;
+        }
+        Ok(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::geometry::{Geometry, Position, Shape, Target};
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn esri(shape: Shape, multi: bool, dimensions: Dimensions) -> String {
+        let target = Target { multi, has_z: dimensions.z, has_m: dimensions.m };
+        let ewkb = Geometry { srid: 3857, shape }.to_ewkb(target).unwrap();
+        text(|out| {
+            GeometryWriter { dimensions }.write(&ewkb, out).unwrap();
+        })
+    }
+
+    fn at(x: f64, y: f64) -> Position {
+        Position { x, y, z: 7.0, m: f64::NAN }
+    }
+
+    #[test]
+    fn text_is_escaped_and_numbers_read_back_as_themselves() {
+        let hard = "quote \" back \\ line\nbell\u{7} é 中";
+        let written = text(|out| string(hard, out));
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), hard);
+        for value in [0.1, -1e-7, 1e300, 13_046_000.000_000_01, 5.0] {
+            assert_eq!(serde_json::from_str::<f64>(&text(|out| number(value, out))).unwrap(), value);
+        }
+        assert_eq!(text(|out| number(f64::NAN, out)), "null");
+    }
+
+    #[test]
+    fn days_and_times_are_written_as_iso() {
+        assert_eq!(text(|out| day(0, out)), "\"1970-01-01\"");
+        assert_eq!(text(|out| day(11_016, out)), "\"2000-02-29\"");
+        assert_eq!(text(|out| day(-1, out)), "\"1969-12-31\"");
+        assert_eq!(text(|out| time_of_day(57_276_500_000, out)), "\"15:54:36.500000\"");
+    }
+
+    #[test]
+    fn rings_leave_clockwise_and_holes_counter_clockwise() {
+        let ccw =
+            |x: f64, size: f64| vec![at(x, x), at(x + size, x), at(x + size, x + size), at(x, x + size), at(x, x)];
+        let written = esri(Shape::Polygon(vec![ccw(0.0, 10.0), ccw(2.0, 1.0)]), true, Dimensions::default());
+        assert_eq!(
+            written,
+            "{\"rings\":[[[0.0,0.0],[0.0,10.0],[10.0,10.0],[10.0,0.0],[0.0,0.0]],[[2.0,2.0],[3.0,2.0],[3.0,3.0],[2.0,3.0],[2.0,2.0]]]}"
+        );
+    }
+
+    #[test]
+    fn heights_and_measures_are_written_where_the_layer_has_them() {
+        let zm = Dimensions { z: true, m: true };
+        assert_eq!(esri(Shape::Point(at(1.0, 2.0)), false, zm), "{\"x\":1.0,\"y\":2.0,\"z\":7.0,\"m\":null}");
+        assert_eq!(
+            esri(Shape::Polyline(vec![vec![at(1.0, 2.0), at(3.0, 4.0)]]), true, zm),
+            "{\"hasZ\":true,\"hasM\":true,\"paths\":[[[1.0,2.0,7.0,null],[3.0,4.0,7.0,null]]]}"
+        );
+        assert_eq!(
+            esri(Shape::Multipoint(vec![at(1.0, 2.0)]), true, Dimensions::default()),
+            "{\"points\":[[1.0,2.0]]}"
+        );
+    }
+}

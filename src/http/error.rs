@@ -1,0 +1,46 @@
+//! Errors as clients get them. The only place that knows their numbers.
+//!
+//! With `f=json` an error has HTTP status 200 and its code inside: clients look for the member `error` and take any other
+//! status for a failure of the transport. API reference: *Error handling with sync operations*.
+
+use serde_json::{Value as Json, json};
+
+use crate::{
+    error::{Error, chain},
+    replica::answer::failures,
+};
+
+const UNABLE: &str = "Unable to complete operation.";
+
+/// The envelope of an error. What is not the client's fault is logged here, once.
+pub(super) fn envelope(error: &Error, request_id: &str) -> Json {
+    let text = error.to_string();
+    let (code, message, details) = match error {
+        Error::InvalidParameter { .. } => (400, "Invalid or missing input parameters.".to_owned(), vec![text]),
+        Error::NotFound(_) => (404, text, Vec::new()),
+        Error::NotSupported(_) => (400, text, Vec::new()),
+        Error::PostOnly { .. } => (405, "Method Not Allowed".to_owned(), vec![text]),
+        Error::ReplicaNotFound { .. } => (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text]),
+        Error::HistoryGone { .. } | Error::FutureGeneration { .. } => (400, UNABLE.to_owned(), vec![text]),
+        Error::RolledBack { results } => {
+            let mut details = vec![text];
+            details.extend(failures(results));
+            (400, UNABLE.to_owned(), details)
+        }
+        Error::ReplicaBusy => (409, UNABLE.to_owned(), vec![text]),
+        Error::TooLarge { .. } => (413, "The request is too large.".to_owned(), vec![text]),
+        Error::Unavailable(_) => {
+            tracing::warn!(error = chain(error), "a request could not be served");
+            (503, "The server cannot do this at the moment.".to_owned(), vec![text])
+        }
+        Error::Internal { .. } => {
+            tracing::error!(error = chain(error), "a request failed");
+            (
+                500,
+                UNABLE.to_owned(),
+                vec![format!("The server failed; its log has the reason under request {request_id}.")],
+            )
+        }
+    };
+    json!({"error": {"code": code, "message": message, "details": details}})
+}

@@ -1,0 +1,376 @@
+//! One function for each resource and operation: read the parameters, make one call, answer.
+
+use axum::http::Method;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    model::{
+        edit::{DirectEdits, EditResult, FailurePolicy, LayerEdits, Op},
+        id::{GlobalId, LayerId, ReplicaId},
+        layer::{Layer, Service},
+        value::brief,
+    },
+    query,
+    replica::{
+        self,
+        answer::{Answer, Body},
+    },
+    sync::apply::{look_up_object_ids, submit},
+    wire::{
+        edits::{layer_of, parse_deletes, parse_features, results_json},
+        params::Params,
+        query as wire_query,
+        replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
+        service,
+    },
+};
+
+use super::{
+    Call,
+    html::{Crumb, Kind},
+    respond::{Format, Reply},
+    route::{OfLayer, OfService, Portal, Route},
+};
+
+/// Answers a request.
+pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
+    if let Some(operation) = route.post_only()
+        && call.method != Method::POST
+    {
+        return if call.format == Format::Html { Ok(Reply::Form) } else { Err(Error::PostOnly { operation }) };
+    }
+    match route {
+        Route::Root => Ok(Reply::Redirect("/arcgis/rest/services")),
+        Route::Health => Ok(Reply::Text("ok")),
+        Route::Ready => Ok(Reply::Text(if call.app.store.is_ready().await { "ready" } else { "not ready" })),
+        Route::Info => Ok(Reply::Json(service::info())),
+        Route::Portal(which) => Ok(Reply::Json(portal(*which))),
+        Route::Catalogue => Ok(Reply::Json(service::catalogue(&call.app.store.catalogue()))),
+        Route::Service(name, what) => of_service(call, &*call.app.store.service(name).await?, what).await,
+        Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
+    }
+}
+
+/// What a widely used client asks of a portal before it talks to a server: that it is one, open to everybody.
+fn portal(which: Portal) -> Json {
+    match which {
+        Portal::Root => json!({"currentVersion": "2024.1"}),
+        Portal::Info => json!({"authInfo": {"isTokenBasedSecurity": false}}),
+        Portal::Itself => json!({
+            "id": "syncline", "name": "Syncline", "portalName": "Syncline", "portalMode": "singletenant", "isPortal": true,
+            "allSSL": false, "access": "public", "supportsHostedServices": false, "currentVersion": "2024.1",
+        }),
+    }
+}
+
+async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<Reply> {
+    match what {
+        OfService::Itself => {
+            let extents = query::extents(&call.app, service).await?;
+            let generation = query::generation(&call.app, service).await?;
+            Ok(Reply::Json(service::service(service, &extents, generation)))
+        }
+        OfService::Layers => Ok(Reply::Json(service::layers(service, &query::extents(&call.app, service).await?))),
+        OfService::ApplyEdits => service_edits(call, service).await,
+        OfService::CreateReplica => {
+            let request = CreateReplicaRequest::parse(&call.params, service)?;
+            Ok(answer(call, service, replica::create(&call.app, service, request).await?))
+        }
+        OfService::SynchronizeReplica => {
+            let request = SynchronizeReplicaRequest::parse(&call.params)?;
+            Ok(answer(call, service, replica::synchronize(&call.app, service, &request).await?))
+        }
+        OfService::UnregisterReplica => unregister(call, service).await,
+        OfService::Replicas => {
+            let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;
+            let with_version = call.params.flag(&["returnVersion"], false)?;
+            let replicas = replica::list(&call.app, service).await?;
+            Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
+        }
+        OfService::Replica(id) => {
+            let id = ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.clone() })?;
+            Ok(Reply::Json(info(&replica::find(&call.app, service, id).await?)))
+        }
+        OfService::ReplicaFile(name) => file(call, service, name).await,
+        OfService::Layer(id, what) => {
+            let layer = service.layer(LayerId(*id)).ok_or_else(|| {
+                Error::NotFound(format!(
+                    "Layer {id} not found: service {} has no layer or table with this id",
+                    service.name
+                ))
+            })?;
+            of_layer(call, service, layer, *what).await
+        }
+    }
+}
+
+async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) -> Result<Reply> {
+    match what {
+        OfLayer::Itself => {
+            let extents = query::extents(&call.app, service).await?;
+            let extent =
+                service.layers.iter().position(|known| known.key == layer.key).and_then(|index| extents[index]);
+            Ok(Reply::Json(service::layer(layer, extent)))
+        }
+        // An empty form, which is how a person begins.
+        OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
+        OfLayer::Query => {
+            let wanted = wire_query::parse(&call.params, layer)?;
+            Ok(Reply::Bytes(query::run(&call.app, service, layer, &wanted).await?))
+        }
+        OfLayer::ApplyEdits | OfLayer::AddFeatures | OfLayer::UpdateFeatures | OfLayer::DeleteFeatures => {
+            layer_edits(call, service, layer, what).await
+        }
+    }
+}
+
+fn asks_anything(params: &Params) -> bool {
+    ["where", "objectIds", "geometry"].iter().any(|name| params.get(&[name]).is_some())
+}
+
+/// The response of a replica operation: the document, or where to fetch it.
+fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
+    let Answer { mut head, body } = answer;
+    match body {
+        Body::Nothing => Reply::Json(Json::Object(head)),
+        Body::Document(finished) => Reply::Spooled(finished),
+        Body::File(id) => {
+            let name = encode(&service.name);
+            let url =
+                format!("{}/arcgis/rest/services/{name}/FeatureServer/replicafiles/{}.json", call.base, id.simple());
+            // Clients look for one or the other.
+            head.insert("URL".to_owned(), url.clone().into());
+            head.insert("responseUrl".to_owned(), url.into());
+            Reply::Json(Json::Object(head))
+        }
+    }
+}
+
+async fn unregister(call: &Call, service: &Service) -> Result<Reply> {
+    match Unregister::parse(&call.params) {
+        Ok(which) => {
+            replica::unregister(&call.app, service, which).await.map(|_| Reply::Json(json!({"success": true})))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {
+    let gone = || {
+        Error::NotFound("Result file not found: it was never made, or nobody fetched it for so long that it was deleted; repeat the request that made it".to_owned())
+    };
+    let id = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(gone)?;
+    let mut session = call.app.store.session().await?;
+    let mut tx = session.own().await?;
+    let size_bytes = tx.export_use(service, id).await?.ok_or_else(gone)?;
+    tx.commit().await?;
+    match call.app.files.export(id).await? {
+        Some((file, length)) if length == size_bytes => Ok(Reply::File(file, length)),
+        _ => Err(gone()),
+    }
+}
+
+fn policy(params: &Params) -> Result<FailurePolicy> {
+    Ok(if params.flag(&["rollbackOnFailure"], true)? { FailurePolicy::RollBack } else { FailurePolicy::Skip })
+}
+
+fn new_id() -> GlobalId {
+    GlobalId(Uuid::new_v4())
+}
+
+async fn layer_edits(call: &Call, service: &Service, layer: &Layer, what: OfLayer) -> Result<Reply> {
+    let params = &call.params;
+    refuse_attachments(params)?;
+    let use_global_ids = params.flag(&["useGlobalIds"], false)?;
+    let mut direct = DirectEdits::default();
+    let features = |name: &'static str, op: Op, direct: &mut DirectEdits| match params.text(name) {
+        None | Some("null") => Ok(()),
+        Some(text) => parse_features(name, text, op, layer, use_global_ids, new_id, direct),
+    };
+    match what {
+        OfLayer::AddFeatures => features("features", Op::Add, &mut direct)?,
+        OfLayer::UpdateFeatures => features("features", Op::Update, &mut direct)?,
+        OfLayer::DeleteFeatures => {
+            if params.text("where").is_some() || params.text("geometry").is_some() {
+                return Err(Error::NotSupported(
+                    "deleteFeatures by where or geometry is not supported yet; name the objectIds".to_owned(),
+                ));
+            }
+            let ids = params
+                .text("objectIds")
+                .ok_or_else(|| Error::invalid("objectIds", "it is missing; it names the features to delete"))?;
+            parse_deletes("objectIds", ids, false, &mut direct)?;
+        }
+        _ => {
+            features("adds", Op::Add, &mut direct)?;
+            features("updates", Op::Update, &mut direct)?;
+            if let Some(ids) = params.text("deletes").filter(|ids| *ids != "null") {
+                parse_deletes("deletes", ids, use_global_ids, &mut direct)?;
+            }
+        }
+    }
+    let layer = layer_of(service, "layer", layer.id)?;
+    let edits = look_up_object_ids(&call.app.store, layer, direct).await?;
+    let results = apply(call, service, vec![edits], policy(params)?).await?;
+    let results = results.into_iter().next().map(|(_, results)| results).unwrap_or_default();
+    let every = |op| results_json(&results, op, |_| true);
+    Ok(Reply::Json(match what {
+        OfLayer::AddFeatures => json!({"addResults": every(Op::Add)}),
+        OfLayer::UpdateFeatures => json!({"updateResults": every(Op::Update)}),
+        OfLayer::DeleteFeatures => json!({"deleteResults": every(Op::Delete)}),
+        _ => {
+            json!({"addResults": every(Op::Add), "updateResults": every(Op::Update), "deleteResults": every(Op::Delete)})
+        }
+    }))
+}
+
+async fn service_edits(call: &Call, service: &Service) -> Result<Reply> {
+    let params = &call.params;
+    let use_global_ids = params.flag(&["useGlobalIds"], false)?;
+    let given: Vec<serde_json::Map<String, Json>> = params.json("edits")?.ok_or_else(|| {
+        Error::invalid(
+            "edits",
+            "it is missing; an array of {\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]} belongs there",
+        )
+    })?;
+    let mut all = Vec::with_capacity(given.len());
+    for element in &given {
+        let member = |name: &str| element.get(name).filter(|value| !value.is_null());
+        let id = member("id")
+            .and_then(|id| id.as_i64().or_else(|| id.as_str()?.parse().ok()))
+            .and_then(|id| i32::try_from(id).ok());
+        let id = id.ok_or_else(|| Error::invalid("edits", "an element has no id of a layer"))?;
+        let layer = layer_of(service, "edits", LayerId(id))?;
+        if member("attachments").is_some_and(|lists| {
+            lists
+                .as_object()
+                .is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|list| !list.is_empty())))
+        }) {
+            return Err(no_attachments());
+        }
+        let mut direct = DirectEdits::default();
+        for (name, op) in [("adds", Op::Add), ("updates", Op::Update)] {
+            if let Some(features) = member(name) {
+                parse_features("edits", &features.to_string(), op, &layer, use_global_ids, new_id, &mut direct)?;
+            }
+        }
+        if let Some(deletes) = member("deletes") {
+            let list = deletes.as_str().map_or_else(|| deletes.to_string(), str::to_owned);
+            parse_deletes("edits", &list, use_global_ids, &mut direct)?;
+        }
+        all.push(look_up_object_ids(&call.app.store, layer, direct).await?);
+    }
+    let results = apply(call, service, all, policy(params)?).await?;
+    let answer: Json = results
+        .iter()
+        .map(|(id, results)| {
+            let every = |op| results_json(results, op, |_| true);
+            json!({"id": id.0, "addResults": every(Op::Add), "updateResults": every(Op::Update), "deleteResults": every(Op::Delete)})
+        })
+        .collect();
+    Ok(Reply::Json(answer))
+}
+
+/// Applies edits that are not a replica's. A rolled-back request is answered edit by edit, which helps a person more than one
+/// error does.
+async fn apply(
+    call: &Call,
+    service: &Service,
+    edits: Vec<LayerEdits>,
+    policy: FailurePolicy,
+) -> Result<Vec<(LayerId, Vec<EditResult>)>> {
+    let mut session = call.app.store.session().await?;
+    match submit(&mut session, service, &edits, policy, None).await {
+        Ok(submitted) => Ok(submitted.results.into_iter().map(|(layer, results)| (layer.id, results)).collect()),
+        Err(Error::RolledBack { results }) => Ok(results),
+        Err(error) => Err(error),
+    }
+}
+
+fn refuse_attachments(params: &Params) -> Result<()> {
+    let given: Option<serde_json::Map<String, Json>> = params.json("attachments")?;
+    if given.is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|list| !list.is_empty()))) {
+        return Err(no_attachments());
+    }
+    Ok(())
+}
+
+fn no_attachments() -> Error {
+    Error::NotSupported(
+        "attachments are not supported yet; nothing was applied. Send the edits without attachments".to_owned(),
+    )
+}
+
+/// The way to a page, its title, and what it is about.
+pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
+    let crumb = |text: &str, href: String| Crumb { text: text.to_owned(), href };
+    let mut path = vec![crumb("services", "/arcgis/rest/services".to_owned())];
+    let Route::Service(name, what) = route else {
+        return match route {
+            Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
+            Route::Info => (vec![crumb("info", "/arcgis/rest/info".to_owned())], "Info".to_owned(), Kind::Other),
+            _ => (path, "Not found".to_owned(), Kind::Other),
+        };
+    };
+    let catalogue = app.store.catalogue();
+    let service = catalogue.service(name);
+    let name = service.map_or_else(|| brief(name), |service| service.name.clone());
+    let root = format!("/arcgis/rest/services/{}/FeatureServer", encode(&name));
+    let shown = format!("{name} (FeatureServer)");
+    path.push(crumb(&shown, root.clone()));
+    let mut operation = |text: &str, kind: Kind| {
+        path.push(crumb(text, format!("{root}/{text}")));
+        (format!("{text} ({name})"), kind)
+    };
+    let (title, kind) = match what {
+        OfService::Itself => (shown, Kind::Service),
+        OfService::Layers => operation("layers", Kind::AllLayers),
+        OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
+        OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
+        OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
+        OfService::UnregisterReplica => operation("unRegisterReplica", Kind::UnregisterReplica),
+        OfService::Replicas => {
+            operation("replicas", Kind::Replicas);
+            (format!("All Replicas ({name})"), Kind::Replicas)
+        }
+        OfService::Replica(id) => {
+            operation("replicas", Kind::Replicas);
+            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
+            (format!("Replica ({name})"), Kind::Replica)
+        }
+        OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
+        OfService::Layer(id, what) => {
+            let layer = service.and_then(|service| service.layer(LayerId(*id)));
+            let layer_name = layer.map_or_else(|| id.to_string(), |layer| layer.name.clone());
+            path.push(crumb(&format!("{layer_name} ({id})"), format!("{root}/{id}")));
+            let (operation, kind) = match what {
+                OfLayer::Itself => return (path, format!("Layer: {layer_name} (ID: {id})"), Kind::Layer),
+                OfLayer::Query => ("query", Kind::Query { table: layer.is_some_and(|layer| layer.shape.is_none()) }),
+                OfLayer::ApplyEdits => ("applyEdits", Kind::LayerEdits),
+                OfLayer::AddFeatures => ("addFeatures", Kind::Other),
+                OfLayer::UpdateFeatures => ("updateFeatures", Kind::Other),
+                OfLayer::DeleteFeatures => ("deleteFeatures", Kind::Other),
+            };
+            path.push(crumb(operation, format!("{root}/{id}/{operation}")));
+            (format!("{operation}: {layer_name} (ID: {id})"), kind)
+        }
+    };
+    (path, title, kind)
+}
+
+/// A name as a segment of a path.
+fn encode(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

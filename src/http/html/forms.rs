@@ -1,0 +1,405 @@
+//! The forms of the operations: their labels, the parameters they send, and how they are written.
+
+use super::writer::Html;
+use super::{Kind, Page};
+
+/// A form: the parameters of one operation, in the customary order.
+pub(super) struct Form {
+    heading: &'static str,
+    submit: Submit,
+    groups: &'static [Group],
+    spatial: bool,
+}
+
+/// How a form is sent, and what its buttons say.
+enum Submit {
+    GetOrPost(&'static str, &'static str),
+    Post(&'static str),
+}
+
+/// Parameters that belong together.
+struct Group {
+    name: &'static str,
+    controls: &'static [Control],
+}
+
+/// The input of one parameter.
+struct Control {
+    label: &'static str,
+    name: &'static str,
+    hint: &'static str,
+    input: Input,
+    /// Says that it is about geometries, which a table does not have.
+    spatial: bool,
+}
+
+enum Input {
+    Line,
+    Lines,
+    /// Values with their texts; the index of the one that applies when nothing is sent.
+    Choice(&'static [(&'static str, &'static str)], usize),
+}
+
+impl Control {
+    const fn new(label: &'static str, name: &'static str, input: Input) -> Self {
+        Control { label, name, hint: "", input, spatial: false }
+    }
+
+    const fn line(label: &'static str, name: &'static str) -> Self {
+        Control::new(label, name, Input::Line)
+    }
+
+    const fn lines(label: &'static str, name: &'static str) -> Self {
+        Control::new(label, name, Input::Lines)
+    }
+
+    const fn choice(label: &'static str, name: &'static str, options: &'static [(&'static str, &'static str)]) -> Self {
+        Control::new(label, name, Input::Choice(options, 0))
+    }
+
+    const fn on(label: &'static str, name: &'static str) -> Self {
+        Control::new(label, name, Input::Choice(TRUE_FALSE, 0))
+    }
+
+    const fn off(label: &'static str, name: &'static str) -> Self {
+        Control::new(label, name, Input::Choice(TRUE_FALSE, 1))
+    }
+
+    const fn hint(self, hint: &'static str) -> Self {
+        Control { hint, ..self }
+    }
+
+    const fn spatial(self) -> Self {
+        Control { spatial: true, ..self }
+    }
+}
+
+const TRUE_FALSE: &[(&str, &str)] = &[("true", "True"), ("false", "False")];
+
+const GEOMETRY_TYPES: &[(&str, &str)] = &[
+    ("esriGeometryEnvelope", "Envelope"),
+    ("esriGeometryPoint", "Point"),
+    ("esriGeometryPolyline", "Polyline"),
+    ("esriGeometryPolygon", "Polygon"),
+    ("esriGeometryMultipoint", "Multipoint"),
+];
+
+const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
+    ("esriSpatialRelIntersects", "Intersects"),
+    ("esriSpatialRelContains", "Contains"),
+    ("esriSpatialRelCrosses", "Crosses"),
+    ("esriSpatialRelEnvelopeIntersects", "Envelope Intersects"),
+    ("esriSpatialRelIndexIntersects", "Index Intersects"),
+    ("esriSpatialRelOverlaps", "Overlaps"),
+    ("esriSpatialRelTouches", "Touches"),
+    ("esriSpatialRelWithin", "Within"),
+];
+
+const TRANSPORT_TYPES: &[(&str, &str)] = &[("esriTransportTypeUrl", "Url"), ("esriTransportTypeEmbedded", "Embedded")];
+
+const FORMAT: Group =
+    Group { name: "Answer", controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON")])] };
+
+const GEOMETRY_HINT: &str = "xmin,ymin,xmax,ymax or a JSON geometry";
+const SR_HINT: &str = "a number such as 3857, or JSON";
+
+const QUERY: &[Group] = &[
+    Group {
+        name: "Which rows",
+        controls: &[
+            Control::line("Where", "where").hint("for example 1=1 for every row"),
+            Control::line("Object IDs", "objectIds").hint("1,2,3"),
+            Control::lines("Input Geometry", "geometry").hint(GEOMETRY_HINT).spatial(),
+            Control::choice("Geometry Type", "geometryType", GEOMETRY_TYPES).spatial(),
+            Control::line("Input Spatial Reference", "inSR").hint(SR_HINT).spatial(),
+            Control::choice("Spatial Relationship", "spatialRel", SPATIAL_RELATIONSHIPS).spatial(),
+        ],
+    },
+    Group {
+        name: "What to return",
+        controls: &[
+            Control::line("Out Fields", "outFields").hint("names with commas, * for all"),
+            Control::on("Return Geometry", "returnGeometry").spatial(),
+            Control::line("Max Allowable Offset", "maxAllowableOffset").spatial(),
+            Control::line("Geometry Precision", "geometryPrecision").hint("decimal places").spatial(),
+            Control::line("Output Spatial Reference", "outSR").hint(SR_HINT).spatial(),
+            Control::off("Return IDs Only", "returnIdsOnly"),
+            Control::off("Return Count Only", "returnCountOnly"),
+            Control::off("Return Extent Only", "returnExtentOnly").spatial(),
+            Control::off("Return Distinct Values", "returnDistinctValues"),
+        ],
+    },
+    Group {
+        name: "Order, statistics and pages",
+        controls: &[
+            Control::line("Order By Fields", "orderByFields").hint("name ASC, date DESC"),
+            Control::line("Group By Fields (For Statistics)", "groupByFieldsForStatistics"),
+            Control::lines("Output Statistics", "outStatistics")
+                .hint("[{\"statisticType\":\"count\",\"onStatisticField\":\"…\",\"outStatisticFieldName\":\"…\"}]"),
+            Control::line("Having", "having"),
+            Control::line("Result Offset", "resultOffset").hint("rows to skip"),
+            Control::line("Result Record Count", "resultRecordCount").hint("rows at most"),
+            Control::off("Return Z", "returnZ").spatial(),
+            Control::off("Return M", "returnM").spatial(),
+        ],
+    },
+    Group {
+        name: "Answer",
+        controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON"), ("geojson", "GEOJSON")])],
+    },
+];
+
+const CREATE_REPLICA: &[Group] = &[
+    Group {
+        name: "What the replica holds",
+        controls: &[
+            Control::line("Replica Name", "replicaName").hint("made up if empty"),
+            Control::line("Layers", "layers").hint("ids of layers and tables, 0,1,2"),
+            Control::lines("LayerQueries", "layerQueries")
+                .hint("{\"0\":{\"queryOption\":\"useFilter\",\"where\":\"…\",\"useGeometry\":true}}"),
+            Control::lines("Geometry", "geometry").hint(GEOMETRY_HINT),
+            Control::choice("Geometry Type", "geometryType", GEOMETRY_TYPES),
+            Control::line("Input Spatial Reference", "inSR").hint(SR_HINT),
+            Control::line("Replica Spatial Reference", "replicaSR").hint(SR_HINT),
+        ],
+    },
+    Group {
+        name: "How it is delivered and synchronized",
+        controls: &[
+            Control::choice("Transport Type", "transportType", TRANSPORT_TYPES),
+            Control::choice("Sync Model", "syncModel", &[("perReplica", "perReplica"), ("perLayer", "perLayer")]),
+            Control::choice(
+                "Sync Direction",
+                "syncDirection",
+                &[("bidirectional", "bidirectional"), ("upload", "upload"), ("download", "download")],
+            ),
+            Control::choice("Data Format", "dataFormat", &[("json", "JSON")]),
+        ],
+    },
+    FORMAT,
+];
+
+const SYNCHRONIZE_REPLICA: &[Group] = &[
+    Group {
+        name: "Replica",
+        controls: &[
+            Control::line("Replica ID", "replicaID"),
+            Control::line("Replica ServerGen", "replicaServerGen")
+                .hint("perReplica: the generation that the client has"),
+            Control::choice("Transport Type", "transportType", TRANSPORT_TYPES),
+            Control::off("Close Replica", "closeReplica"),
+        ],
+    },
+    Group {
+        name: "Edits and directions",
+        controls: &[
+            Control::off("Return Ids For Adds", "returnIdsForAdds"),
+            Control::lines("Edits", "edits")
+                .hint("[{\"id\":0,\"features\":{\"adds\":[],\"updates\":[],\"deleteIds\":[]}}]"),
+            Control::choice(
+                "Sync Direction",
+                "syncDirection",
+                &[
+                    ("bidirectional", "bidirectional"),
+                    ("upload", "upload"),
+                    ("download", "download"),
+                    ("snapshot", "snapshot"),
+                ],
+            ),
+            Control::lines("Sync Layers", "syncLayers")
+                .hint("perLayer: [{\"id\":0,\"serverGen\":8411,\"syncDirection\":\"bidirectional\"}]"),
+            Control::choice(
+                "Rollback on Failure",
+                "rollbackOnFailure",
+                &[("", "As the sync model says"), ("true", "True"), ("false", "False")],
+            ),
+        ],
+    },
+    FORMAT,
+];
+
+const UNREGISTER_REPLICA: &[Group] = &[Group {
+    name: "Replica",
+    controls: &[
+        Control::line("Replica ID", "replicaID").hint("* for every replica that you may remove"),
+        Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON")]),
+    ],
+}];
+
+const LAYER_EDITS: &[Group] = &[
+    Group {
+        name: "Edits",
+        controls: &[
+            Control::lines("Adds", "adds").hint("[{\"attributes\":{…},\"geometry\":{…}}]"),
+            Control::lines("Updates", "updates").hint("features with their object id, or global id"),
+            Control::lines("Deletes", "deletes").hint("1,2,3, or global ids"),
+            Control::on("Rollback on Failure", "rollbackOnFailure"),
+            Control::off("Use GlobalIds", "useGlobalIds"),
+        ],
+    },
+    FORMAT,
+];
+
+const SERVICE_EDITS: &[Group] = &[
+    Group {
+        name: "Edits",
+        controls: &[
+            Control::lines("Edits", "edits").hint("[{\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]}]"),
+            Control::off("Use GlobalIds", "useGlobalIds"),
+            Control::on("Rollback on Failure", "rollbackOnFailure"),
+        ],
+    },
+    FORMAT,
+];
+
+/// Returns the form of a page, if pages of its kind have one.
+pub(super) fn form(kind: Kind) -> Option<Form> {
+    let post = |heading, button, groups| Some(Form { heading, submit: Submit::Post(button), groups, spatial: true });
+    match kind {
+        Kind::Query { table } => Some(Form {
+            heading: "Query",
+            submit: Submit::GetOrPost("Query (GET)", "Query (POST)"),
+            groups: QUERY,
+            spatial: !table,
+        }),
+        Kind::CreateReplica => post("Create Replica", "Create Replica", CREATE_REPLICA),
+        Kind::SynchronizeReplica => post("Synchronize Replica", "Synchronize Replica", SYNCHRONIZE_REPLICA),
+        Kind::UnregisterReplica => post("Unregister Replica", "Unregister Replica", UNREGISTER_REPLICA),
+        Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
+        Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
+        Kind::Catalogue
+        | Kind::Service
+        | Kind::AllLayers
+        | Kind::Layer
+        | Kind::Replicas
+        | Kind::Replica
+        | Kind::Other => None,
+    }
+}
+
+impl Form {
+    fn controls(&self) -> impl Iterator<Item = &'static Control> {
+        let spatial = self.spatial;
+        self.groups.iter().flat_map(|group| group.controls).filter(move |control| spatial || !control.spatial)
+    }
+
+    /// Returns the parameters of the request that this form has, as they were sent.
+    pub(super) fn values<'a>(&self, page: &Page<'a>) -> Vec<(&'static str, &'a str)> {
+        self.controls().filter_map(|control| Some((control.name, page.form_value(control.name)?))).collect()
+    }
+
+    /// Writes the form, filled with what the request sent.
+    pub(super) fn write(&self, html: &mut Html, page: &Page<'_>) {
+        // Without an answer above it, the title of the page is heading enough.
+        if page.body.is_some() {
+            html.heading(2, Some("form"), self.heading);
+        }
+        if matches!(self.submit, Submit::Post(_)) {
+            html.raw("<p class=\"note\">This operation is only supported via POST.</p>\n");
+        }
+        html.raw("<form").attribute("action", page.here());
+        html.raw(match self.submit {
+            Submit::GetOrPost(..) => " method=\"get\">\n",
+            Submit::Post(_) => " method=\"post\">\n",
+        });
+        for group in self.groups {
+            html.raw("<fieldset><legend>").raw(group.name).raw("</legend>\n");
+            for control in group.controls.iter().filter(|control| self.spatial || !control.spatial) {
+                control.write(html, page.form_value(control.name));
+            }
+            html.raw("</fieldset>\n");
+        }
+        html.raw("<p class=\"buttons\">");
+        match self.submit {
+            Submit::GetOrPost(get, post) => {
+                html.raw("<button type=\"submit\">").raw(get).raw("</button> ");
+                html.raw("<button type=\"submit\" class=\"second\" formmethod=\"post\">");
+                html.raw(post).raw("</button>");
+            }
+            Submit::Post(post) => {
+                html.raw("<button type=\"submit\">").raw(post).raw("</button>");
+            }
+        }
+        html.raw("</p>\n</form>\n");
+    }
+}
+
+impl Control {
+    fn write(&self, html: &mut Html, sent: Option<&str>) {
+        match self.input {
+            Input::Line => {
+                self.open_row(html);
+                html.raw("<input type=\"text\" spellcheck=\"false\" autocomplete=\"off\"");
+                self.attributes(html);
+                html.attribute("value", sent.unwrap_or_default()).raw(">");
+            }
+            Input::Lines => {
+                self.open_row(html);
+                html.raw("<textarea rows=\"3\" spellcheck=\"false\" autocomplete=\"off\"");
+                self.attributes(html);
+                // The first line feed of a text area is dropped by the parser.
+                html.raw(">\n").text(sent.unwrap_or_default()).raw("</textarea>");
+            }
+            Input::Choice(options, default) => self.write_choice(html, options, default, sent),
+        }
+        if !self.hint.is_empty() {
+            html.raw("<small id=\"hint-").raw(self.name).raw("\">").text(self.hint).raw("</small>");
+        }
+        html.raw("</div></div>\n");
+    }
+
+    /// Writes few options side by side and more of them as a list; an unknown value that was sent stays on offer.
+    fn write_choice(
+        &self,
+        html: &mut Html,
+        options: &[(&'static str, &'static str)],
+        default: usize,
+        sent: Option<&str>,
+    ) {
+        let mut options: Vec<(&str, &str)> = options.to_vec();
+        let chosen = match sent.filter(|sent| !sent.is_empty()) {
+            None => default,
+            Some(sent) => {
+                let known = options.iter().position(|(value, _)| value.eq_ignore_ascii_case(sent));
+                known.unwrap_or_else(|| {
+                    options.push((sent, sent));
+                    options.len() - 1
+                })
+            }
+        };
+        if options.len() > 3 {
+            self.open_row(html);
+            html.raw("<select");
+            self.attributes(html);
+            html.raw(">");
+            for (index, (value, text)) in options.iter().enumerate() {
+                html.raw("<option").attribute("value", value);
+                html.raw(if index == chosen { " selected>" } else { ">" });
+                html.text(text).raw("</option>");
+            }
+            html.raw("</select>");
+            return;
+        }
+        html.raw("<div class=\"row\" role=\"radiogroup\" aria-labelledby=\"label-").raw(self.name);
+        html.raw("\"><span class=\"label\" id=\"label-").raw(self.name).raw("\">");
+        html.raw(self.label).raw("</span><div>");
+        for (index, (value, text)) in options.iter().enumerate() {
+            html.raw("<label class=\"option\"><input type=\"radio\" name=\"").raw(self.name).raw("\"");
+            html.attribute("value", value);
+            html.raw(if index == chosen { " checked> " } else { "> " });
+            html.text(text).raw("</label> ");
+        }
+    }
+
+    fn open_row(&self, html: &mut Html) {
+        html.raw("<div class=\"row\"><label class=\"label\" for=\"").raw(self.name).raw("\">");
+        html.raw(self.label).raw("</label><div>");
+    }
+
+    fn attributes(&self, html: &mut Html) {
+        html.raw(" id=\"").raw(self.name).raw("\" name=\"").raw(self.name).raw("\"");
+        if !self.hint.is_empty() {
+            html.raw(" aria-describedby=\"hint-").raw(self.name).raw("\"");
+        }
+    }
+}

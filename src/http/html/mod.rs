@@ -1,0 +1,213 @@
+//! The services directory: pages for people, made from the JSON that programs get.
+//!
+//! [`page`] is a pure function. It needs no script and no other file, so the server may forbid both; the one style
+//! sheet is [`STYLE`], whose hash a content security policy can name.
+
+mod forms;
+mod resources;
+mod results;
+mod values;
+mod writer;
+
+use serde_json::Value;
+
+use writer::{Html, leads_to_a_page, percent_encode};
+
+/// The content of the page's only `style` element, byte for byte.
+pub(crate) const STYLE: &str = include_str!("style.css");
+
+/// One step of the way from the root of the services to a page.
+#[derive(Clone, Debug)]
+pub(crate) struct Crumb {
+    /// What the step is called, such as `Cities (0)`.
+    pub(crate) text: String,
+    /// The absolute path of the step without a query string, already percent-encoded.
+    pub(crate) href: String,
+}
+
+/// What a page is about: it decides how the JSON is shown and which form there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The folders and services of a folder.
+    Catalogue,
+    /// A feature service.
+    Service,
+    /// The `layers` resource of a service.
+    AllLayers,
+    /// A layer or a table.
+    Layer,
+    /// The `query` operation; of a `table`, the form asks for no geometry.
+    Query {
+        /// Whether the layer is a table.
+        table: bool,
+    },
+    /// The `applyEdits` operation of a layer.
+    LayerEdits,
+    /// The `applyEdits` operation of a service.
+    ServiceEdits,
+    /// The `createReplica` operation.
+    CreateReplica,
+    /// The `synchronizeReplica` operation.
+    SynchronizeReplica,
+    /// The `unRegisterReplica` operation.
+    UnregisterReplica,
+    /// The list of replicas.
+    Replicas,
+    /// One replica.
+    Replica,
+    /// Anything else: its JSON, laid out for reading.
+    Other,
+}
+
+/// Everything that a page is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    /// The way here; the last step is the resource or operation itself, from which links and forms go on.
+    pub(crate) path: &'a [Crumb],
+    /// The title and main heading, such as `Layer: Cities (ID: 0)`.
+    pub(crate) title: &'a str,
+    /// What the page is about.
+    pub(crate) kind: Kind,
+    /// The address of the same answer as indented JSON; `None` where no link can ask for it, as after a POST.
+    pub(crate) json_url: Option<&'a str>,
+    /// What `f=json` would have answered, an error included; `None` for a form that was not sent yet.
+    pub(crate) body: Option<&'a Value>,
+    /// The parameters of the request, with which the form is filled again.
+    pub(crate) form_values: &'a [(String, String)],
+}
+
+impl<'a> Page<'a> {
+    /// Returns the path of the resource or operation, without a slash at its end.
+    fn here(&self) -> &'a str {
+        self.ancestor(0)
+    }
+
+    /// Returns the path of the resource that this one belongs to.
+    fn parent(&self) -> &'a str {
+        self.ancestor(1)
+    }
+
+    /// Returns the path some steps up the way here; empty beyond its start.
+    fn ancestor(&self, steps: usize) -> &'a str {
+        let crumb = self.path.iter().rev().nth(steps);
+        crumb.map_or("", |crumb| crumb.href.trim_end_matches('/'))
+    }
+
+    /// Returns the value that the request had for a parameter, whatever the case of its name.
+    fn form_value(&self, name: &str) -> Option<&'a str> {
+        let sent = self.form_values.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        sent.map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the address of the records after those shown, if the answer says that there are more.
+    fn next_records(&self, body: &Value, form: &forms::Form) -> Option<String> {
+        if body["exceededTransferLimit"] != true {
+            return None;
+        }
+        let shown = body["features"].as_array()?.len();
+        let skipped = match self.form_value("resultOffset").map(str::trim) {
+            None | Some("") => 0,
+            Some(number) => number.parse::<usize>().ok()?,
+        };
+        let offset = skipped.checked_add(shown)?.to_string();
+        // Only what the form knows is repeated: a token must not get into an address.
+        let mut pairs: Vec<(&str, &str)> = form.values(self);
+        pairs.retain(|(name, value)| !value.is_empty() && *name != "resultOffset");
+        pairs.push(("resultOffset", &offset));
+        let pairs: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        Some(format!("{}?{}", self.here(), pairs.join("&")))
+    }
+}
+
+/// Makes the page for a resource, for the form of an operation, for its result or for an error.
+///
+/// A body with a top-level `error` is shown as an error on a page of any kind, above the form if the kind has one.
+pub(crate) fn page(page: &Page<'_>) -> String {
+    let mut html = Html::new();
+    open(&mut html, page);
+    let form = forms::form(page.kind);
+    if let Some(body) = page.body {
+        match body.get("error").filter(|error| !error.is_null()) {
+            Some(failure) => error(&mut html, failure),
+            None => content(&mut html, page, body, form.as_ref()),
+        }
+    }
+    if let Some(form) = form {
+        form.write(&mut html, page);
+    }
+    html.raw("</main>\n</body>\n</html>\n");
+    html.finish()
+}
+
+fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::Form>) {
+    match page.kind {
+        Kind::Catalogue => resources::catalogue(html, page, body),
+        Kind::Service => resources::service(html, page, body),
+        Kind::AllLayers => resources::all_layers(html, page, body),
+        Kind::Layer => resources::layer(html, page, body),
+        Kind::Replicas => resources::replicas(html, page, body),
+        Kind::Replica => resources::replica(html, page, body),
+        Kind::Query { .. } => {
+            result_heading(html);
+            let next = form.and_then(|form| page.next_records(body, form));
+            results::query(html, body, next.as_deref());
+        }
+        Kind::LayerEdits
+        | Kind::ServiceEdits
+        | Kind::CreateReplica
+        | Kind::SynchronizeReplica
+        | Kind::UnregisterReplica => {
+            result_heading(html);
+            results::answer(html, body, 3);
+        }
+        Kind::Other => results::answer(html, body, 2),
+    }
+}
+
+fn result_heading(html: &mut Html) {
+    html.raw("<nav class=\"jump\" aria-label=\"On this page\"><a href=\"#form\">Go to the form</a></nav>\n");
+    html.heading(2, None, "Result");
+}
+
+/// Writes an error in the words that programs look for: `Error: …`, then `Code: …`, then the details.
+fn error(html: &mut Html, error: &Value) {
+    html.raw("<div class=\"error\" role=\"alert\">\n<p>Error: ").text(&values::plain(&error["message"]));
+    html.raw("</p>\n<p>Code: ").text(&values::plain(&error["code"])).raw("</p>\n");
+    let details = match &error["details"] {
+        Value::Array(lines) => lines.as_slice(),
+        Value::Null => &[],
+        line => std::slice::from_ref(line),
+    };
+    for line in details {
+        html.raw("<p>").text(&values::plain(line)).raw("</p>\n");
+    }
+    html.raw("</div>\n");
+}
+
+/// Writes everything above the content.
+fn open(html: &mut Html, page: &Page<'_>) {
+    html.raw(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+    );
+    html.text(page.title).raw("</title>\n<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
+    html.raw("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n");
+    html.raw("<header><p class=\"brand\">Syncline <span>Services Directory</span></p>\n");
+    html.raw("<nav aria-label=\"Breadcrumb\"><ol>");
+    for (index, crumb) in page.path.iter().enumerate() {
+        let last = index + 1 == page.path.len();
+        html.raw(if last { "<li aria-current=\"page\">" } else { "<li>" });
+        html.link(&crumb.href, &crumb.text).raw("</li>");
+    }
+    html.raw("</ol></nav></header>\n<main id=\"content\" tabindex=\"-1\">\n<div class=\"title\"><h1>");
+    html.text(page.title).raw("</h1>");
+    if let Some(url) = page.json_url.filter(|url| leads_to_a_page(url)) {
+        html.raw(" <p class=\"formats\">").link(url, "JSON").raw("</p>");
+    }
+    html.raw("</div>\n");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The only room that knows HTTP.
+//!
+//! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
+//! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
+
+mod error;
+mod handlers;
+pub(crate) mod html;
+mod params;
+mod respond;
+mod route;
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, CompressionLevel},
+    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer},
+};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{app::App, error::Result, wire::params::Params};
+
+use respond::{Format, Reply, Shown, respond, respond_error};
+use route::Route;
+
+/// The whole service: all routes, compression, and what browsers need.
+pub fn router(app: App) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::any())
+        .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::HEAD, Method::OPTIONS]))
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([header::ETAG, header::CONTENT_DISPOSITION, header::CONTENT_LENGTH, REQUEST_ID])
+        .max_age(Duration::from_hours(1));
+    Router::new()
+        .fallback(answer)
+        .with_state(app)
+        // Slower levels would take longer than making the answer.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(cors)
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request on its way through.
+struct Call {
+    app: App,
+    method: Method,
+    params: Params,
+    format: Format,
+    /// `http://host:port`, as clients see it.
+    base: String,
+}
+
+async fn answer(State(app): State<App>, request: Request) -> Response {
+    let request_id = Uuid::new_v4().simple().to_string();
+    let started = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", request.id = request_id, http.method = %method, http.path = path);
+    let mut response = answer_route(app, request, &path, &request_id).instrument(span.clone()).await;
+    span.in_scope(|| {
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(http.status = response.status().as_u16(), duration_ms, "answered");
+    });
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn answer_route(app: App, request: Request, path: &str, request_id: &str) -> Response {
+    let route = Route::of(path);
+    let base = base_url(&app, &request);
+    let method = request.method().clone();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let max_bytes = app.config.max_body_bytes;
+    let (params, failure) = match params::read(request, max_bytes).await {
+        Ok(params) => (params, None),
+        Err(error) => (params_of_query(&query), Some(error)),
+    };
+    let format = Format::of(&params);
+    let (path, title, kind) = handlers::crumbs(&app, &route);
+    let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
+    let shown = Shown { path: &path, title: &title, kind, params: &params, json_url };
+    let result = match (failure, format) {
+        (Some(error), _) => Err(error),
+        // A format that nobody knows is answered in the one that every program can read.
+        (None, Err(error)) => return respond_error(&error::envelope(&error, request_id), Format::Json, &shown),
+        (None, Ok(format)) => {
+            let call = Call { app, method, params: shown.params.clone(), format, base };
+            reply(&call, &route, &shown).await
+        }
+    };
+    match result {
+        Ok(response) => response,
+        Err(error) => respond_error(
+            &error::envelope(&error, request_id),
+            Format::of(shown.params).unwrap_or(Format::Json),
+            &shown,
+        ),
+    }
+}
+
+async fn reply(call: &Call, route: &Route, shown: &Shown<'_>) -> Result<Response> {
+    let reply = handlers::handle(call, route).await?;
+    if matches!(route, Route::Ready) && matches!(reply, Reply::Text("not ready")) {
+        let mut response = respond(reply, call.format, shown).await?;
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(response);
+    }
+    respond(reply, call.format, shown).await
+}
+
+fn params_of_query(query: &str) -> Params {
+    let mut params = Params::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        params.push(name, value);
+    }
+    params
+}
+
+/// The address of the same page as JSON. A token, which some clients put into addresses, is left out.
+fn json_url(path: &[html::Crumb], query: &str) -> String {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !name.eq_ignore_ascii_case("f") && !name.eq_ignore_ascii_case("token") {
+            out.append_pair(&name, &value);
+        }
+    }
+    out.append_pair("f", "pjson");
+    format!("{}?{}", path.last().map_or("", |crumb| crumb.href.as_str()), out.finish())
+}
+
+/// Addresses in answers are absolute, and begin as the client's own request did unless the settings say otherwise.
+fn base_url(app: &App, request: &Request) -> String {
+    if let Some(url) = &app.config.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str))
+        .filter(|host| {
+            host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_'))
+        });
+    match host {
+        Some(host) => format!("http://{host}"),
+        None => format!("http://{}", app.config.listen),
+    }
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    let body = r#"{"error":{"code":500,"message":"Unable to complete operation.","details":["The server failed; its log has the reason."]}}"#;
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}

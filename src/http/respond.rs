@@ -1,0 +1,215 @@
+//! Answers as responses: `f=json`, `pjson` and `html`, documents that stream, and files.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde_json::Value as Json;
+use tokio::{fs::File, io::AsyncReadExt as _};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    error::{Error, Result},
+    files::Finished,
+    wire::params::Params,
+};
+
+use super::html::{Crumb, Kind, Page, page};
+
+/// The most of a document that is shown as a page or indented; more is for programs.
+const MAX_SHOWN_BYTES: u64 = 8 << 20;
+
+/// What a handler answers.
+pub(super) enum Reply {
+    /// A small document.
+    Json(Json),
+    /// A document that is written already.
+    Bytes(Vec<u8>),
+    /// A document that may be large.
+    Spooled(Finished),
+    /// A file to keep, of this size.
+    File(File, u64),
+    /// A form to fill in.
+    Form,
+    /// Another address.
+    Redirect(&'static str),
+    /// A word.
+    Text(&'static str),
+}
+
+/// The format that a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A page for people, which is what a browser gets.
+    Html,
+    /// JSON.
+    Json,
+    /// Indented JSON.
+    PrettyJson,
+}
+
+impl Format {
+    /// Reads the parameter `f`.
+    pub(super) fn of(params: &Params) -> Result<Format> {
+        let read = |text: &str| match text.to_ascii_lowercase().as_str() {
+            "html" | "help" => Some(Format::Html),
+            "json" => Some(Format::Json),
+            "pjson" => Some(Format::PrettyJson),
+            _ => None,
+        };
+        Ok(params.word("f", "html, json, pjson", read)?.unwrap_or(Format::Html))
+    }
+}
+
+/// What a page shows beside the answer.
+pub(super) struct Shown<'a> {
+    /// The way to it.
+    pub(super) path: &'a [Crumb],
+    /// Its title.
+    pub(super) title: &'a str,
+    /// What it is about.
+    pub(super) kind: Kind,
+    /// The parameters of the request.
+    pub(super) params: &'a Params,
+    /// The address of the same as JSON, if a link can have it.
+    pub(super) json_url: Option<String>,
+}
+
+/// Makes the response.
+pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> Result<Response> {
+    match (reply, format) {
+        (Reply::Redirect(to), _) => Ok(response(StatusCode::FOUND, "text/plain", Body::empty())).map(|mut response| {
+            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+            response
+        }),
+        (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
+        (Reply::File(file, size_bytes), _) => Ok(with_length(json_response(stream(file)), size_bytes)),
+        (Reply::Form, Format::Html) => Ok(html(shown, None)),
+        (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
+        (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
+        (Reply::Json(value), Format::PrettyJson) => Ok(json_response(pretty(&value)?)),
+        (Reply::Json(value), Format::Json) => Ok(padded(value.to_string().into_bytes(), shown.params)),
+        (Reply::Bytes(bytes), Format::Json) => Ok(padded(bytes, shown.params)),
+        (Reply::Bytes(bytes), format) => from_value(&read_back(&bytes)?, format, shown),
+        (Reply::Spooled(finished), Format::Json) => match finished {
+            Finished::Memory(bytes) => Ok(json_response(Body::from(bytes))),
+            Finished::File(spooled) => {
+                let size_bytes = Finished::File(spooled);
+                let length = size_bytes.size_bytes();
+                let Finished::File(spooled) = size_bytes else {
+                    return Err(Error::internal("answering", "a file became memory"));
+                };
+                let file = spooled.open().await?;
+                // An open file can be read to its end after its name is gone, so nothing is left behind.
+                drop(spooled);
+                Ok(with_length(json_response(stream(file)), length))
+            }
+        },
+        (Reply::Spooled(finished), format) => {
+            if finished.size_bytes() > MAX_SHOWN_BYTES {
+                return Err(Error::TooLarge {
+                    what: "the answer",
+                    limit: "8 MiB for a page; ask with f=json, or with transportType=esriTransportTypeUrl".to_owned(),
+                });
+            }
+            let bytes = match finished {
+                Finished::Memory(bytes) => bytes.to_vec(),
+                Finished::File(spooled) => {
+                    let mut bytes = Vec::new();
+                    spooled
+                        .open()
+                        .await?
+                        .read_to_end(&mut bytes)
+                        .await
+                        .map_err(|error| Error::internal("reading an answer", error))?;
+                    bytes
+                }
+            };
+            from_value(&read_back(&bytes)?, format, shown)
+        }
+    }
+}
+
+/// An error in the format that was asked for.
+pub(super) fn respond_error(envelope: &Json, format: Format, shown: &Shown<'_>) -> Response {
+    match format {
+        Format::Html => html(shown, Some(envelope)),
+        Format::Json => padded(envelope.to_string().into_bytes(), shown.params),
+        Format::PrettyJson => json_response(pretty(envelope).unwrap_or_else(|_| Body::from(envelope.to_string()))),
+    }
+}
+
+fn from_value(value: &Json, format: Format, shown: &Shown<'_>) -> Result<Response> {
+    match format {
+        Format::Html => Ok(html(shown, Some(value))),
+        Format::Json | Format::PrettyJson => Ok(json_response(pretty(value)?)),
+    }
+}
+
+fn read_back(bytes: &[u8]) -> Result<Json> {
+    serde_json::from_slice(bytes).map_err(|error| Error::internal("reading an answer back", error))
+}
+
+fn pretty(value: &Json) -> Result<Body> {
+    serde_json::to_vec_pretty(value).map(Body::from).map_err(|error| Error::internal("writing JSON", error))
+}
+
+fn stream(file: File) -> Body {
+    Body::from_stream(ReaderStream::with_capacity(file, 256 * 1024))
+}
+
+fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {
+    let page = page(&Page {
+        path: shown.path,
+        title: shown.title,
+        kind: shown.kind,
+        json_url: shown.json_url.as_deref(),
+        body,
+        form_values: shown.params.pairs(),
+    });
+    let mut response = response(StatusCode::OK, "text/html; charset=utf-8", Body::from(page));
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+/// JSON, or a call of the function that an old browser client names.
+fn padded(json: Vec<u8>, params: &Params) -> Response {
+    let callback = params.text("callback").filter(|name| {
+        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']'))
+    });
+    match callback {
+        None => json_response(Body::from(json)),
+        Some(name) => {
+            let mut script = Vec::with_capacity(json.len() + name.len() + 3);
+            script.extend_from_slice(name.as_bytes());
+            script.push(b'(');
+            script.extend_from_slice(&json);
+            script.extend_from_slice(b");");
+            response(StatusCode::OK, "application/javascript; charset=utf-8", Body::from(script))
+        }
+    }
+}
+
+fn json_response(body: impl Into<Body>) -> Response {
+    response(StatusCode::OK, "application/json; charset=utf-8", body.into())
+}
+
+fn with_length(mut response: Response, size_bytes: u64) -> Response {
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size_bytes));
+    response
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Nothing weaker keeps a widely used client from showing old rows.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}

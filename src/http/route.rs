@@ -1,0 +1,223 @@
+//! Which resource or operation a path names. All routes are here.
+//!
+//! Words of paths are compared without case, and a slash at the end is passed over: clients write both.
+
+/// A resource or operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `/`: leads to the catalogue.
+    Root,
+    /// `/healthz`: the process lives.
+    Health,
+    /// `/readyz`: the database answers.
+    Ready,
+    /// `rest/info`
+    Info,
+    /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
+    Portal(Portal),
+    /// `rest/services`
+    Catalogue,
+    /// Something of a service.
+    Service(String, OfService),
+    /// Nothing that there is.
+    Unknown,
+}
+
+/// The documents of a portal that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Portal {
+    /// Its version.
+    Root,
+    /// How to sign in.
+    Info,
+    /// Itself.
+    Itself,
+}
+
+/// A resource or operation of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OfService {
+    /// The service.
+    Itself,
+    /// All layers and tables in full.
+    Layers,
+    /// Edits of several layers.
+    ApplyEdits,
+    /// createReplica
+    CreateReplica,
+    /// synchronizeReplica
+    SynchronizeReplica,
+    /// unRegisterReplica
+    UnregisterReplica,
+    /// All replicas.
+    Replicas,
+    /// One replica, by its id.
+    Replica(String),
+    /// A result file, by its name.
+    ReplicaFile(String),
+    /// Something of a layer.
+    Layer(i32, OfLayer),
+}
+
+/// A resource or operation of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfLayer {
+    /// The layer.
+    Itself,
+    /// query
+    Query,
+    /// applyEdits
+    ApplyEdits,
+    /// addFeatures
+    AddFeatures,
+    /// updateFeatures
+    UpdateFeatures,
+    /// deleteFeatures
+    DeleteFeatures,
+}
+
+impl Route {
+    /// The route of a path.
+    pub(crate) fn of(path: &str) -> Route {
+        let Some(segments) =
+            path.split('/').filter(|part| !part.is_empty()).map(decode).collect::<Option<Vec<String>>>()
+        else {
+            return Route::Unknown;
+        };
+        let lower: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [] | ["arcgis"] | ["arcgis", "rest"] => Route::Root,
+            ["healthz"] => Route::Health,
+            ["readyz"] => Route::Ready,
+            ["arcgis", "rest", "info"] => Route::Info,
+            ["arcgis", "sharing", "rest"] | ["arcgis", "sharing"] => Route::Portal(Portal::Root),
+            ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),
+            ["arcgis", "sharing", "rest", "portals", "self"] => Route::Portal(Portal::Itself),
+            ["arcgis", "rest", "services"] => Route::Catalogue,
+            ["arcgis", "rest", "services", _, "featureserver", rest @ ..] => {
+                let own = segments.get(5..).unwrap_or_default();
+                match of_service(rest, own) {
+                    Some(found) => Route::Service(segments[3].clone(), found),
+                    None => Route::Unknown,
+                }
+            }
+            _ => Route::Unknown,
+        }
+    }
+
+    /// The name of an operation that changes data, and therefore takes POST only.
+    pub(crate) fn post_only(&self) -> Option<&'static str> {
+        let Route::Service(_, what) = self else { return None };
+        Some(match what {
+            OfService::ApplyEdits | OfService::Layer(_, OfLayer::ApplyEdits) => "applyEdits",
+            OfService::CreateReplica => "createReplica",
+            OfService::SynchronizeReplica => "synchronizeReplica",
+            OfService::UnregisterReplica => "unRegisterReplica",
+            OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
+            OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
+            OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
+            _ => return None,
+        })
+    }
+}
+
+fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
+    let own = |index: usize| segments.get(index).cloned().unwrap_or_default();
+    Some(match words {
+        [] => OfService::Itself,
+        ["layers"] => OfService::Layers,
+        ["applyedits"] => OfService::ApplyEdits,
+        ["createreplica"] => OfService::CreateReplica,
+        ["synchronizereplica"] => OfService::SynchronizeReplica,
+        ["unregisterreplica"] => OfService::UnregisterReplica,
+        ["replicas"] => OfService::Replicas,
+        ["replicas", _] => OfService::Replica(own(1)),
+        ["replicafiles", _] => OfService::ReplicaFile(own(1)),
+        [id, rest @ ..] => {
+            let id = id.parse().ok()?;
+            let what = match rest {
+                [] => OfLayer::Itself,
+                ["query"] => OfLayer::Query,
+                ["applyedits"] => OfLayer::ApplyEdits,
+                ["addfeatures"] => OfLayer::AddFeatures,
+                ["updatefeatures"] => OfLayer::UpdateFeatures,
+                ["deletefeatures"] => OfLayer::DeleteFeatures,
+                _ => return None,
+            };
+            OfService::Layer(id, what)
+        }
+    })
+}
+
+/// A segment without its percent-encoding. `None` if that is broken.
+fn decode(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = after.get(2..)?;
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_no_case_and_may_end_in_a_slash() {
+        let service = |what| Route::Service("Fire Hydrants".to_owned(), what);
+        assert_eq!(Route::of("/arcgis/rest/services/Fire%20Hydrants/FeatureServer"), service(OfService::Itself));
+        assert_eq!(
+            Route::of("/ARCGIS/Rest/Services/Fire%20Hydrants/featureserver/createReplica/"),
+            service(OfService::CreateReplica)
+        );
+        assert_eq!(
+            Route::of("/arcgis/rest/services/Fire%20Hydrants/FeatureServer/0/Query"),
+            service(OfService::Layer(0, OfLayer::Query))
+        );
+        assert_eq!(
+            Route::of("/arcgis/rest/services/Fire%20Hydrants/FeatureServer/replicas/{A}"),
+            service(OfService::Replica("{A}".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_unknown() {
+        for path in [
+            "/x",
+            "/arcgis/rest/services/a/MapServer",
+            "/arcgis/rest/services/a/FeatureServer/0/fly",
+            "/arcgis/rest/services/%zz/FeatureServer",
+        ] {
+            assert_eq!(Route::of(path), Route::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_that_changes_data_takes_post_only() {
+        for path in [
+            "applyEdits",
+            "createReplica",
+            "synchronizeReplica",
+            "unRegisterReplica",
+            "0/applyEdits",
+            "0/addFeatures",
+            "0/updateFeatures",
+            "0/deleteFeatures",
+        ] {
+            assert!(
+                Route::of(&format!("/arcgis/rest/services/a/FeatureServer/{path}")).post_only().is_some(),
+                "{path}"
+            );
+        }
+        assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());
+    }
+}

@@ -1,0 +1,40 @@
+//! Syncline: a feature service server whose clients may be offline.
+//!
+//! The map, in the order in which the parts build on each other:
+//!
+//! - [`model`]: what the words mean; pure. [`model::verdict`] decides what a client is sent.
+//! - [`error`]: the ways in which a request fails.
+//! - [`config`]: the settings.
+//! - [`wire`]: request parameters and Esri JSON; text into values, values into documents.
+//! - [`sql`]: statements over published tables.
+//! - [`store`]: the only room that talks to PostgreSQL; sessions, transactions, catalogue, publishing.
+//! - [`postgres`]: a private PostgreSQL for when none is configured.
+//! - [`files`]: results while they are written and while they wait to be fetched.
+//! - [`format`]: rows into bytes.
+//! - [`query`]: the connected reading path.
+//! - [`sync`]: the engine: edits in, snapshots and deltas out.
+//! - [`replica`]: the life of a replica.
+//! - [`http`]: routes, parameters, responses, pages.
+//! - [`cli`]: the commands.
+//!
+//! To follow a synchronization, start in `http::handlers`, go to `replica::synchronize`, and from there to
+//! `sync::apply`, `sync::download` and [`model::verdict`]. How changes are numbered stands in `migrations/0001_first.sql`.
+
+#![forbid(unsafe_code)]
+#![recursion_limit = "256"]
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod files;
+mod format;
+pub mod http;
+pub mod model;
+pub mod postgres;
+mod query;
+mod replica;
+mod sql;
+pub mod store;
+mod sync;
+mod wire;

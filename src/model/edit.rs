@@ -1,0 +1,209 @@
+//! Edits: what clients ask for, and what became of it.
+
+use std::sync::Arc;
+
+use super::{geometry::Geometry, id::GlobalId, layer::Layer, value::Value};
+
+/// What an edit does to a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Puts a feature that the client made.
+    Add,
+    /// Changes a feature's named attributes or geometry.
+    Update,
+    /// Removes a feature.
+    Delete,
+}
+
+impl Op {
+    /// The name under which receipts store it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Add => "add",
+            Op::Update => "update",
+            Op::Delete => "delete",
+        }
+    }
+
+    /// The operation with this name.
+    pub fn from_name(name: &str) -> Option<Op> {
+        [Op::Add, Op::Update, Op::Delete].into_iter().find(|op| op.name() == name)
+    }
+}
+
+/// What an edit does to a feature's geometry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GeometryEdit {
+    /// It is not mentioned and stays as it is.
+    Keep,
+    /// It is emptied.
+    Clear,
+    /// It is replaced.
+    Set(Geometry),
+}
+
+/// A well-formed edit of one feature.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// What to do.
+    pub op: Op,
+    /// Which feature.
+    pub global_id: GlobalId,
+    /// The attributes that are named, by their position in the layer's fields; ascending, each once.
+    pub values: Vec<(usize, Value)>,
+    /// The geometry.
+    pub geometry: GeometryEdit,
+}
+
+/// The edits of one layer in the order in which they are applied: adds, updates, deletes. An edit that could not be read
+/// stands in its place as the refusal that it got.
+#[derive(Clone, Debug)]
+pub struct LayerEdits {
+    /// The layer.
+    pub layer: Arc<Layer>,
+    /// The edits.
+    pub edits: Vec<Result<Edit, Refusal>>,
+}
+
+/// Edits of one layer of which some name their feature by its object id, which is yet to be looked up.
+#[derive(Clone, Debug, Default)]
+pub struct DirectEdits {
+    /// Adds, and edits by global id.
+    pub ready: Vec<Result<Edit, Refusal>>,
+    /// Edits by object id, if that could be read; their global id means nothing yet.
+    pub by_object_id: Vec<(Option<i64>, Result<Edit, Refusal>)>,
+}
+
+/// An edit that is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What it would have done.
+    pub op: Op,
+    /// Which feature, if that could be read.
+    pub global_id: Option<GlobalId>,
+    /// The row's object id, if the client used it to name the feature.
+    pub object_id: Option<i64>,
+    /// Why.
+    pub error: EditError,
+}
+
+/// Why an edit was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditError {
+    /// The API's number.
+    pub code: EditErrorCode,
+    /// For the person who made the edit: names the field, the value and the rule.
+    pub description: String,
+}
+
+/// The API's numbers for refused edits. Source: API reference, *Feature service error codes*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditErrorCode {
+    /// Anything without a number of its own.
+    Other,
+    /// Null in a field that needs a value.
+    NotNullable,
+    /// Undone because another edit failed.
+    RolledBack,
+    /// Curves, which are not stored.
+    TrueCurve,
+    /// The feature does not exist, or no longer.
+    Missing,
+    /// The geometry does not fit the layer.
+    Geometry,
+    /// A value does not fit its field.
+    Value,
+    /// An insert failed in the database.
+    InsertFailed,
+    /// A delete failed in the database.
+    DeleteFailed,
+    /// An update failed in the database.
+    UpdateFailed,
+    /// No global id.
+    GlobalIdMissing,
+    /// An empty or unreadable global id.
+    GlobalIdEmpty,
+    /// A value that another row has already.
+    NotUnique,
+}
+
+impl EditErrorCode {
+    /// The number on the wire.
+    pub fn number(self) -> i32 {
+        match self {
+            EditErrorCode::Other => 1000,
+            EditErrorCode::NotNullable => 1001,
+            EditErrorCode::RolledBack => 1003,
+            EditErrorCode::TrueCurve => 1005,
+            EditErrorCode::Missing => 1011,
+            EditErrorCode::Geometry => 1015,
+            EditErrorCode::Value => 1016,
+            EditErrorCode::InsertFailed => 1017,
+            EditErrorCode::DeleteFailed => 1018,
+            EditErrorCode::UpdateFailed => 1019,
+            EditErrorCode::GlobalIdMissing => 1020,
+            EditErrorCode::GlobalIdEmpty => 1021,
+            EditErrorCode::NotUnique => 1022,
+        }
+    }
+
+    /// The code with this number; anything unknown is [`EditErrorCode::Other`].
+    pub fn from_number(number: i32) -> EditErrorCode {
+        [
+            EditErrorCode::NotNullable,
+            EditErrorCode::RolledBack,
+            EditErrorCode::TrueCurve,
+            EditErrorCode::Missing,
+            EditErrorCode::Geometry,
+            EditErrorCode::Value,
+            EditErrorCode::InsertFailed,
+            EditErrorCode::DeleteFailed,
+            EditErrorCode::UpdateFailed,
+            EditErrorCode::GlobalIdMissing,
+            EditErrorCode::GlobalIdEmpty,
+            EditErrorCode::NotUnique,
+        ]
+        .into_iter()
+        .find(|code| code.number() == number)
+        .unwrap_or(EditErrorCode::Other)
+    }
+}
+
+/// What became of one edit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EditResult {
+    /// What it was to do.
+    pub op: Op,
+    /// Which feature, if that could be read.
+    pub global_id: Option<GlobalId>,
+    /// The row's object id, if there is a row.
+    pub object_id: Option<i64>,
+    /// Whether the stored row may differ from what was sent: a default filled in, a trigger of the table.
+    pub altered: bool,
+    /// `None` if it was applied.
+    pub error: Option<EditError>,
+}
+
+impl EditResult {
+    /// Whether the edit was refused for a reason that undoes an all-or-nothing upload. An update of a feature that is gone
+    /// does not: the client learns of the deletion in the same answer, and would repeat a rejected upload for ever.
+    pub fn undoes_batch(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.code != EditErrorCode::Missing)
+    }
+}
+
+impl From<Refusal> for EditResult {
+    fn from(refusal: Refusal) -> EditResult {
+        let Refusal { op, global_id, object_id, error } = refusal;
+        EditResult { op, global_id, object_id, altered: false, error: Some(error) }
+    }
+}
+
+/// What happens to the other edits when one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// All or nothing.
+    RollBack,
+    /// The refused edit is skipped and reported, the others are applied.
+    Skip,
+}

@@ -1,0 +1,135 @@
+//! The catalogue: what is published, as an immutable value that is replaced whole when it changes.
+
+use std::sync::Arc;
+
+use super::{
+    geometry::GeometryType,
+    id::{Generation, LayerId, LayerKey, ServiceKey},
+    value::FieldType,
+};
+
+/// All services.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// In the order of their names.
+    pub services: Vec<Arc<Service>>,
+}
+
+impl Catalogue {
+    /// The service with this name; names differ in more than case.
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.iter().find(|service| service.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A published set of layers under one URL, with one history.
+#[derive(Debug)]
+pub struct Service {
+    /// The key in the database.
+    pub key: ServiceKey,
+    /// The name in the URL.
+    pub name: String,
+    /// A sentence or two for people.
+    pub description: String,
+    /// The generation at which the service began, and the oldest from which a delta can still be made.
+    pub history_from: Generation,
+    /// Layers and tables in the order of their ids.
+    pub layers: Vec<Arc<Layer>>,
+}
+
+impl Service {
+    /// The layer or table with this id.
+    pub fn layer(&self, id: LayerId) -> Option<&Arc<Layer>> {
+        self.layers.iter().find(|layer| layer.id == id)
+    }
+
+    /// The spatial reference of the service: that of its first layer with geometry, else WGS 84.
+    pub fn srid(&self) -> i32 {
+        self.layers.iter().find_map(|layer| layer.shape.as_ref()).map_or(4326, |shape| shape.srid)
+    }
+}
+
+/// One published table; with a geometry or without.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The key in the database; names the change table.
+    pub key: LayerKey,
+    /// The id within the service.
+    pub id: LayerId,
+    /// The name that people see.
+    pub name: String,
+    /// The schema of the user's table.
+    pub table_schema: String,
+    /// The user's table.
+    pub table_name: String,
+    /// The geometry column, if the table has one that is published.
+    pub shape: Option<ShapeColumn>,
+    /// The attributes in the order of the table's columns.
+    pub fields: Vec<Field>,
+    /// Where the object id is in `fields`.
+    pub object_id: usize,
+    /// Where the global id is in `fields`.
+    pub global_id: usize,
+    /// Whether the table has row triggers or rules of its own, so that a stored row may differ from what was sent.
+    pub alters_rows: bool,
+}
+
+impl Layer {
+    /// The object id field.
+    pub fn object_id_field(&self) -> &Field {
+        &self.fields[self.object_id]
+    }
+
+    /// The global id field.
+    pub fn global_id_field(&self) -> &Field {
+        &self.fields[self.global_id]
+    }
+
+    /// The position of a field by its name, in any case.
+    pub fn field_index(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether clients may write the field.
+    pub fn is_editable(&self, index: usize) -> bool {
+        index != self.object_id && index != self.global_id && !self.fields[index].generated
+    }
+}
+
+/// A geometry column.
+#[derive(Debug, Clone)]
+pub struct ShapeColumn {
+    /// Its name in the table.
+    pub column: String,
+    /// What it holds, in the API's terms.
+    pub geometry_type: GeometryType,
+    /// Whether the column holds multi-part geometries, so that single ones are promoted on the way in.
+    pub multi: bool,
+    /// Its spatial reference in the database.
+    pub srid: i32,
+    /// Whether vertices have a height.
+    pub has_z: bool,
+    /// Whether vertices have a measure.
+    pub has_m: bool,
+}
+
+/// One attribute of a layer.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The column's name, case preserved; compared without case on input.
+    pub name: String,
+    /// What a person reads.
+    pub alias: String,
+    /// Its type.
+    pub field_type: FieldType,
+    /// The type of the column as PostgreSQL writes it, for casts: `character varying(20)`.
+    pub column_type: String,
+    /// The most characters of a text; `None` if unlimited.
+    pub length: Option<u32>,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// Whether the database fills it in when an edit does not name it.
+    pub has_default: bool,
+    /// Whether the database computes it, so that nobody may write it.
+    pub generated: bool,
+}

@@ -1,0 +1,15 @@
+//! What the words mean: services and layers, values and geometries, replicas, filters, edits, and the decisions of sync.
+//!
+//! Pure: no SQL, no HTTP, no JSON, no clock, no randomness. The rule that decides what a client is sent is
+//! [`verdict::verdict`]; start there to understand sync.
+
+pub mod edit;
+pub mod filter;
+pub mod geometry;
+pub mod id;
+pub mod layer;
+pub mod predicate;
+pub mod query;
+pub mod replica;
+pub mod value;
+pub mod verdict;

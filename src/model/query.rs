@@ -1,0 +1,72 @@
+//! What a feature query asks for.
+
+use super::{geometry::Geometry, predicate::Predicate};
+
+/// A query on one layer.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The where clause.
+    pub rows: Option<Predicate>,
+    /// Object ids to choose from.
+    pub object_ids: Option<Vec<i64>>,
+    /// A shape that features must stand in a relation to.
+    pub area: Option<(Geometry, SpatialRelation)>,
+    /// What comes out.
+    pub output: Output,
+}
+
+/// How a query's geometry relates to the features wanted: *geometry relation feature*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpatialRelation {
+    /// They share a point.
+    Intersects,
+    /// The features lie within the geometry.
+    Contains,
+    /// The features enclose the geometry.
+    Within,
+    /// They cross.
+    Crosses,
+    /// Only their boundaries meet.
+    Touches,
+    /// They overlap without one holding the other.
+    Overlaps,
+    /// Their boxes meet.
+    EnvelopeIntersects,
+}
+
+/// What a query gives back.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Features, page by page.
+    Features(Page),
+    /// All object ids, ascending.
+    Ids,
+    /// How many.
+    Count,
+    /// The box round them in a spatial reference, and how many if asked.
+    Extent {
+        /// The reference.
+        srid: i32,
+        /// Whether the number is wanted, too.
+        with_count: bool,
+    },
+}
+
+/// A page of features.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Positions of the fields.
+    pub fields: Vec<usize>,
+    /// The reference of the geometry; `None`: without geometry.
+    pub srid: Option<i32>,
+    /// Heights, if the layer has them.
+    pub with_z: bool,
+    /// Measures, if the layer has them.
+    pub with_m: bool,
+    /// Fields to sort by, and whether descending. The object id is always the last.
+    pub order: Vec<(usize, bool)>,
+    /// How many to pass over.
+    pub offset: i64,
+    /// The most to give.
+    pub limit: i64,
+}

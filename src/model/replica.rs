@@ -1,0 +1,137 @@
+//! Replicas: what a client holds, and how it is kept up to date.
+
+use std::sync::Arc;
+
+use super::{
+    filter::{Area, Filter, LayerQuery},
+    id::{Generation, ReplicaId},
+    layer::Layer,
+};
+
+/// Whether a replica has one generation or one for each layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncModel {
+    /// One generation, all layers together.
+    PerReplica,
+    /// A generation and a direction for each layer.
+    PerLayer,
+}
+
+impl SyncModel {
+    /// The API's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            SyncModel::PerReplica => "perReplica",
+            SyncModel::PerLayer => "perLayer",
+        }
+    }
+
+    /// The model with this name, in any case.
+    pub fn from_name(name: &str) -> Option<SyncModel> {
+        [SyncModel::PerReplica, SyncModel::PerLayer].into_iter().find(|model| model.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Which way edits go, always seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncDirection {
+    /// Client to server.
+    Upload,
+    /// Server to client.
+    Download,
+    /// Both.
+    Bidirectional,
+    /// Server to client, all rows anew.
+    Snapshot,
+}
+
+impl SyncDirection {
+    /// The API's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            SyncDirection::Upload => "upload",
+            SyncDirection::Download => "download",
+            SyncDirection::Bidirectional => "bidirectional",
+            SyncDirection::Snapshot => "snapshot",
+        }
+    }
+
+    /// The direction with this name, in any case.
+    pub fn from_name(name: &str) -> Option<SyncDirection> {
+        [SyncDirection::Upload, SyncDirection::Download, SyncDirection::Bidirectional, SyncDirection::Snapshot]
+            .into_iter()
+            .find(|direction| direction.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether edits of the client are taken.
+    pub fn uploads(self) -> bool {
+        matches!(self, SyncDirection::Upload | SyncDirection::Bidirectional)
+    }
+
+    /// Whether the client gets rows.
+    pub fn downloads(self) -> bool {
+        !matches!(self, SyncDirection::Upload)
+    }
+
+    /// Whether a replica made for this direction takes part in a sync that goes `wanted`.
+    pub fn allows(self, wanted: SyncDirection) -> bool {
+        (self.uploads() || !wanted.uploads()) && (self.downloads() || !wanted.downloads())
+    }
+}
+
+/// A registered replica.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its identity.
+    pub id: ReplicaId,
+    /// Its name, unique in the service.
+    pub name: String,
+    /// Who made it; empty if nobody was signed in.
+    pub owner: String,
+    /// One generation or one for each layer.
+    pub sync_model: SyncModel,
+    /// The directions it was made for.
+    pub direction: SyncDirection,
+    /// The spatial reference of what it is sent, and of what it sends without saying.
+    pub srid: i32,
+    /// Its geometry, as Esri JSON.
+    pub area_json: Option<String>,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Milliseconds since 1970; when it was created if it has not synchronized.
+    pub last_sync_ms: i64,
+    /// Its layers in the order of the request that made it.
+    pub layers: Vec<ReplicaLayer>,
+}
+
+/// A layer of a replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaLayer {
+    /// The layer.
+    pub layer: Arc<Layer>,
+    /// What the client asked for.
+    pub query: LayerQuery,
+    /// Which rows that is.
+    pub filter: Filter,
+    /// The newest generation that the server has given.
+    pub given: Generation,
+    /// The newest generation that the client has ever presented, which proves that it had it.
+    pub presented: Generation,
+}
+
+/// What a replica is to be, before it has an identity.
+#[derive(Clone, Debug)]
+pub struct NewReplica {
+    /// The name asked for; made unique if taken. `None`: one is made up.
+    pub name: Option<String>,
+    /// One generation or one for each layer.
+    pub sync_model: SyncModel,
+    /// The directions that it will synchronize in.
+    pub direction: SyncDirection,
+    /// The spatial reference of what it is sent.
+    pub srid: i32,
+    /// Its geometry.
+    pub area: Option<Area>,
+    /// The layers and what of them.
+    pub layers: Vec<(Arc<Layer>, LayerQuery)>,
+}

@@ -1,0 +1,469 @@
+//! A private PostgreSQL cluster in the data directory, for when no database is configured.
+//!
+//! The data directory holds `postgres/` (the cluster), `postgres.new/` (one being made) and two
+//! lock files. Every process that uses the cluster keeps a shared lock on `postgres-users.lock`;
+//! whoever starts or stops it holds `postgres-start.lock` meanwhile. So several processes can use
+//! one cluster, and the last one to leave stops it.
+//!
+//! The server listens on a Unix socket only, in a directory that nobody but its owner may enter.
+//! That is why it trusts whoever connects.
+
+mod install;
+mod place;
+mod server;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use server::Server;
+
+/// The superuser of the cluster, and the database that Syncline uses.
+const NAME: &str = "syncline";
+
+/// The port in the name of the socket. No network port is opened.
+const PORT: u16 = 5432;
+
+/// How long to wait for another process that is starting or stopping the cluster.
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long the server may take to start, recovery after a crash included, or to stop.
+const SERVER_LIMIT: Duration = Duration::from_mins(5);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Whether committed data survives a crash of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It does: PostgreSQL's own defaults.
+    Durable,
+    /// It may not: nothing is flushed to disk. For test suites and benchmarks only.
+    Throwaway,
+}
+
+/// A running private cluster, kept running at least as long as this value lives.
+///
+/// Dropping it leaves the server running for the next process to take over; [`Cluster::stop`] does
+/// not.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Server,
+    dir: PathBuf,
+    url: String,
+    /// Holds the shared lock.
+    users: File,
+}
+
+impl Cluster {
+    /// Attaches to the cluster in the data directory `dir`, creating and starting it as needed.
+    ///
+    /// PostgreSQL's programs are taken from `bin_dir` if given, else looked for where they are
+    /// usually installed.
+    /// A durable cluster is refused while the one there runs as a throwaway.
+    pub async fn start(dir: &Path, durability: Durability, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
+        let dir = dir.to_owned();
+        let bin_dir = bin_dir.map(Path::to_owned);
+        blocking(move || Cluster::start_blocking(&dir, durability, bin_dir.as_deref())).await
+    }
+
+    /// Returns the URL of Syncline's database.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the URL of another database of this cluster, such as `postgres`.
+    pub fn url_for(&self, database: &str) -> String {
+        url(self.server.socket_dir(), database)
+    }
+
+    /// Lets go of the cluster, and stops it if no other process uses it.
+    pub async fn stop(self) -> Result<(), Error> {
+        blocking(move || self.stop_blocking()).await
+    }
+
+    fn start_blocking(dir: &Path, durability: Durability, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
+        fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
+        let dir = fs::canonicalize(dir).map_err(Error::io("open the directory", dir))?;
+        let start_lock = lock_start(&dir)?;
+        let users = lock_users(&dir)?;
+        let server = Server::open_or_create(&dir, durability, bin_dir, &start_lock)?;
+        server.bring_up(durability, &start_lock)?;
+        let url = url(server.socket_dir(), NAME);
+        Ok(Cluster { server, dir, url, users })
+    }
+
+    fn stop_blocking(self) -> Result<(), Error> {
+        let start_lock = lock_start(&self.dir)?;
+        let path = users_path(&self.dir);
+        self.users.unlock().map_err(Error::io("unlock", &path))?;
+        match self.users.try_lock() {
+            Ok(()) => self.server.bring_down(&start_lock),
+            Err(TryLockError::WouldBlock) => {
+                tracing::debug!("other processes use the database: it is left running");
+                Ok(())
+            }
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        }
+    }
+}
+
+/// Runs what waits for files and processes where waiting hinders nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::Interrupted)?
+}
+
+/// Makes a connection URL. The host in the authority is a placeholder that the parameter overrides.
+fn url(socket_dir: &Path, database: &str) -> String {
+    let host = percent_encode(socket_dir.as_os_str().as_encoded_bytes());
+    let database = percent_encode(database.as_bytes());
+    format!("postgres://{NAME}@localhost:{PORT}/{database}?host={host}")
+}
+
+fn percent_encode(bytes: &[u8]) -> String {
+    let mut encoded = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                encoded.extend(char::from_digit(u32::from(digit), 16).map(|c| c.to_ascii_uppercase()));
+            }
+        }
+    }
+    encoded
+}
+
+fn users_path(dir: &Path) -> PathBuf {
+    dir.join("postgres-users.lock")
+}
+
+/// Takes the lock that whoever starts or stops the cluster holds, waiting for its holder.
+fn lock_start(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("postgres-start.lock");
+    let mut file = open_lock(dir, &path)?;
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(POLL_INTERVAL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let note = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+                let holder = note.lines().next().unwrap_or("another process").to_owned();
+                return Err(Error::Locked { path, holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+        }
+    }
+    note_holder(&mut file).map_err(Error::io("write", &path))?;
+    Ok(file)
+}
+
+/// Leaves word for those who wait. It is read only while the lock is held, so an old note misleads
+/// nobody.
+fn note_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "process {}", std::process::id())
+}
+
+/// Takes a user's share of the cluster. The start lock must be held: nobody holds this one alone
+/// then.
+fn lock_users(dir: &Path) -> Result<File, Error> {
+    let path = users_path(dir);
+    let file = open_lock(dir, &path)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Locked { holder: "a program that is not Syncline".to_owned(), path })
+        }
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+    }
+}
+
+/// Opens a lock file of the data directory, making it if missing.
+///
+/// It is made in the name of the directory's owner: else root, working once in the directory of
+/// another user, would lock that user out.
+fn open_lock(dir: &Path, path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            if rustix::process::geteuid().is_root() {
+                let owner = fs::metadata(dir).map_err(Error::io("look at", dir))?;
+                fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(Error::io("change the owner of", path))?;
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.open(path).map_err(Error::io("open", path))
+        }
+        Err(error) => Err(Error::io("create", path)(error)),
+    }
+}
+
+/// Why the private cluster cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or program of the cluster could not be worked with.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// Another process holds a lock for too long.
+    #[error(
+        "{} has been locked for {} seconds by {holder}, which is starting or stopping the \
+         database; wait for it or end it, then try again",
+        path.display(), LOCK_LIMIT.as_secs()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it.
+        holder: String,
+    },
+
+    /// This machine has no PostgreSQL server.
+    #[error(
+        "no PostgreSQL server is installed; install it with PostGIS (Debian, Ubuntu: `apt-get \
+         install postgresql postgis postgresql-postgis`), or name the directory of its programs in \
+         SYNCLINE_PG_BINDIR, or configure the URL of a database elsewhere"
+    )]
+    NotInstalled,
+
+    /// The version that an existing cluster needs is not installed.
+    #[error(
+        "the data directory's database was made by PostgreSQL {major}, which is not installed \
+         (found: {found}); install it (Debian, Ubuntu: `apt-get install postgresql-{major} \
+         postgresql-{major}-postgis-3`) or name the directory of its programs in \
+         SYNCLINE_PG_BINDIR"
+    )]
+    MajorNotInstalled {
+        /// The version the cluster needs.
+        major: u32,
+        /// The versions that are installed.
+        found: String,
+    },
+
+    /// The only servers installed are too old for a new cluster.
+    #[error(
+        "PostgreSQL {oldest} or newer is needed, and only {found} is installed; install a newer \
+         one with PostGIS"
+    )]
+    TooOld {
+        /// The versions that are installed.
+        found: String,
+        /// The oldest version that will do.
+        oldest: u32,
+    },
+
+    /// PostGIS is not installed for the server.
+    #[error(
+        "PostGIS is not installed for PostgreSQL {major} in {}; install it (Debian, Ubuntu: \
+         `apt-get install postgis postgresql-{major}-postgis-3`)",
+        bin_dir.display()
+    )]
+    NoPostgis {
+        /// The version of the server.
+        major: u32,
+        /// Where its programs are.
+        bin_dir: PathBuf,
+    },
+
+    /// The directory given for PostgreSQL's programs has none.
+    #[error(
+        "SYNCLINE_PG_BINDIR is {}, where `initdb`, `pg_ctl` and a working `postgres` are not all \
+         found; name the directory of a PostgreSQL server's programs, such as \
+         /usr/lib/postgresql/17/bin",
+        bin_dir.display()
+    )]
+    NoProgramsIn {
+        /// The directory given.
+        bin_dir: PathBuf,
+    },
+
+    /// The process runs as root, and there is no user to run PostgreSQL as.
+    #[error(
+        "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor a user \
+         `nobody` to run it as; start Syncline as an ordinary user, or create the user `postgres`"
+    )]
+    NoUnprivilegedUser,
+
+    /// The cluster belongs to another user.
+    #[error(
+        "the database in {} belongs to user id {owner}, and Syncline runs as {user}; run it as \
+         the owner (PostgreSQL refuses root), or give the directory to the user that is to run it",
+        data.display()
+    )]
+    WrongOwner {
+        /// The cluster's directory.
+        data: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user of this process.
+        user: u32,
+    },
+
+    /// PostgreSQL's user cannot get to the cluster.
+    #[error(
+        "user id {user}, which PostgreSQL runs as, may not enter the directories above {}; allow \
+         it with `chmod o+x`",
+        data.display()
+    )]
+    Unreachable {
+        /// The cluster's directory.
+        data: PathBuf,
+        /// The user PostgreSQL runs as.
+        user: u32,
+    },
+
+    /// The directory does not hold a cluster.
+    #[error(
+        "{} is not a PostgreSQL cluster: it has no valid PG_VERSION; move it away to begin with an \
+         empty database",
+        data.display()
+    )]
+    NotACluster {
+        /// The directory.
+        data: PathBuf,
+    },
+
+    /// The data directory's link leads nowhere.
+    #[error(
+        "{} links to {}, where the database was kept and is no more; bring it back, or remove the \
+         link to begin with an empty database",
+        link.display(), data.display()
+    )]
+    Vanished {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        data: PathBuf,
+    },
+
+    /// There is a cluster where a new one would be made.
+    #[error(
+        "{1} holds the database of an earlier data directory of the same name; to use it, link it \
+         with `ln -s {1} {0}`, or move it away to begin with an empty database",
+        link.display(), data.display()
+    )]
+    LeftBehind {
+        /// The link that should lead there.
+        link: PathBuf,
+        /// The earlier cluster.
+        data: PathBuf,
+    },
+
+    /// Somebody else made the directory for the socket.
+    #[error("{} should be a directory of user id {user} and is not; remove it", dir.display())]
+    ForeignSocketDir {
+        /// The directory.
+        dir: PathBuf,
+        /// Who should own it.
+        user: u32,
+    },
+
+    /// One of PostgreSQL's programs failed.
+    #[error("{} failed as user id {user} ({status}):\n{output}", program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The user it ran as.
+        user: u32,
+        /// The last lines it printed.
+        output: String,
+    },
+
+    /// The server did not start.
+    #[error("PostgreSQL did not start in {}; these are its last words:\n{log}", data.display())]
+    NotStarted {
+        /// The cluster's directory.
+        data: PathBuf,
+        /// The last lines of its logs.
+        log: String,
+    },
+
+    /// A server that was started by somebody else does not take connections.
+    #[error(
+        "PostgreSQL runs in {0} but takes no connections after {1} seconds; if the process that \
+         {0}/postmaster.pid names in its first line is not PostgreSQL, remove that file. These are \
+         its last words:\n{log}",
+        data.display(), SERVER_LIMIT.as_secs()
+    )]
+    NotReady {
+        /// The cluster's directory.
+        data: PathBuf,
+        /// The last lines of its logs.
+        log: String,
+    },
+
+    /// The running server may lose data, and one that may not was asked for.
+    #[error(
+        "the database in {} was started by a test or benchmark and does not keep data safe; end \
+         that program, then try again",
+        data.display()
+    )]
+    RunsThrowaway {
+        /// The cluster's directory.
+        data: PathBuf,
+    },
+
+    /// The work was cut short by the end of the program, or by a defect of it.
+    #[error("starting or stopping the database was interrupted: {0}")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Returns what turns an answer of the system into an error about `path`.
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_directory_travels_in_the_url() {
+        assert_eq!(
+            url(Path::new("/srv/a b/postgres"), "syncline"),
+            "postgres://syncline@localhost:5432/syncline?host=%2Fsrv%2Fa%20b%2Fpostgres"
+        );
+        assert_eq!(percent_encode("ß/?&%".as_bytes()), "%C3%9F%2F%3F%26%25");
+    }
+
+    #[test]
+    fn users_share_and_the_starter_is_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (lock_users(dir.path()).unwrap(), lock_users(dir.path()).unwrap());
+        first.unlock().unwrap();
+        assert!(matches!(first.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(second);
+        first.try_lock().unwrap();
+
+        let starter = lock_start(dir.path()).unwrap();
+        let path = dir.path().join("postgres-start.lock");
+        assert!(matches!(open_lock(dir.path(), &path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        let holder = fs::read_to_string(&path).unwrap();
+        assert_eq!(holder.trim(), format!("process {}", std::process::id()));
+        drop(starter);
+        open_lock(dir.path(), &path).unwrap().try_lock().unwrap();
+    }
+}

@@ -1,0 +1,171 @@
+//! The connected reading path: queries, object ids, counts and extents of one layer.
+
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use serde_json::{Value as Json, json};
+use sqlx::Row as _;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    format::json::{Dimensions, FeatureWriter, integer},
+    model::{
+        geometry::Target,
+        id::Generation,
+        layer::{Layer, Service},
+        query::{Output, Page, Query},
+    },
+    sql::select::{self, Columns, Selection},
+    store::ReadTx,
+    wire::{geometry::spatial_reference, service},
+};
+
+/// Runs a query on a layer. The answer is a JSON document; pages are bounded by the record limit.
+pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    tx.limit_statements().await?;
+    let mut area = None;
+    if let (Some((geometry, relation)), Some(shape)) = (&query.area, &layer.shape) {
+        let flat = Target { multi: false, has_z: false, has_m: false };
+        let geometry = match (geometry.srid, shape.srid) {
+            (4326, 3857) => geometry.clone().clamped_for_web_mercator(),
+            _ => geometry.clone(),
+        };
+        if !tx.knows_srid(geometry.srid).await? {
+            return Err(Error::invalid("inSR", format!("the database knows no spatial reference {}", geometry.srid)));
+        }
+        let ewkb = geometry
+            .to_ewkb(flat)
+            .or_else(|_| geometry.to_ewkb(Target { multi: true, ..flat }))
+            .map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
+        area = Some((tx.area_for(&ewkb, shape.srid).await?, *relation));
+    }
+    let selection =
+        Selection { rows: query.rows.as_ref(), object_ids: query.object_ids.as_deref(), area: area.as_ref() };
+    match &query.output {
+        Output::Features(page) => features(&mut tx, layer, &selection, page).await,
+        Output::Ids => ids(&mut tx, layer, &selection).await,
+        Output::Count => {
+            let row = tx.one(select::count(layer, &selection)).await?;
+            Ok(json!({"count": row.try_get::<i64, _>(0)?}).to_string().into_bytes())
+        }
+        Output::Extent { srid, with_count } => {
+            check_reference(&mut tx, *srid).await?;
+            let mut answer = json!({"extent": box_json(&mut tx, layer, &selection, *srid).await?});
+            if *with_count {
+                let row = tx.one(select::count(layer, &selection)).await?;
+                answer["count"] = row.try_get::<i64, _>(0)?.into();
+            }
+            Ok(answer.to_string().into_bytes())
+        }
+    }
+}
+
+async fn check_reference(tx: &mut ReadTx<'_>, srid: i32) -> Result<()> {
+    match tx.knows_srid(srid).await? {
+        true => Ok(()),
+        false => Err(Error::invalid("outSR", format!("the database knows no spatial reference {srid}"))),
+    }
+}
+
+async fn features(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, page: &Page) -> Result<Vec<u8>> {
+    if let Some(srid) = page.srid {
+        check_reference(tx, srid).await?;
+    }
+    let columns = Columns { fields: page.fields.clone(), srid: page.srid };
+    let all = Dimensions::of(layer);
+    let dimensions = Dimensions { z: all.z && page.with_z, m: all.m && page.with_m };
+    let head = service::feature_set_head(layer, &columns, dimensions);
+    let head = head.to_string();
+    let mut out = Vec::with_capacity(64 * 1024);
+    // The head is an object to which the features are added.
+    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
+    out.extend_from_slice(if head.ends_with("]}") || head.len() > 2 { b",\"features\":[" } else { b"\"features\":[" });
+    let writer = FeatureWriter::new(layer, &columns, dimensions);
+    let mut n_features = 0;
+    let mut more = false;
+    if page.limit > 0 {
+        // One row more than wanted tells whether there are more.
+        let mut rows =
+            pin!(tx.stream(select::page(layer, selection, &columns, &page.order, page.offset, page.limit + 1))?);
+        while let Some(row) = rows.try_next().await? {
+            if n_features == page.limit {
+                more = true;
+                break;
+            }
+            if n_features > 0 {
+                out.push(b',');
+            }
+            writer.write(&row, 0, &mut out)?;
+            n_features += 1;
+        }
+    }
+    out.extend_from_slice(if more { b"],\"exceededTransferLimit\":true}" } else { b"]}" });
+    Ok(out)
+}
+
+async fn ids(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<Vec<u8>> {
+    let head = json!({"objectIdFieldName": layer.object_id_field().name}).to_string();
+    let mut out = head.trim_end_matches('}').as_bytes().to_vec();
+    out.extend_from_slice(b",\"objectIds\":[");
+    let mut rows = pin!(tx.stream(select::object_ids(layer, selection))?);
+    let mut first = true;
+    while let Some(row) = rows.try_next().await? {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        integer(row.try_get(0)?, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+async fn box_json(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, srid: i32) -> Result<Json> {
+    let Some(statement) = select::extent(layer, selection, srid) else {
+        return Err(Error::invalid("returnExtentOnly", "the layer is a table and has no geometry"));
+    };
+    let row = tx.one(statement).await?;
+    let corner = |index| row.try_get::<Option<f64>, _>(index);
+    Ok(match (corner(0)?, corner(1)?, corner(2)?, corner(3)?) {
+        (Some(xmin), Some(ymin), Some(xmax), Some(ymax)) => {
+            json!({"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax, "spatialReference": spatial_reference(srid)})
+        }
+        // Some clients look for the text.
+        _ => {
+            json!({"xmin": "NaN", "ymin": "NaN", "xmax": "NaN", "ymax": "NaN", "spatialReference": spatial_reference(srid)})
+        }
+    })
+}
+
+/// A box round each layer of a service, quickly: from the planner's statistics or the spatial index where there are some.
+pub(crate) async fn extents(app: &App, service: &Service) -> Result<Vec<Option<[f64; 4]>>> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    let mut extents = Vec::with_capacity(service.layers.len());
+    for layer in &service.layers {
+        let mut found = None;
+        for statement in [
+            select::estimated_extent(layer),
+            select::extent(layer, &Selection::default(), layer.shape.as_ref().map_or(0, |s| s.srid)),
+        ] {
+            let Some(statement) = statement else { continue };
+            let row = tx.one(statement).await?;
+            let corner = |index| row.try_get::<Option<f64>, _>(index);
+            if let (Some(xmin), Some(ymin), Some(xmax), Some(ymax)) = (corner(0)?, corner(1)?, corner(2)?, corner(3)?) {
+                found = Some([xmin, ymin, xmax, ymax]);
+                break;
+            }
+        }
+        extents.push(found);
+    }
+    Ok(extents)
+}
+
+/// The newest generation of a service.
+pub(crate) async fn generation(app: &App, service: &Service) -> Result<Generation> {
+    let mut session = app.store.session().await?;
+    Ok(session.read(service).await?.generation)
+}

@@ -1,0 +1,54 @@
+//! The life of a replica: created, synchronized, unregistered.
+//!
+//! One function for each operation of the API. They see values, not parameters, and answer with values, not responses;
+//! the answer documents themselves are written piece by piece, since rows stream (see [`answer`]).
+
+pub(crate) mod answer;
+mod create;
+mod synchronize;
+
+pub(crate) use create::create;
+pub(crate) use synchronize::synchronize;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    model::{id::ReplicaId, layer::Service, replica::Replica},
+    wire::replica::Unregister,
+};
+
+/// All replicas of a service.
+pub(crate) async fn list(app: &App, service: &Service) -> Result<Vec<Replica>> {
+    let mut session = app.store.session().await?;
+    session.own().await?.replica_list(service).await
+}
+
+/// One replica.
+pub(crate) async fn find(app: &App, service: &Service, id: ReplicaId) -> Result<Replica> {
+    let mut session = app.store.session().await?;
+    let found = session.own().await?.replica_find(service, id).await?;
+    found.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })
+}
+
+/// Forgets replicas. Returns how many.
+pub(crate) async fn unregister(app: &App, service: &Service, which: Unregister) -> Result<u64> {
+    let ids = match which {
+        Unregister::Nothing => Vec::new(),
+        Unregister::One(id) => vec![id],
+        Unregister::All => list(app, service).await?.into_iter().map(|replica| replica.id).collect(),
+    };
+    let mut n_unregistered = 0;
+    for id in ids {
+        // A synchronization that is under way ends first.
+        let mut session = app.store.session().await?;
+        session.lock_replica(id).await?;
+        let mut tx = session.own().await?;
+        if tx.replica_delete(service, id).await? {
+            n_unregistered += 1;
+        } else if matches!(which, Unregister::One(_)) {
+            return Err(Error::ReplicaNotFound { id: id.to_string() });
+        }
+        tx.commit().await?;
+    }
+    Ok(n_unregistered)
+}

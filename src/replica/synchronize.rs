@@ -1,0 +1,290 @@
+//! synchronizeReplica.
+//!
+//! Edits go up in one transaction, changes come down in a snapshot taken after it, and the books are brought up to date
+//! last. If the process dies in between, the client repeats its request: its edits are recognised by their batch, and
+//! the answer is computed for the generation that the *request* names.
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    files::Spool,
+    model::{
+        edit::{EditResult, LayerEdits},
+        id::{Generation, LayerId, LayerKey},
+        layer::Service,
+        replica::{Replica, SyncDirection},
+        verdict::is_own_batch,
+    },
+    sql::select::{Columns, Delta},
+    store::{
+        ReadTx, Session,
+        uploads::{Batch, Upload},
+    },
+    sync::{apply::submit, download},
+    wire::replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
+};
+
+use super::answer::{Answer, Body, NO_ATTACHMENT_EDITS, ResponseType, Subject, write_results};
+
+/// Takes a replica's edits and gives it what it lacks.
+pub(crate) async fn synchronize(
+    app: &App,
+    service: &Service,
+    request: &SynchronizeReplicaRequest<'_>,
+) -> Result<Answer> {
+    let mut session = app.store.session().await?;
+    session.lock_replica(request.replica).await?;
+    let replica = session
+        .own()
+        .await?
+        .replica_find(service, request.replica)
+        .await?
+        .ok_or_else(|| Error::ReplicaNotFound { id: request.replica.to_string() })?;
+    let plan = request.resolve(&replica)?;
+    check_generations(&mut session, service, &plan).await?;
+
+    let uploaded = upload(&mut session, service, &replica, &plan).await?;
+    let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
+        Some(oldest) => session.own().await?.batch_list(replica.id, oldest).await?,
+        None => Vec::new(),
+    };
+
+    let mut tx = session.read(service).await?;
+    let synchronization =
+        Synchronization { service, replica: &replica, request, uploaded: &uploaded, batches: &batches };
+    let written = synchronization.write(app.files.spool(), &mut tx, &plan).await?;
+    tx.end().await?;
+
+    let generations: Vec<(LayerId, Generation)> =
+        written.generations.iter().map(|(id, _, generation)| (*id, *generation)).collect();
+    let subject = Subject {
+        id: replica.id,
+        name: &replica.name,
+        model: replica.sync_model,
+        generations: &generations,
+        transport: request.transport,
+        response: written.response,
+    };
+    let answer = match written.response {
+        ResponseType::NoEdits => Answer { head: subject.head(), body: Body::Nothing },
+        _ => subject.finish(app, written.spool).await?,
+    };
+    let mut tx = session.own().await?;
+    for (planned, (_, key, generation)) in plan.layers.iter().zip(&written.generations) {
+        let given = planned.direction.downloads().then_some(*generation);
+        tx.replica_layer_note(replica.id, *key, planned.presented, given).await?;
+    }
+    tx.replica_touch(replica.id).await?;
+    if request.close {
+        tx.replica_delete(service, replica.id).await?;
+    }
+    answer.register(app, &mut tx, service.key, replica.id).await?;
+    tx.commit().await?;
+    tracing::info!(
+        service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
+        n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"
+    );
+    Ok(answer)
+}
+
+/// Refuses generations that no delta can start from, before anything is applied.
+async fn check_generations(session: &mut Session, service: &Service, plan: &SyncPlan) -> Result<()> {
+    let tx = session.read(service).await?;
+    let (current, history_from) = (tx.generation, tx.history_from);
+    tx.end().await?;
+    for presented in plan.layers.iter().filter_map(|planned| planned.presented) {
+        if presented > current {
+            return Err(Error::FutureGeneration { presented, current });
+        }
+    }
+    for planned in &plan.layers {
+        if let (SyncDirection::Download | SyncDirection::Bidirectional, Some(presented)) =
+            (planned.direction, planned.presented)
+            && presented < history_from
+        {
+            return Err(Error::HistoryGone { presented, history_from });
+        }
+    }
+    Ok(())
+}
+
+/// What became of the edits that came with a request.
+struct Uploaded {
+    results: Vec<(LayerKey, Vec<EditResult>)>,
+    /// The batch that the request carries, for the first time or again.
+    batch: Option<i64>,
+}
+
+/// Applies the edits, unless they are a repetition: then what became of them the first time is the answer again.
+async fn upload(session: &mut Session, service: &Service, replica: &Replica, plan: &SyncPlan) -> Result<Uploaded> {
+    if plan.edits.is_empty() {
+        return Ok(Uploaded { results: Vec::new(), batch: None });
+    }
+    let downloads = plan.layers.iter().any(|planned| planned.direction.downloads());
+    let upload = Upload {
+        replica: replica.id,
+        digest: digest(&plan.edits),
+        presented: presented_text(replica, plan),
+        direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },
+    };
+    let mut tx = session.own().await?;
+    if let Some(batch) = tx.batch_find(&upload).await? {
+        let mut results = Vec::with_capacity(plan.edits.len());
+        for edits in &plan.edits {
+            results.push((edits.layer.key, tx.receipt_list(batch, edits.layer.key).await?));
+        }
+        tracing::info!(replica.id = %replica.id, batch, "an upload came again; its receipts are the answer");
+        return Ok(Uploaded { results, batch: Some(batch) });
+    }
+    drop(tx);
+    let submitted = submit(session, service, &plan.edits, plan.policy, Some(&upload)).await?;
+    let results = submitted.results.into_iter().map(|(layer, results)| (layer.key, results)).collect();
+    Ok(Uploaded { results, batch: submitted.batch })
+}
+
+/// A digest of edits in a canonical form: what they mean, not how their JSON was written.
+fn digest(edits: &[LayerEdits]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mut sum = Sha256::new();
+    for layer in edits {
+        sum.update(format!("layer {}\n", layer.layer.key.0));
+        for edit in &layer.edits {
+            sum.update(format!("{edit:?}\n"));
+        }
+    }
+    sum.finalize().to_vec()
+}
+
+/// The generations that came with the edits. They are part of a batch's identity: without them, the same edit made again
+/// after somebody else's would be taken for a repetition, and lost.
+fn presented_text(replica: &Replica, plan: &SyncPlan) -> String {
+    plan.layers
+        .iter()
+        .map(|planned| {
+            let presented = planned.presented.map_or_else(|| "-".to_owned(), |generation| generation.to_string());
+            format!("{}:{presented}", replica.layers[planned.index].layer.key.0)
+        })
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+struct Synchronization<'a> {
+    service: &'a Service,
+    replica: &'a Replica,
+    request: &'a SynchronizeReplicaRequest<'a>,
+    uploaded: &'a Uploaded,
+    batches: &'a [Batch],
+}
+
+struct Written {
+    spool: Spool,
+    response: ResponseType,
+    n_changes: u64,
+    /// For each layer that takes part, the generation that the client has now.
+    generations: Vec<(LayerId, LayerKey, Generation)>,
+}
+
+impl Synchronization<'_> {
+    /// Writes `{"edits":[…]` and, for layers that are replaced, `,"layers":[…]`.
+    async fn write(&self, mut spool: Spool, tx: &mut ReadTx<'_>, plan: &SyncPlan) -> Result<Written> {
+        let (replaced, changed): (Vec<&PlannedLayer>, Vec<&PlannedLayer>) =
+            plan.layers.iter().partition(|planned| planned.direction == SyncDirection::Snapshot);
+        let mut n_changes = 0;
+        spool.buffer().push(b'{');
+        if !changed.is_empty() {
+            spool.buffer().extend_from_slice(b"\"edits\":[");
+            for (position, planned) in changed.iter().enumerate() {
+                if position > 0 {
+                    spool.buffer().push(b',');
+                }
+                n_changes += self.write_changes(&mut spool, tx, planned).await?;
+            }
+            spool.buffer().push(b']');
+        }
+        if !replaced.is_empty() {
+            spool.buffer().extend_from_slice(if changed.is_empty() {
+                b"\"layers\":[".as_slice()
+            } else {
+                b",\"layers\":["
+            });
+            for (position, planned) in replaced.iter().enumerate() {
+                let layer = &self.replica.layers[planned.index];
+                let head = format!("{}{{\"id\":{},\"features\":[", if position > 0 { "," } else { "" }, layer.layer.id);
+                spool.buffer().extend_from_slice(head.as_bytes());
+                n_changes += download::snapshot(tx, &layer.layer, &layer.filter, self.replica.srid, &mut spool).await?;
+                spool.buffer().extend_from_slice(b"]}");
+            }
+            spool.buffer().push(b']');
+        }
+        let response = match (changed.is_empty(), replaced.is_empty()) {
+            (true, _) => ResponseType::ReplacementData,
+            (false, false) => ResponseType::EditsAndData,
+            (false, true) if n_changes > 0 => ResponseType::Edits,
+            (false, true) => ResponseType::NoEdits,
+        };
+        let generations = plan
+            .layers
+            .iter()
+            .map(|planned| {
+                let layer = &self.replica.layers[planned.index];
+                // An upload alone moves nobody forward: changes of others in between would be skipped.
+                let generation = match planned.direction {
+                    SyncDirection::Upload => planned.presented.unwrap_or(layer.given),
+                    _ => tx.generation,
+                };
+                (layer.layer.id, layer.layer.key, generation)
+            })
+            .collect();
+        Ok(Written { spool, response, n_changes, generations })
+    }
+
+    /// Writes one element of `edits`. Returns the number of changes and of results in it.
+    async fn write_changes(&self, spool: &mut Spool, tx: &mut ReadTx<'_>, planned: &PlannedLayer) -> Result<u64> {
+        let layer = &self.replica.layers[planned.index];
+        spool.buffer().extend_from_slice(format!("{{\"id\":{},\"features\":{{", layer.layer.id).as_bytes());
+        let mut n_changes = 0;
+        match planned.presented.filter(|_| planned.direction.downloads()) {
+            Some(presented) => {
+                let newest_presented = layer.presented.max(presented);
+                let own_batches: Vec<i64> = self
+                    .batches
+                    .iter()
+                    .filter(|batch| batch.generation > presented)
+                    .filter(|batch| {
+                        let direction =
+                            if batch.downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload };
+                        is_own_batch(
+                            Some(batch.id) == self.uploaded.batch,
+                            direction,
+                            batch.generation > newest_presented,
+                        )
+                    })
+                    .map(|batch| batch.id)
+                    .collect();
+                let wanted = Delta {
+                    service: self.service.key.0,
+                    filter: &layer.filter,
+                    columns: &Columns::all(&layer.layer, self.replica.srid),
+                    after: presented.get(),
+                    upto: tx.generation.get(),
+                    given: layer.given.get(),
+                    own_batches: &own_batches,
+                    replica: self.replica.id.0,
+                };
+                n_changes += download::delta(tx, &layer.layer, &wanted, spool).await?;
+            }
+            None => spool.buffer().extend_from_slice(b"\"adds\":[],\"updates\":[],\"deleteIds\":[]"),
+        }
+        let results = self
+            .uploaded
+            .results
+            .iter()
+            .find(|(key, _)| *key == layer.layer.key)
+            .map(|(_, results)| results.as_slice());
+        n_changes += write_results(results, self.request.return_ids_for_adds, spool.buffer())?;
+        spool.buffer().extend_from_slice(b"},");
+        spool.buffer().extend_from_slice(NO_ATTACHMENT_EDITS);
+        spool.buffer().push(b'}');
+        Ok(n_changes)
+    }
+}

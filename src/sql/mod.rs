@@ -1,0 +1,10 @@
+//! SQL text that cannot be known at compile time: statements over published tables.
+//!
+//! Nothing else builds SQL text. Text is static, a quoted name out of the catalogue, or a bound value; see
+//! [`fragment::Fragment`]. Nothing here executes anything.
+
+pub(crate) mod fragment;
+pub(crate) mod modify;
+pub(crate) mod predicate;
+pub(crate) mod publish;
+pub(crate) mod select;

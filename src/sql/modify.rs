@@ -1,0 +1,219 @@
+//! Changing features, many in a statement.
+
+use uuid::Uuid;
+
+use crate::model::{
+    geometry::{GeometryType, Target},
+    layer::{Field, Layer},
+    value::{FieldType, Value},
+};
+
+use super::{
+    fragment::{Fragment, Ident},
+    select::{column, table},
+};
+
+/// Edits of one layer that name the same attributes, and so go into one statement: column by column, ready to be bound
+/// as arrays.
+pub(crate) struct Rows<'a> {
+    /// The features.
+    pub(crate) global_ids: Vec<Uuid>,
+    /// The attributes that are named, each with a value for each feature.
+    pub(crate) columns: Vec<(usize, Vec<&'a Value>)>,
+    /// The geometry for each feature, if the edits say anything about it: EWKB, `None` to clear it.
+    pub(crate) geometry: Option<Vec<Option<Vec<u8>>>>,
+    /// Whether some of the geometries are in another spatial reference than the layer's.
+    pub(crate) reproject: bool,
+}
+
+/// Puts features: those whose global id exists are changed instead, so that an upload sent twice has the effect of one.
+/// Returns global id and object id of each row.
+pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- upsert\ninsert into ");
+    out.ident(&table(layer)).sql(" as n (").ident(&global_id);
+    each_column(
+        layer,
+        rows,
+        |name, out| {
+            out.sql(", ").ident(name);
+        },
+        &mut out,
+    );
+    out.sql(")\nselect u.g");
+    expressions(
+        layer,
+        rows,
+        |_, out| {
+            out.sql(", ");
+        },
+        &mut out,
+    );
+    source(layer, rows, &mut out);
+    out.sql("\non conflict (").ident(&global_id).sql(") do update set ");
+    if rows.columns.is_empty() && rows.geometry.is_none() {
+        // Something must be set for the row to be returned.
+        out.ident(&global_id).sql(" = excluded.").ident(&global_id);
+    } else {
+        let mut first = true;
+        each_column(
+            layer,
+            rows,
+            |name, out| {
+                out.sql(if first { "" } else { ", " }).ident(name).sql(" = excluded.").ident(name);
+                first = false;
+            },
+            &mut out,
+        );
+    }
+    out.sql("\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}
+
+/// Changes features that exist. Returns global id and object id of each row that was there.
+pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- update\nupdate ");
+    out.ident(&table(layer)).sql(" as n set ");
+    let mut first = true;
+    expressions(
+        layer,
+        rows,
+        |name, out| {
+            out.sql(if first { "" } else { ", " }).ident(name).sql(" = ");
+            first = false;
+        },
+        &mut out,
+    );
+    source(layer, rows, &mut out);
+    out.sql("\nwhere n.").ident(&global_id).sql(" = u.g\nreturning n.").ident(&global_id);
+    out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}
+
+/// Removes features. Returns global id and object id of each row that was there.
+pub(crate) fn delete(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- delete\ndelete from ");
+    out.ident(&table(layer)).sql(" n where n.").ident(&global_id).sql(" = any(").bind(global_ids);
+    out.sql(")\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}
+
+/// Global id and object id of the features with these object ids.
+pub(crate) fn by_object_id(layer: &Layer, object_ids: Vec<i64>) -> Fragment {
+    let mut out = Fragment::new("-- features_by_object_id\nselect n.");
+    out.ident(&column(layer, layer.global_id)).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8 from ");
+    out.ident(&table(layer))
+        .sql(" n where n.")
+        .ident(&column(layer, layer.object_id))
+        .sql(" = any(")
+        .bind(object_ids)
+        .sql(")");
+    out
+}
+
+/// Global id and object id of those of the features that exist.
+pub(crate) fn by_global_id(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let mut out = Fragment::new("-- features_by_global_id\nselect n.");
+    out.ident(&column(layer, layer.global_id)).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8 from ");
+    out.ident(&table(layer))
+        .sql(" n where n.")
+        .ident(&column(layer, layer.global_id))
+        .sql(" = any(")
+        .bind(global_ids)
+        .sql(")");
+    out
+}
+
+/// How geometries are written for a layer's column.
+pub(crate) fn target(layer: &Layer) -> Option<Target> {
+    let shape = layer.shape.as_ref()?;
+    let multi = shape.multi || shape.geometry_type == GeometryType::Multipoint;
+    Some(Target { multi, has_z: shape.has_z, has_m: shape.has_m })
+}
+
+fn each_column(layer: &Layer, rows: &Rows<'_>, mut each: impl FnMut(&Ident, &mut Fragment), out: &mut Fragment) {
+    for (index, _) in &rows.columns {
+        each(&column(layer, *index), out);
+    }
+    if let (Some(_), Some(shape)) = (&rows.geometry, &layer.shape) {
+        each(&Ident::new(&shape.column), out);
+    }
+}
+
+/// For each column: what `before` writes, then the value of the column in the row `u` of the source.
+fn expressions(layer: &Layer, rows: &Rows<'_>, mut before: impl FnMut(&Ident, &mut Fragment), out: &mut Fragment) {
+    for (position, (index, _)) in rows.columns.iter().enumerate() {
+        let field = &layer.fields[*index];
+        before(&Ident::new(&field.name), out);
+        match field.field_type {
+            FieldType::Date if field.column_type.starts_with("timestamp with time zone") => {
+                out.sql("timestamptz 'epoch' + u.c").number(position).sql(" * interval '1 microsecond'")
+            }
+            FieldType::Date => out.sql("timestamp 'epoch' + u.c").number(position).sql(" * interval '1 microsecond'"),
+            FieldType::DateOnly => out.sql("date 'epoch' + u.c").number(position).sql("::int"),
+            FieldType::TimeOnly => out.sql("time '00:00' + u.c").number(position).sql(" * interval '1 microsecond'"),
+            FieldType::Boolean => out.sql("u.c").number(position).sql("::int::bool"),
+            _ => out.sql("u.c").number(position).sql("::").column_type(field),
+        };
+    }
+    if let (Some(_), Some(shape)) = (&rows.geometry, &layer.shape) {
+        before(&Ident::new(&shape.column), out);
+        if rows.reproject {
+            out.sql("ST_Transform(u.shape::geometry, ").bind(shape.srid).sql(")");
+        } else {
+            out.sql("u.shape::geometry");
+        }
+    }
+}
+
+/// `from unnest($1, $2, …) as u(g, c0, c1, …, shape)`
+fn source(layer: &Layer, rows: &Rows<'_>, out: &mut Fragment) {
+    out.sql("\nfrom unnest(").bind(rows.global_ids.clone());
+    for (index, values) in &rows.columns {
+        out.sql(", ");
+        bind_column(&layer.fields[*index], values, out);
+    }
+    if let Some(geometry) = &rows.geometry {
+        out.sql(", ").bind(geometry.clone());
+    }
+    out.sql(") as u(g");
+    for position in 0..rows.columns.len() {
+        out.sql(", c").number(position);
+    }
+    out.sql(if rows.geometry.is_some() { ", shape)" } else { ")" });
+}
+
+fn bind_column(field: &Field, values: &[&Value], out: &mut Fragment) {
+    match field.field_type {
+        FieldType::Text => out.bind(
+            values
+                .iter()
+                .map(|value| if let Value::Text(text) = value { Some(text.clone()) } else { None })
+                .collect::<Vec<_>>(),
+        ),
+        FieldType::Guid | FieldType::GlobalId => out.bind(
+            values
+                .iter()
+                .map(|value| if let Value::Guid(guid) = value { Some(*guid) } else { None })
+                .collect::<Vec<_>>(),
+        ),
+        FieldType::Single | FieldType::Double => out.bind(
+            values
+                .iter()
+                .map(|value| if let Value::Float(float) = value { Some(*float) } else { None })
+                .collect::<Vec<_>>(),
+        ),
+        _ => out.bind(
+            values
+                .iter()
+                .map(|value| match value {
+                    Value::Integer(number) | Value::Instant(number) | Value::TimeOfDay(number) => Some(*number),
+                    Value::Day(days) => Some(i64::from(*days)),
+                    _ => None,
+                })
+                .collect::<Vec<_>>(),
+        ),
+    };
+}

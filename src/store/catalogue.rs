@@ -1,0 +1,123 @@
+//! Reading what is published.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        geometry::GeometryType,
+        id::{LayerId, LayerKey, ServiceKey},
+        layer::{Catalogue, Field, Layer, Service, ShapeColumn},
+        value::FieldType,
+    },
+};
+
+use super::{OwnTx, session::generation_of};
+
+/// Reads all services and layers.
+pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
+    let mut fields: HashMap<i32, Vec<Field>> = HashMap::new();
+    for row in sqlx::query(
+        "-- field_list
+         select layer_key, name, alias, field_type, column_type, length, nullable, has_default, generated
+         from syncline.field order by layer_key, position",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        fields.entry(row.try_get(0)?).or_default().push(field(&row)?);
+    }
+    let mut layers: HashMap<i32, Vec<Arc<Layer>>> = HashMap::new();
+    for row in sqlx::query(
+        "-- layer_list
+         select l.layer_key, l.service_id, l.layer_id, l.name, l.table_schema, l.table_name, l.object_id_column, l.global_id_column,
+           l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m,
+           exists (select from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname = l.table_schema and c.relname = l.table_name and t.tgtype & 1 = 1 and not t.tgisinternal)
+         from syncline.layer l order by l.service_id, l.layer_id",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        let fields = fields.remove(&row.try_get(0)?).unwrap_or_default();
+        layers.entry(row.try_get(1)?).or_default().push(Arc::new(layer(&row, fields)?));
+    }
+    let mut services = Vec::new();
+    for row in sqlx::query(
+        "-- service_list\nselect service_id, name, description, history_from from syncline.service order by name",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        let key: i32 = row.try_get(0)?;
+        services.push(Arc::new(Service {
+            key: ServiceKey(key),
+            name: row.try_get(1)?,
+            description: row.try_get(2)?,
+            history_from: generation_of(&row, 3)?,
+            layers: layers.remove(&key).unwrap_or_default(),
+        }));
+    }
+    Ok(Catalogue { services })
+}
+
+fn field(row: &PgRow) -> Result<Field> {
+    let type_name: String = row.try_get("field_type")?;
+    Ok(Field {
+        name: row.try_get("name")?,
+        alias: row.try_get("alias")?,
+        field_type: FieldType::from_name(&type_name).ok_or_else(|| unknown("field type", &type_name))?,
+        column_type: row.try_get("column_type")?,
+        length: row.try_get::<Option<i32>, _>("length")?.and_then(|length| u32::try_from(length).ok()),
+        nullable: row.try_get("nullable")?,
+        has_default: row.try_get("has_default")?,
+        generated: row.try_get("generated")?,
+    })
+}
+
+fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
+    let position = |column: &str| -> Result<usize> {
+        let name: String = row.try_get(column)?;
+        fields.iter().position(|field| field.name == name).ok_or_else(|| unknown("key column", &name))
+    };
+    let (object_id, global_id) = (position("object_id_column")?, position("global_id_column")?);
+    let shape = match row.try_get::<Option<String>, _>("geometry_column")? {
+        None => None,
+        Some(column) => {
+            let type_name: String = row.try_get("geometry_type")?;
+            Some(ShapeColumn {
+                column,
+                geometry_type: GeometryType::from_name(&type_name)
+                    .ok_or_else(|| unknown("geometry type", &type_name))?,
+                multi: row.try_get("geometry_multi")?,
+                srid: row.try_get("srid")?,
+                has_z: row.try_get("has_z")?,
+                has_m: row.try_get("has_m")?,
+            })
+        }
+    };
+    let alters_rows: bool = row.try_get(14)?;
+    Ok(Layer {
+        key: LayerKey(row.try_get("layer_key")?),
+        id: LayerId(row.try_get("layer_id")?),
+        name: row.try_get("name")?,
+        table_schema: row.try_get("table_schema")?,
+        table_name: row.try_get("table_name")?,
+        shape,
+        alters_rows: alters_rows || fields.iter().any(|field| field.generated || rounds(&field.column_type)),
+        fields,
+        object_id,
+        global_id,
+    })
+}
+
+fn unknown(what: &str, name: &str) -> Error {
+    Error::internal("reading the catalogue", format!("unknown {what} '{name}'"))
+}
+
+/// Whether a column of this type may keep something else than what is written to it.
+fn rounds(column_type: &str) -> bool {
+    column_type.starts_with("numeric(") || column_type.starts_with("character(") || column_type.contains("timestamp(")
+}

@@ -1,0 +1,58 @@
+//! Rows of result files.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    model::{
+        id::{ReplicaId, ServiceKey},
+        layer::Service,
+    },
+};
+
+use super::OwnTx;
+
+impl OwnTx<'_> {
+    /// Registers a finished result file.
+    pub(crate) async fn export_insert(
+        &mut self,
+        id: Uuid,
+        service: ServiceKey,
+        replica: Option<ReplicaId>,
+        size_bytes: u64,
+    ) -> Result<()> {
+        sqlx::query("-- export_insert\ninsert into syncline.export (export_id, service_id, replica_id, size_bytes) values ($1, $2, $3, $4)")
+            .bind(id)
+            .bind(service.0)
+            .bind(replica.map(|id| id.0))
+            .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The size of a result file of this service, if it has it; notes that it is used.
+    pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<u64>> {
+        let row = sqlx::query(
+            "-- export_use
+             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes",
+        )
+        .bind(id)
+        .bind(service.key.0)
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| Ok(row.try_get::<i64, _>(0)?.cast_unsigned())).transpose()
+    }
+
+    /// Forgets the result files that nobody has used for this long, and names them.
+    pub(crate) async fn export_expire(&mut self, hours: i32) -> Result<Vec<Uuid>> {
+        sqlx::query("-- export_expire\ndelete from syncline.export where used_at < now() - make_interval(hours => $1) returning export_id")
+            .bind(hours)
+            .fetch_all(self.connection())
+            .await?
+            .iter()
+            .map(|row| Ok(row.try_get(0)?))
+            .collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! The only room that talks to PostgreSQL.
+//!
+//! [`Store`] hands out sessions; a [`Session`] is one connection, on which transactions follow each other:
+//! [`ReadTx`] sees one snapshot and knows its generation, [`WriteTx`] edits published tables and is stamped when it
+//! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
+
+pub(crate) mod catalogue;
+pub(crate) mod exports;
+pub mod publish;
+pub(crate) mod replicas;
+mod session;
+mod tables;
+pub(crate) mod uploads;
+
+use std::{
+    str::FromStr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use sqlx::{
+    PgPool, Row as _,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+
+use crate::{
+    error::{Error, Result},
+    model::layer::{Catalogue, Service},
+};
+
+pub(crate) use session::{OwnTx, ReadTx, Session, WriteTx};
+
+/// A database that has Syncline's tables, and what is published in it.
+#[derive(Debug)]
+pub struct Store {
+    pool: PgPool,
+    catalogue: RwLock<Arc<Catalogue>>,
+}
+
+impl Store {
+    /// Connects to the database at `url`, brings its schema up to date, and reads the catalogue.
+    pub async fn open(url: &str, max_connections: u32) -> Result<Store> {
+        let store = Store::connect(url, max_connections).await?;
+        store.migrate().await?;
+        store.reload().await?;
+        Ok(store)
+    }
+
+    /// Connects to the database at `url` as it is.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Store> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| Error::Unavailable(format!("the database URL cannot be read: {error}; it looks like postgres://user:password@host:5432/database")))?
+            .application_name("syncline")
+            // Windows differ in size by orders of magnitude, so each statement is planned for its own values.
+            .options([
+                ("TimeZone", "UTC"),
+                ("plan_cache_mode", "force_custom_plan"),
+                ("jit", "off"),
+                ("lock_timeout", "30s"),
+                ("statement_timeout", "30min"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(30))
+            // A request that is dropped half-way must not leave its replica locked.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("select pg_advisory_unlock_all()").execute(&mut *connection).await?;
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
+        Ok(Store { pool, catalogue: RwLock::default() })
+    }
+
+    /// Brings the schema up to date, under a lock, and checks that the server is recent enough.
+    pub async fn migrate(&self) -> Result<()> {
+        let row = sqlx::query("select current_setting('server_version_num')::int").fetch_one(&self.pool).await?;
+        let version: i32 = row.try_get(0)?;
+        if version < 140_000 {
+            return Err(Error::Unavailable(format!(
+                "PostgreSQL {} is too old: Syncline needs version 14 or later",
+                version / 10_000
+            )));
+        }
+        let mut migrator: Migrator = sqlx::migrate!();
+        migrator.create_schema("syncline");
+        migrator.dangerous_set_table_name("syncline.migration");
+        migrator
+            .run(&self.pool)
+            .await
+            .map_err(|error| Error::internal("bringing the database schema up to date", error))
+    }
+
+    /// What is published, as last read.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Reads the catalogue again.
+    pub async fn reload(&self) -> Result<()> {
+        let mut session = self.session().await?;
+        let fresh = Arc::new(catalogue::read(session.own().await?).await?);
+        *self.catalogue.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// The service with this name. What another process has published a moment ago is found, too.
+    pub async fn service(&self, name: &str) -> Result<Arc<Service>> {
+        if let Some(service) = self.catalogue().service(name) {
+            return Ok(service.clone());
+        }
+        self.reload().await?;
+        self.catalogue()
+            .service(name)
+            .cloned()
+            .ok_or_else(|| Error::NotFound(format!("Service {name}/FeatureServer not found ")))
+    }
+
+    /// A connection of one's own.
+    pub(crate) async fn session(&self) -> Result<Session> {
+        Ok(Session::new(self.pool.acquire().await?))
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        sqlx::query("select 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// Follows changes that other processes make to the catalogue, until the pool is closed.
+    pub async fn follow_catalogue(self: Arc<Store>) {
+        while !self.pool.is_closed() {
+            if let Err(error) = self.follow_once().await {
+                tracing::warn!(error = crate::error::chain(&error), "lost sight of the catalogue; trying again");
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        }
+    }
+
+    async fn follow_once(&self) -> Result<()> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen("syncline_catalogue").await?;
+        loop {
+            self.reload().await?;
+            listener.recv().await?;
+        }
+    }
+
+    /// Closes all connections, after the statements that are running.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The pool, for tests and tools that bring their own statements.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}

@@ -1,0 +1,260 @@
+//! Replicas and what they hold.
+
+use std::sync::Arc;
+
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        filter::{Filter, LayerQuery, QueryOption},
+        id::{Generation, LayerKey, ReplicaId},
+        layer::{Layer, Service},
+        predicate::Predicate,
+        replica::{NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel},
+    },
+};
+
+use super::{OwnTx, ReadTx, session::generation_of};
+
+impl ReadTx<'_> {
+    /// An area in the spatial reference of a layer, mended if it crosses itself, as EWKB. Long edges are divided first, since
+    /// a straight line in one reference is a curve in another.
+    pub(crate) async fn area_for(&mut self, ewkb: &[u8], srid: i32) -> Result<Vec<u8>> {
+        let row = sqlx::query(
+            "-- area_transform
+             select ST_AsEWKB(case when ST_SRID(g) = $2 then ST_MakeValid(g)
+               else ST_MakeValid(ST_Transform(ST_Segmentize(g, greatest(ST_XMax(g) - ST_XMin(g), ST_YMax(g) - ST_YMin(g), 1e-9) / 64), $2)) end)
+             from (select $1::bytea::geometry as g) a",
+        )
+        .bind(ewkb)
+        .bind(srid)
+        .fetch_one(self.connection())
+        .await
+        .map_err(|error| match error {
+            sqlx::Error::Database(database) => {
+                tracing::debug!(%database, "an area could not be transformed");
+                Error::invalid("geometry", format!("it cannot be brought into spatial reference {srid}; check its coordinates and inSR"))
+            }
+            other => Error::from(other),
+        })?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Whether the database knows a spatial reference.
+    pub(crate) async fn knows_srid(&mut self, srid: i32) -> Result<bool> {
+        let row = sqlx::query("-- srid_exists\nselect exists (select from spatial_ref_sys where srid = $1)")
+            .bind(srid)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+impl OwnTx<'_> {
+    /// Registers a replica that holds what was read at `generation`. Its name is made unique within the service.
+    pub(crate) async fn replica_insert(
+        &mut self,
+        service: &Service,
+        id: ReplicaId,
+        new: &NewReplica,
+        areas: &[Option<Vec<u8>>],
+        generation: Generation,
+    ) -> Result<String> {
+        // Two requests with one name would otherwise both find it free.
+        sqlx::query("-- replica_name_lock\nselect pg_advisory_xact_lock(1398361668, $1)")
+            .bind(service.key.0)
+            .execute(self.connection())
+            .await?;
+        let wanted = new.name.clone().unwrap_or_else(|| format!("Replica_{}", id.0.simple()));
+        let name: String = sqlx::query(
+            "-- replica_name_free
+             select candidate from (select $2::text as candidate, 0 as n union all
+               select $2 || '_' || i, i + 1 from generate_series(0, (select count(*) from syncline.replica where service_id = $1)) i) c
+             where not exists (select from syncline.replica r where r.service_id = $1 and r.name = c.candidate) order by n limit 1",
+        )
+        .bind(service.key.0)
+        .bind(&wanted)
+        .fetch_one(self.connection())
+        .await?
+        .try_get(0)?;
+        sqlx::query(
+            "-- replica_insert
+             insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid, area_json)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(id.0)
+        .bind(service.key.0)
+        .bind(&name)
+        .bind(new.sync_model.name())
+        .bind(new.direction.name())
+        .bind(new.srid)
+        .bind(new.area.as_ref().map(|area| area.json.clone()))
+        .execute(self.connection())
+        .await?;
+        for (position, ((layer, query), area)) in new.layers.iter().zip(areas).enumerate() {
+            sqlx::query(
+                "-- replica_layer_insert
+                 insert into syncline.replica_layer (replica_id, layer_key, position, query_option, use_geometry, include_related,
+                   where_clause, area, given, presented)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
+            )
+            .bind(id.0)
+            .bind(layer.key.0)
+            .bind(i32::try_from(position).unwrap_or(i32::MAX))
+            .bind(query.option.name())
+            .bind(query.use_geometry)
+            .bind(query.include_related)
+            .bind(&query.where_clause)
+            .bind(area)
+            .bind(generation.get())
+            .execute(self.connection())
+            .await?;
+        }
+        Ok(name)
+    }
+
+    /// The replica with this id in this service.
+    pub(crate) async fn replica_find(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
+        let row = sqlx::query(
+            "-- replica_find
+             select replica_id, name, owner, sync_model, direction, srid, area_json,
+               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8
+             from syncline.replica where service_id = $1 and replica_id = $2",
+        )
+        .bind(service.key.0)
+        .bind(id.0)
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut replica = replica(&row)?;
+        for row in sqlx::query(
+            "-- replica_layer_list
+             select layer_key, query_option, use_geometry, include_related, where_clause, area, given, presented
+             from syncline.replica_layer where replica_id = $1 order by position",
+        )
+        .bind(id.0)
+        .fetch_all(self.connection())
+        .await?
+        {
+            replica.layers.push(replica_layer(service, &row)?);
+        }
+        Ok(Some(replica))
+    }
+
+    /// All replicas of a service, without their layers, oldest first.
+    pub(crate) async fn replica_list(&mut self, service: &Service) -> Result<Vec<Replica>> {
+        sqlx::query(
+            "-- replica_list
+             select replica_id, name, owner, sync_model, direction, srid, area_json,
+               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8
+             from syncline.replica where service_id = $1 order by created_at, replica_id",
+        )
+        .bind(service.key.0)
+        .fetch_all(self.connection())
+        .await?
+        .iter()
+        .map(replica)
+        .collect()
+    }
+
+    /// Forgets a replica. False if there was none.
+    pub(crate) async fn replica_delete(&mut self, service: &Service, id: ReplicaId) -> Result<bool> {
+        let done =
+            sqlx::query("-- replica_delete\ndelete from syncline.replica where service_id = $1 and replica_id = $2")
+                .bind(service.key.0)
+                .bind(id.0)
+                .execute(self.connection())
+                .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Notes what a client presented for a layer, and what it was given.
+    pub(crate) async fn replica_layer_note(
+        &mut self,
+        id: ReplicaId,
+        layer: LayerKey,
+        presented: Option<Generation>,
+        given: Option<Generation>,
+    ) -> Result<()> {
+        sqlx::query(
+            "-- replica_layer_note
+             update syncline.replica_layer set presented = greatest(presented, $3), given = coalesce($4, given)
+             where replica_id = $1 and layer_key = $2",
+        )
+        .bind(id.0)
+        .bind(layer.0)
+        .bind(presented.map(Generation::get))
+        .bind(given.map(Generation::get))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that a replica has synchronized now.
+    pub(crate) async fn replica_touch(&mut self, id: ReplicaId) -> Result<()> {
+        sqlx::query("-- replica_touch\nupdate syncline.replica set last_sync_at = now() where replica_id = $1")
+            .bind(id.0)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+fn replica(row: &PgRow) -> Result<Replica> {
+    let (model, direction): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+    Ok(Replica {
+        id: ReplicaId(row.try_get(0)?),
+        name: row.try_get(1)?,
+        owner: row.try_get(2)?,
+        sync_model: SyncModel::from_name(&model).ok_or_else(|| unknown("sync model", &model))?,
+        direction: SyncDirection::from_name(&direction).ok_or_else(|| unknown("direction", &direction))?,
+        srid: row.try_get(5)?,
+        area_json: row.try_get(6)?,
+        created_ms: row.try_get(7)?,
+        last_sync_ms: row.try_get(8)?,
+        layers: Vec::new(),
+    })
+}
+
+fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
+    let key = LayerKey(row.try_get(0)?);
+    let layer =
+        service.layers.iter().find(|layer| layer.key == key).ok_or_else(|| unknown("layer", &key.0.to_string()))?;
+    let option: String = row.try_get(1)?;
+    let query = LayerQuery {
+        option: QueryOption::from_name(&option).ok_or_else(|| unknown("query option", &option))?,
+        use_geometry: row.try_get(2)?,
+        include_related: row.try_get(3)?,
+        where_clause: row.try_get(4)?,
+    };
+    let filter = filter_of(layer, &query, row.try_get(5)?)?;
+    Ok(ReplicaLayer {
+        layer: layer.clone(),
+        filter,
+        query,
+        given: generation_of(row, 6)?,
+        presented: generation_of(row, 7)?,
+    })
+}
+
+/// The rows that a layer query means. The area is in the layer's spatial reference.
+pub(crate) fn filter_of(layer: &Arc<Layer>, query: &LayerQuery, area: Option<Vec<u8>>) -> Result<Filter> {
+    Ok(match query.option {
+        QueryOption::All => Filter::All,
+        QueryOption::None => Filter::None,
+        QueryOption::UseFilter => Filter::Matching {
+            rows: match &query.where_clause {
+                None => None,
+                Some(text) => Some(Predicate::parse(text, &layer.fields).map_err(|error| {
+                    Error::invalid("layerQueries", format!("layer {}: where clause: {error}", layer.id))
+                })?),
+            },
+            area: area.filter(|_| query.use_geometry),
+        },
+    })
+}
+
+fn unknown(what: &str, name: &str) -> Error {
+    Error::internal("reading a replica", format!("unknown {what} '{name}'"))
+}

@@ -1,0 +1,202 @@
+//! Connections and transactions.
+
+use std::collections::HashMap;
+
+use futures_util::{Stream, TryStreamExt as _};
+use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction, pool::PoolConnection, postgres::PgRow};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        id::{Generation, GlobalId, ReplicaId, ServiceKey},
+        layer::{Layer, Service},
+    },
+    sql::{fragment::Fragment, modify},
+};
+
+/// One connection. What a request does, it does on one of these, so that requests cannot wait for each other's
+/// connections in a circle.
+pub(crate) struct Session {
+    connection: PoolConnection<Postgres>,
+}
+
+impl Session {
+    pub(super) fn new(connection: PoolConnection<Postgres>) -> Session {
+        Session { connection }
+    }
+
+    /// A snapshot of all layers of a service, and the generation that it adds up to.
+    pub(crate) async fn read(&mut self, service: &Service) -> Result<ReadTx<'_>> {
+        let mut tx = self.connection.begin_with("begin isolation level repeatable read read only").await?;
+        // The first statement takes the snapshot; it is also the one that reads the generation.
+        let row = sqlx::query(
+            "-- generation_current
+             select greatest(s.history_from, (select max(t.generation) from syncline.txn t where t.service_id = s.service_id)), s.history_from
+             from syncline.service s where s.service_id = $1",
+        )
+        .bind(service.key.0)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| Error::NotFound(format!("Service {}/FeatureServer not found ", service.name)))?;
+        let generation = generation(row.try_get(0)?)?;
+        let history_from = generation_of(&row, 1)?;
+        Ok(ReadTx { tx, generation, history_from })
+    }
+
+    /// A transaction that edits layers of a service. `origin` is the replica whose upload it is.
+    pub(crate) async fn write(&mut self, service: ServiceKey, origin: Option<ReplicaId>) -> Result<WriteTx<'_>> {
+        let mut tx = self.connection.begin().await?;
+        let mut mark = None;
+        if let Some(origin) = origin {
+            let row = sqlx::query("-- txn_begin\nselect syncline.begin_upload($1, $2)")
+                .bind(service.0)
+                .bind(origin.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            mark = Some(row.try_get(0)?);
+        }
+        Ok(WriteTx { tx, mark })
+    }
+
+    /// A transaction over Syncline's own tables.
+    pub(crate) async fn own(&mut self) -> Result<OwnTx<'_>> {
+        Ok(OwnTx { tx: self.connection.begin().await? })
+    }
+
+    /// Waits until no other request synchronizes this replica, and keeps others waiting until the session ends.
+    pub(crate) async fn lock_replica(&mut self, replica: ReplicaId) -> Result<()> {
+        let (high, _) = replica.0.as_u64_pair();
+        let done = sqlx::query("-- replica_lock\nselect pg_advisory_lock($1)")
+            .bind(high.cast_signed())
+            .execute(&mut *self.connection)
+            .await;
+        match done {
+            Ok(_) => Ok(()),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Err(Error::ReplicaBusy),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A read-only snapshot of a service.
+pub(crate) struct ReadTx<'s> {
+    tx: Transaction<'s, Postgres>,
+    /// What the rows of the snapshot add up to.
+    pub(crate) generation: Generation,
+    /// The oldest generation from which a delta can be made.
+    pub(crate) history_from: Generation,
+}
+
+impl ReadTx<'_> {
+    /// Rows as they come.
+    pub(crate) fn stream(&mut self, statement: Fragment) -> Result<impl Stream<Item = Result<PgRow>> + Send + '_> {
+        Ok(statement.query()?.fetch(&mut *self.tx).map_err(Error::from))
+    }
+
+    /// The only row.
+    pub(crate) async fn one(&mut self, statement: Fragment) -> Result<PgRow> {
+        Ok(statement.query()?.fetch_one(&mut *self.tx).await?)
+    }
+
+    /// Bounds what a single statement may take, for requests that somebody waits for.
+    pub(crate) async fn limit_statements(&mut self) -> Result<()> {
+        sqlx::query("set local statement_timeout = '30s'").execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Ends the snapshot.
+    pub(crate) async fn end(self) -> Result<()> {
+        Ok(self.tx.rollback().await?)
+    }
+}
+
+/// A transaction that edits published tables. It gets its generation while it commits.
+pub(crate) struct WriteTx<'s> {
+    tx: Transaction<'s, Postgres>,
+    mark: Option<i64>,
+}
+
+impl WriteTx<'_> {
+    /// Runs a statement that returns global id and object id of the rows that it touched. A failure leaves the transaction
+    /// usable.
+    pub(crate) async fn edit(
+        &mut self,
+        statement: Fragment,
+    ) -> Result<std::result::Result<Vec<(Uuid, i64)>, sqlx::Error>> {
+        let query = statement.query()?;
+        let mut savepoint = self.tx.begin().await?;
+        match query.fetch_all(&mut *savepoint).await {
+            Ok(rows) => {
+                savepoint.commit().await?;
+                let mut touched = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    touched.push((row.try_get(0)?, row.try_get(1)?));
+                }
+                Ok(Ok(touched))
+            }
+            Err(error @ sqlx::Error::Database(_)) => {
+                savepoint.rollback().await?;
+                Ok(Err(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The key of the transaction's mark, if it is an upload of a replica.
+    pub(crate) fn mark(&self) -> Option<i64> {
+        self.mark
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Makes the edits visible and gives them their generation.
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Undoes everything.
+    pub(crate) async fn roll_back(self) -> Result<()> {
+        Ok(self.tx.rollback().await?)
+    }
+}
+
+/// A transaction over Syncline's own tables.
+pub(crate) struct OwnTx<'s> {
+    tx: Transaction<'s, Postgres>,
+}
+
+impl OwnTx<'_> {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The global ids of features by their object ids.
+    pub(crate) async fn features_by_object_id(
+        &mut self,
+        layer: &Layer,
+        ids: Vec<i64>,
+    ) -> Result<HashMap<i64, GlobalId>> {
+        let rows = modify::by_object_id(layer, ids).query()?.fetch_all(&mut *self.tx).await?;
+        rows.iter().map(|row| Ok((row.try_get(1)?, GlobalId(row.try_get(0)?)))).collect()
+    }
+
+    /// Makes the changes visible.
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+pub(super) fn generation_of(row: &PgRow, index: usize) -> Result<Generation> {
+    generation(row.try_get(index)?)
+}
+
+fn generation(value: i64) -> Result<Generation> {
+    Generation::new(value).ok_or_else(|| Error::internal("reading a generation", format!("{value} is out of range")))
+}

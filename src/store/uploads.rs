@@ -1,0 +1,164 @@
+//! Batches and receipts: what replicas uploaded, and what became of each edit.
+
+use sqlx::{Row as _, postgres::PgRow};
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    model::{
+        edit::{EditError, EditErrorCode, EditResult, Op},
+        id::{Generation, GlobalId, LayerKey, ReplicaId},
+        replica::SyncDirection,
+    },
+};
+
+use super::{OwnTx, WriteTx};
+
+/// The edits of one upload, as far as they are recognised by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    /// Whose it is.
+    pub(crate) replica: ReplicaId,
+    /// SHA-256 of the edits in a canonical form.
+    pub(crate) digest: Vec<u8>,
+    /// The generations that came with it, in a canonical form.
+    pub(crate) presented: String,
+    /// The direction of the request.
+    pub(crate) direction: SyncDirection,
+}
+
+/// A batch that is in the books.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    /// Its key.
+    pub(crate) id: i64,
+    /// The generation of its transaction.
+    pub(crate) generation: Generation,
+    /// Whether its request asked for a download, too.
+    pub(crate) downloads: bool,
+}
+
+impl WriteTx<'_> {
+    /// Enters an upload and the fate of its edits into the books, in the transaction of the edits.
+    pub(crate) async fn batch_insert(
+        &mut self,
+        upload: &Upload,
+        results: &[(LayerKey, Vec<EditResult>)],
+    ) -> Result<i64> {
+        let mark = self.mark();
+        let row = sqlx::query(
+            "-- batch_insert
+             insert into syncline.batch (replica_id, digest, presented, direction, txn_id) values ($1, $2, $3, $4, $5) returning batch_id",
+        )
+        .bind(upload.replica.0)
+        .bind(&upload.digest)
+        .bind(&upload.presented)
+        .bind(upload.direction.name())
+        .bind(mark)
+        .fetch_one(self.connection())
+        .await?;
+        let batch: i64 = row.try_get(0)?;
+        for (layer, results) in results {
+            let ops: Vec<&str> = results.iter().map(|result| result.op.name()).collect();
+            let ids: Vec<Option<Uuid>> = results.iter().map(|result| result.global_id.map(|id| id.0)).collect();
+            let object_ids: Vec<Option<i64>> = results.iter().map(|result| result.object_id).collect();
+            let altered: Vec<bool> = results.iter().map(|result| result.altered).collect();
+            let codes: Vec<Option<i32>> =
+                results.iter().map(|result| result.error.as_ref().map(|error| error.code.number())).collect();
+            let messages: Vec<Option<&str>> =
+                results.iter().map(|result| result.error.as_ref().map(|error| error.description.as_str())).collect();
+            sqlx::query(
+                "-- receipt_insert
+                 insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
+                 select $1, $2, u.position, u.op, u.global_id, u.object_id, u.altered, u.code, u.message
+                 from unnest($3::text[], $4::uuid[], $5::int8[], $6::bool[], $7::int4[], $8::text[])
+                   with ordinality u(op, global_id, object_id, altered, code, message, position)",
+            )
+            .bind(batch)
+            .bind(layer.0)
+            .bind(ops)
+            .bind(ids)
+            .bind(object_ids)
+            .bind(altered)
+            .bind(codes)
+            .bind(messages)
+            .execute(self.connection())
+            .await?;
+        }
+        Ok(batch)
+    }
+}
+
+impl OwnTx<'_> {
+    /// The batch that this upload repeats, if it is one that came before. A batch is no longer repeated but made anew when
+    /// a later upload of the same replica edited any of its rows: open, closed, and open again are three edits.
+    pub(crate) async fn batch_find(&mut self, upload: &Upload) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "-- batch_find
+             select b.batch_id from syncline.batch b
+             where b.replica_id = $1 and b.digest = $2 and b.presented = $3 and not exists (
+               select from syncline.batch later join syncline.receipt r on r.batch_id = later.batch_id
+               where later.replica_id = b.replica_id and later.batch_id > b.batch_id and (r.layer_key, r.global_id) in
+                 (select m.layer_key, m.global_id from syncline.receipt m where m.batch_id = b.batch_id))
+             order by b.batch_id desc limit 1",
+        )
+        .bind(upload.replica.0)
+        .bind(&upload.digest)
+        .bind(&upload.presented)
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// What became of the edits of a batch on one layer, in their order.
+    pub(crate) async fn receipt_list(&mut self, batch: i64, layer: LayerKey) -> Result<Vec<EditResult>> {
+        sqlx::query(
+            "-- receipt_list
+             select op, global_id, object_id, altered, code, message from syncline.receipt
+             where batch_id = $1 and layer_key = $2 order by position",
+        )
+        .bind(batch)
+        .bind(layer.0)
+        .fetch_all(self.connection())
+        .await?
+        .iter()
+        .map(receipt)
+        .collect()
+    }
+
+    /// The batches of a replica after a generation, oldest first.
+    pub(crate) async fn batch_list(&mut self, replica: ReplicaId, after: Generation) -> Result<Vec<Batch>> {
+        let rows = sqlx::query(
+            "-- batch_list
+             select b.batch_id, t.generation, b.direction from syncline.batch b join syncline.txn t using (txn_id)
+             where b.replica_id = $1 and t.generation > $2 order by b.batch_id",
+        )
+        .bind(replica.0)
+        .bind(after.get())
+        .fetch_all(self.connection())
+        .await?;
+        let mut batches = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let direction: String = row.try_get(2)?;
+            batches.push(Batch {
+                id: row.try_get(0)?,
+                generation: super::session::generation_of(row, 1)?,
+                downloads: SyncDirection::from_name(&direction).is_none_or(SyncDirection::downloads),
+            });
+        }
+        Ok(batches)
+    }
+}
+
+fn receipt(row: &PgRow) -> Result<EditResult> {
+    let op: String = row.try_get(0)?;
+    let (code, message): (Option<i32>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
+    Ok(EditResult {
+        op: Op::from_name(&op).unwrap_or(Op::Update),
+        global_id: row.try_get::<Option<Uuid>, _>(1)?.map(GlobalId),
+        object_id: row.try_get(2)?,
+        altered: row.try_get(3)?,
+        error: code
+            .map(|code| EditError { code: EditErrorCode::from_number(code), description: message.unwrap_or_default() }),
+    })
+}

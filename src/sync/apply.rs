@@ -1,0 +1,429 @@
+//! The one door through which edits reach features.
+//!
+//! Edits are addressed by global id and applied many in a statement. If a statement fails it is divided until the edits
+//! that cannot be applied stand alone, so that a clean upload costs nothing extra, and one bad edit in n a few
+//! statements more.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        edit::{
+            DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
+            Refusal,
+        },
+        id::LayerKey,
+        layer::{Layer, Service},
+        value::Value,
+    },
+    sql::{
+        fragment::Fragment,
+        modify::{self, Rows},
+    },
+    store::{Session, Store, WriteTx, uploads::Upload},
+};
+
+/// The most edits in one statement. There is next to nothing to gain beyond.
+const ROWS_PER_STATEMENT: usize = 5_000;
+/// How often edits are tried again when the database had to end a deadlock.
+const ATTEMPTS: usize = 5;
+
+/// What became of submitted edits, in their order, by layer.
+pub(crate) type Results = Vec<(Arc<Layer>, Vec<EditResult>)>;
+
+/// What a submission did.
+pub(crate) struct Submitted {
+    /// What became of each edit.
+    pub(crate) results: Results,
+    /// The batch under which an upload is in the books.
+    pub(crate) batch: Option<i64>,
+}
+
+/// Applies edits in one transaction. Last in wins. With [`FailurePolicy::RollBack`], a refused edit undoes all, which is
+/// [`Error::RolledBack`]. An `upload` is entered into the books in the same transaction.
+pub(crate) async fn submit(
+    session: &mut Session,
+    service: &Service,
+    edits: &[LayerEdits],
+    policy: FailurePolicy,
+    upload: Option<&Upload>,
+) -> Result<Submitted> {
+    for attempt in 1.. {
+        match submit_once(session, service, edits, policy, upload).await {
+            Err(Error::Internal { source, .. }) if attempt < ATTEMPTS && is_passing(source.as_ref()) => {
+                tracing::debug!(attempt, "edits collided with others; applying them again");
+            }
+            Err(Error::Internal { source, .. }) if is_constraint(source.as_ref()) => {
+                return Err(Error::NotSupported(
+                    "Operation rolled back. A constraint of the database that is checked at the end of a transaction was violated; \
+                     nothing was applied"
+                        .to_owned(),
+                ));
+            }
+            done => return done,
+        }
+    }
+    Err(Error::Unavailable("the edits collided with others; send them again".to_owned()))
+}
+
+async fn submit_once(
+    session: &mut Session,
+    service: &Service,
+    edits: &[LayerEdits],
+    policy: FailurePolicy,
+    upload: Option<&Upload>,
+) -> Result<Submitted> {
+    let mut tx = session.write(service.key, upload.map(|upload| upload.replica)).await?;
+    let mut results = Vec::with_capacity(edits.len());
+    for layer_edits in edits {
+        results.push((layer_edits.layer.clone(), apply_layer(&mut tx, layer_edits).await?));
+    }
+    if policy == FailurePolicy::RollBack
+        && results.iter().flat_map(|(_, results)| results).any(EditResult::undoes_batch)
+    {
+        tx.roll_back().await?;
+        let results = results.into_iter().map(|(layer, results)| (layer.id, rolled_back(results))).collect();
+        return Err(Error::RolledBack { results });
+    }
+    let mut batch = None;
+    if let Some(upload) = upload {
+        let booked: Vec<(LayerKey, Vec<EditResult>)> =
+            results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
+        batch = Some(tx.batch_insert(upload, &booked).await?);
+    }
+    tx.commit().await?;
+    Ok(Submitted { results, batch })
+}
+
+/// The results of edits that were undone because of others: no ids, and a reason in each.
+fn rolled_back(results: Vec<EditResult>) -> Vec<EditResult> {
+    results
+        .into_iter()
+        .map(|result| match result.error {
+            Some(_) => result,
+            None => EditResult {
+                object_id: if result.op == Op::Add { None } else { result.object_id },
+                altered: false,
+                error: Some(EditError {
+                    code: EditErrorCode::RolledBack,
+                    description: "Operation rolled back.".to_owned(),
+                }),
+                ..result
+            },
+        })
+        .collect()
+}
+
+/// Whether the database ended the transaction for a reason that passes by itself: deadlock or serialization.
+fn is_passing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    database_code(error).is_some_and(|code| code.starts_with("40"))
+}
+
+fn is_constraint(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    database_code(error).is_some_and(|code| code.starts_with("23"))
+}
+
+fn database_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(database)) => database.code().map(std::borrow::Cow::into_owned),
+        _ => None,
+    }
+}
+
+/// Finds the features that edits name by their object ids.
+pub(crate) async fn look_up_object_ids(store: &Store, layer: Arc<Layer>, direct: DirectEdits) -> Result<LayerEdits> {
+    let DirectEdits { mut ready, by_object_id } = direct;
+    if !by_object_id.is_empty() {
+        let ids: Vec<i64> = by_object_id.iter().filter_map(|(id, _)| *id).collect();
+        let mut session = store.session().await?;
+        let found = session.own().await?.features_by_object_id(&layer, ids).await?;
+        for (object_id, edit) in by_object_id {
+            ready.push(match (edit, object_id.and_then(|id| found.get(&id))) {
+                (Ok(edit), Some(global_id)) => Ok(Edit { global_id: *global_id, ..edit }),
+                (Ok(edit), None) => Err(Refusal {
+                    op: edit.op,
+                    global_id: None,
+                    object_id,
+                    error: EditError {
+                        code: EditErrorCode::Missing,
+                        description: format!(
+                            "there is no feature with object id {} in layer {}",
+                            object_id.unwrap_or(-1),
+                            layer.id
+                        ),
+                    },
+                }),
+                (Err(refusal), found) => Err(Refusal { global_id: found.copied(), object_id, ..refusal }),
+            });
+        }
+    }
+    // Adds, updates, deletes; within each, the order of the request.
+    ready.sort_by_key(|edit| match edit.as_ref().map_or_else(|refusal| refusal.op, |edit| edit.op) {
+        Op::Add => 0,
+        Op::Update => 1,
+        Op::Delete => 2,
+    });
+    Ok(LayerEdits { layer, edits: ready })
+}
+
+/// Applies the edits of one layer in the order adds, updates, deletes.
+async fn apply_layer(tx: &mut WriteTx<'_>, layer_edits: &LayerEdits) -> Result<Vec<EditResult>> {
+    let layer = &layer_edits.layer;
+    let mut results: Vec<Option<EditResult>> = Vec::with_capacity(layer_edits.edits.len());
+    for edit in &layer_edits.edits {
+        results.push(match edit {
+            Ok(_) => None,
+            Err(refusal) => Some(EditResult::from(refusal.clone())),
+        });
+    }
+    for op in [Op::Add, Op::Update, Op::Delete] {
+        // A statement must not touch a row twice: when an edit names a feature again, what came before is applied first.
+        let mut wave = Wave::default();
+        for (index, edit) in layer_edits.edits.iter().enumerate() {
+            let Ok(edit) = edit else { continue };
+            if edit.op != op {
+                continue;
+            }
+            if !wave.seen.insert(edit.global_id.0) {
+                std::mem::take(&mut wave).apply(tx, layer, op, &mut results).await?;
+                wave.seen.insert(edit.global_id.0);
+            }
+            wave.groups.entry(Likeness::of(layer, edit)).or_default().push((index, edit));
+        }
+        wave.apply(tx, layer, op, &mut results).await?;
+    }
+    results
+        .into_iter()
+        .map(|result| result.ok_or_else(|| Error::internal("applying edits", "an edit was left without a result")))
+        .collect()
+}
+
+/// What edits must have in common to go into one statement.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Likeness {
+    fields: Vec<usize>,
+    geometry: bool,
+    reproject: bool,
+}
+
+impl Likeness {
+    fn of(layer: &Layer, edit: &Edit) -> Likeness {
+        if edit.op == Op::Delete {
+            return Likeness { fields: Vec::new(), geometry: false, reproject: false };
+        }
+        let srid = layer.shape.as_ref().map(|shape| shape.srid);
+        Likeness {
+            fields: edit.values.iter().map(|(index, _)| *index).collect(),
+            geometry: srid.is_some() && edit.geometry != GeometryEdit::Keep,
+            reproject: matches!(&edit.geometry, GeometryEdit::Set(geometry) if Some(geometry.srid) != srid),
+        }
+    }
+}
+
+/// Edits of different features, each with its place in the request.
+#[derive(Default)]
+struct Wave<'a> {
+    seen: HashSet<Uuid>,
+    groups: BTreeMap<Likeness, Vec<(usize, &'a Edit)>>,
+}
+
+impl Wave<'_> {
+    async fn apply(
+        self,
+        tx: &mut WriteTx<'_>,
+        layer: &Layer,
+        op: Op,
+        results: &mut [Option<EditResult>],
+    ) -> Result<()> {
+        for (likeness, mut edits) in self.groups {
+            // In one order everywhere, so that uploads of the same features wait for each other instead of deadlocking.
+            edits.sort_by_key(|(_, edit)| edit.global_id);
+            let mut todo: Vec<&[(usize, &Edit)]> = edits.chunks(ROWS_PER_STATEMENT).rev().collect();
+            while let Some(chunk) = todo.pop() {
+                match tx.edit(statement(layer, op, &likeness, chunk)?).await? {
+                    Ok(touched) => settle(tx, layer, op, chunk, touched, results).await?,
+                    Err(error) if is_fatal(&error) => return Err(Error::internal("applying edits", error)),
+                    Err(error) => match chunk {
+                        [(index, edit)] => {
+                            results[*index] = Some(EditResult {
+                                op,
+                                global_id: Some(edit.global_id),
+                                object_id: None,
+                                altered: false,
+                                error: Some(explain(layer, op, &error)),
+                            });
+                        }
+                        _ => {
+                            let (first, second) = chunk.split_at(chunk.len() / 2);
+                            todo.push(second);
+                            todo.push(first);
+                        }
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn statement(layer: &Layer, op: Op, likeness: &Likeness, edits: &[(usize, &Edit)]) -> Result<Fragment> {
+    let global_ids: Vec<Uuid> = edits.iter().map(|(_, edit)| edit.global_id.0).collect();
+    if op == Op::Delete {
+        return Ok(modify::delete(layer, global_ids));
+    }
+    let mut columns: Vec<(usize, Vec<&Value>)> =
+        likeness.fields.iter().map(|&field| (field, Vec::with_capacity(edits.len()))).collect();
+    let mut geometry = likeness.geometry.then(|| Vec::with_capacity(edits.len()));
+    for (_, edit) in edits {
+        for ((_, column), (_, value)) in columns.iter_mut().zip(&edit.values) {
+            column.push(value);
+        }
+        if let (Some(geometry), Some(target)) = (&mut geometry, modify::target(layer)) {
+            geometry.push(match &edit.geometry {
+                GeometryEdit::Set(given) => Some(
+                    given
+                        .to_ewkb(target)
+                        .map_err(|problem| Error::internal("writing a geometry that was checked before", problem))?,
+                ),
+                GeometryEdit::Keep | GeometryEdit::Clear => None,
+            });
+        }
+    }
+    let rows = Rows { global_ids, columns, geometry, reproject: likeness.reproject };
+    Ok(match op {
+        Op::Add => modify::upsert(layer, &rows),
+        // Nothing to set: it only matters whether the feature is there.
+        _ if rows.columns.is_empty() && rows.geometry.is_none() => modify::by_global_id(layer, rows.global_ids),
+        _ => modify::update(layer, &rows),
+    })
+}
+
+/// Gives each edit of a statement its result, from the rows that the statement touched.
+async fn settle(
+    tx: &mut WriteTx<'_>,
+    layer: &Layer,
+    op: Op,
+    edits: &[(usize, &Edit)],
+    touched: Vec<(Uuid, i64)>,
+    results: &mut [Option<EditResult>],
+) -> Result<()> {
+    let touched: HashMap<Uuid, i64> = touched.into_iter().collect();
+    // An update or delete that touched nothing found no row, unless a trigger of the table made it so.
+    let untouched: Vec<Uuid> =
+        edits.iter().map(|(_, edit)| edit.global_id.0).filter(|id| !touched.contains_key(id)).collect();
+    let mut standing = HashSet::new();
+    if !untouched.is_empty()
+        && let Ok(found) = tx.edit(modify::by_global_id(layer, untouched)).await?
+    {
+        standing = found.into_iter().map(|(id, _)| id).collect();
+    }
+    for (index, edit) in edits {
+        let id = edit.global_id.0;
+        let suppressed = || EditError {
+            code: match op {
+                Op::Add => EditErrorCode::InsertFailed,
+                Op::Update => EditErrorCode::UpdateFailed,
+                Op::Delete => EditErrorCode::DeleteFailed,
+            },
+            description: format!(
+                "a trigger of table {} dropped the edit; ask the table's owner which rule it follows",
+                layer.table_name
+            ),
+        };
+        let error = match (op, touched.contains_key(&id), standing.contains(&id)) {
+            (_, true, _) | (Op::Delete, false, false) => None,
+            (Op::Update, false, false) => Some(EditError {
+                code: EditErrorCode::Missing,
+                description: format!(
+                    "feature {} does not exist in layer {}, or no longer; it was deleted by somebody else",
+                    edit.global_id, layer.id
+                ),
+            }),
+            _ => Some(suppressed()),
+        };
+        results[*index] = Some(EditResult {
+            op,
+            global_id: Some(edit.global_id),
+            object_id: touched.get(&id).copied(),
+            altered: error.is_none() && is_altered(layer, edit),
+            error,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the stored row may differ from what the client holds after its edit.
+fn is_altered(layer: &Layer, edit: &Edit) -> bool {
+    let filled_in = |index: usize| {
+        let field = &layer.fields[index];
+        field.has_default && layer.is_editable(index) && !edit.values.iter().any(|(named, _)| *named == index)
+    };
+    layer.alters_rows || (edit.op == Op::Add && (0..layer.fields.len()).any(filled_in))
+}
+
+/// Whether the failure is not about one of the edits.
+fn is_fatal(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return true };
+    let code = database.code().unwrap_or_default();
+    ["08", "25", "26", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["42501", "42P01", "42703", "42883"].contains(&code.as_ref())
+}
+
+/// Says in the client's terms why the database refused an edit. The database's own text stays in the log, since it may
+/// speak of rows that the client must not see.
+fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
+    tracing::debug!(layer = layer.id.0, %error, "the database refused an edit");
+    let sqlx::Error::Database(database) = error else {
+        return EditError { code: EditErrorCode::Other, description: "the database refused the edit".to_owned() };
+    };
+    let code = database.code().unwrap_or_default();
+    let constraint = database.constraint().map(|name| format!(" '{name}'")).unwrap_or_default();
+    let message = database.message();
+    let column = database
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .and_then(|database| database.column())
+        .unwrap_or("?")
+        .to_owned();
+    let (code, description) = match code.as_ref() {
+        "23502" => (EditErrorCode::NotNullable, format!("field '{column}' needs a value")),
+        "23505" => (
+            EditErrorCode::NotUnique,
+            format!("another feature has the same value, which the rule{constraint} forbids"),
+        ),
+        "23514" => {
+            (EditErrorCode::Value, format!("the values break the rule{constraint} of table {}", layer.table_name))
+        }
+        "23503" if op == Op::Delete => (
+            EditErrorCode::DeleteFailed,
+            format!("other rows refer to the feature (rule{constraint}); delete them first"),
+        ),
+        "23503" => {
+            (EditErrorCode::Value, format!("the feature refers to a row that does not exist (rule{constraint})"))
+        }
+        "P0001" => (
+            EditErrorCode::Other,
+            format!("refused by a trigger of table {}: {}", layer.table_name, crate::model::value::brief(message)),
+        ),
+        _ if message.to_ascii_lowercase().contains("geometry") || message.contains("transform") || code == "XX000" => (
+            EditErrorCode::Geometry,
+            "the geometry cannot be stored in the layer; check its type, its coordinates and their spatial reference"
+                .to_owned(),
+        ),
+        other if other.starts_with("22") => (EditErrorCode::Value, "a value does not fit its field".to_owned()),
+        _ => (
+            match op {
+                Op::Add => EditErrorCode::InsertFailed,
+                Op::Update => EditErrorCode::UpdateFailed,
+                Op::Delete => EditErrorCode::DeleteFailed,
+            },
+            "the database refused the edit; the server's log says why".to_owned(),
+        ),
+    };
+    EditError { code, description }
+}

@@ -1,0 +1,169 @@
+//! What goes down to a client: snapshots and deltas of layers, as parts of an answer.
+
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    files::Spool,
+    format::json::{Dimensions, FeatureWriter, global_id},
+    model::{
+        edit::{EditErrorCode, Op},
+        filter::Filter,
+        id::GlobalId,
+        layer::Layer,
+        verdict::{Facts, OwnEdit, Verdict, verdict},
+    },
+    sql::select::{self, Columns, Delta, N_FACTS},
+    store::ReadTx,
+};
+
+/// Appends the features of a layer that pass a filter, as the elements of a JSON array. Returns how many.
+pub(crate) async fn snapshot(
+    tx: &mut ReadTx<'_>,
+    layer: &Layer,
+    filter: &Filter,
+    srid: i32,
+    spool: &mut Spool,
+) -> Result<u64> {
+    if matches!(filter, Filter::None) {
+        return Ok(0);
+    }
+    let columns = Columns::all(layer, srid);
+    let writer = FeatureWriter::new(layer, &columns, Dimensions::of(layer));
+    let mut rows = pin!(tx.stream(select::snapshot(layer, filter, &columns))?);
+    let mut n_features = 0;
+    while let Some(row) = rows.try_next().await? {
+        if n_features > 0 {
+            spool.buffer().push(b',');
+        }
+        writer.write(&row, 0, spool.buffer())?;
+        spool.relieve().await?;
+        n_features += 1;
+    }
+    Ok(n_features)
+}
+
+/// Appends `"adds":[…],"updates":[…],"deleteIds":[…]` for a window of a layer. Returns how many of them all.
+pub(crate) async fn delta(tx: &mut ReadTx<'_>, layer: &Layer, wanted: &Delta<'_>, spool: &mut Spool) -> Result<u64> {
+    let writer = FeatureWriter::new(layer, wanted.columns, Dimensions::of(layer));
+    let mut list = Lists { open: List::Adds, n_in_list: 0, n_rows: 0 };
+    spool.buffer().extend_from_slice(List::Adds.head());
+    // A window without changes and without own edits needs no statement at all.
+    if wanted.after < wanted.upto || !wanted.own_batches.is_empty() {
+        let mut rows = pin!(tx.stream(select::delta(layer, wanted))?);
+        while let Some(row) = rows.try_next().await? {
+            let (id, facts) = facts(&row)?;
+            match verdict(&facts) {
+                Verdict::Nothing => continue,
+                Verdict::Add => {
+                    list.next(List::Adds, spool.buffer())?;
+                    writer.write(&row, N_FACTS, spool.buffer())?;
+                }
+                Verdict::Update => {
+                    list.next(List::Updates, spool.buffer())?;
+                    writer.write(&row, N_FACTS, spool.buffer())?;
+                }
+                Verdict::Delete => {
+                    list.next(List::Deletes, spool.buffer())?;
+                    global_id(id, spool.buffer());
+                }
+            }
+            spool.relieve().await?;
+        }
+    }
+    list.close(spool.buffer());
+    Ok(list.n_rows)
+}
+
+fn facts(row: &PgRow) -> Result<(GlobalId, Facts)> {
+    let (now_exists, now_in): (bool, bool) = (row.try_get(3)?, row.try_get(4)?);
+    let op: Option<String> = row.try_get(7)?;
+    let own = match op {
+        None => None,
+        Some(op) => Some(OwnEdit {
+            op: Op::from_name(&op)
+                .ok_or_else(|| Error::internal("reading a receipt", format!("unknown operation '{op}'")))?,
+            refused: row.try_get::<Option<i32>, _>(8)?.map(EditErrorCode::from_number),
+            altered: row.try_get::<Option<bool>, _>(9)?.unwrap_or(false),
+        }),
+    };
+    let facts = Facts {
+        // A row without a change in the window is now as it was then.
+        then_exists: row.try_get::<Option<bool>, _>(1)?.unwrap_or(now_exists),
+        then_in: row.try_get::<Option<bool>, _>(2)?.unwrap_or(now_in),
+        now_exists,
+        now_in,
+        foreign: row.try_get(5)?,
+        unsure: row.try_get(6)?,
+        own,
+    };
+    Ok((GlobalId(row.try_get(0)?), facts))
+}
+
+/// The lists of a delta, in the order in which they are written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum List {
+    Adds,
+    Updates,
+    Deletes,
+}
+
+impl List {
+    fn head(self) -> &'static [u8] {
+        match self {
+            List::Adds => b"\"adds\":[",
+            List::Updates => b"],\"updates\":[",
+            List::Deletes => b"],\"deleteIds\":[",
+        }
+    }
+
+    fn following(self) -> Option<List> {
+        match self {
+            List::Adds => Some(List::Updates),
+            List::Updates => Some(List::Deletes),
+            List::Deletes => None,
+        }
+    }
+}
+
+struct Lists {
+    open: List,
+    n_in_list: u64,
+    n_rows: u64,
+}
+
+impl Lists {
+    /// Makes room for the next element of `wanted`. Lists only go forward; the database sorts the rows so.
+    fn next(&mut self, wanted: List, out: &mut Vec<u8>) -> Result<()> {
+        if wanted < self.open {
+            return Err(Error::internal("writing a delta", "the rows are out of order"));
+        }
+        while self.open < wanted {
+            self.forward(out);
+        }
+        if self.n_in_list > 0 {
+            out.push(b',');
+        }
+        self.n_in_list += 1;
+        self.n_rows += 1;
+        Ok(())
+    }
+
+    fn forward(&mut self, out: &mut Vec<u8>) {
+        if let Some(next) = self.open.following() {
+            self.open = next;
+            self.n_in_list = 0;
+            out.extend_from_slice(next.head());
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        while self.open < List::Deletes {
+            self.forward(out);
+        }
+        out.push(b']');
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine of sync: edits go in through [`apply::submit`], rows come out through [`download`].
+//!
+//! It knows windows, filters and batches, but neither parameters nor HTTP. What a client is sent about a row is decided
+//! by `model::verdict`, on facts that the database reports.
+
+pub(crate) mod apply;
+pub(crate) mod download;

@@ -1,0 +1,428 @@
+//! Edits as clients send them.
+//!
+//! An edit that cannot be read is refused in its place; the others go on. Only a body that is not JSON of the right
+//! shape fails as a whole.
+
+use std::sync::Arc;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Value as Json, json, value::RawValue};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        edit::{DirectEdits, Edit, EditError, EditErrorCode, EditResult, GeometryEdit, LayerEdits, Op, Refusal},
+        id::{GlobalId, LayerId},
+        layer::{Layer, Service},
+        value::{Scalar, Value, brief, coerce},
+    },
+    sql::modify,
+};
+
+use super::geometry::{Parsed, Refused, parse};
+
+/// Attributes in the order in which they came.
+struct Attributes(Vec<(String, Scalar)>);
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Attributes, D::Error> {
+        struct AttributesVisitor;
+        impl<'de> Visitor<'de> for AttributesVisitor {
+            type Value = Attributes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("attributes such as {\"name\":\"value\"}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Attributes, A::Error> {
+                let mut attributes = Vec::with_capacity(map.size_hint().unwrap_or(16));
+                while let Some((name, Loose(value))) = map.next_entry::<String, Loose>()? {
+                    attributes.push((name, value));
+                }
+                Ok(Attributes(attributes))
+            }
+        }
+        deserializer.deserialize_map(AttributesVisitor)
+    }
+}
+
+/// Any JSON value as a scalar.
+struct Loose(Scalar);
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Loose, D::Error> {
+        struct LooseVisitor;
+        impl<'de> Visitor<'de> for LooseVisitor {
+            type Value = Loose;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_bool<E>(self, value: bool) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Bool(value)))
+            }
+            fn visit_i64<E>(self, value: i64) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Integer(value)))
+            }
+            fn visit_u64<E>(self, value: u64) -> std::result::Result<Loose, E> {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "beyond 2^63 no field holds it exactly, which its check says"
+                )]
+                Ok(Loose(i64::try_from(value).map_or(Scalar::Float(value as f64), Scalar::Integer)))
+            }
+            fn visit_f64<E>(self, value: f64) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Float(value)))
+            }
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Text(value.to_owned())))
+            }
+            fn visit_string<E>(self, value: String) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Text(value)))
+            }
+            fn visit_unit<E>(self) -> std::result::Result<Loose, E> {
+                Ok(Loose(Scalar::Null))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Loose, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose(Scalar::Compound))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Loose, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose(Scalar::Compound))
+            }
+        }
+        deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct FeatureJson<'a> {
+    #[serde(default = "no_attributes")]
+    attributes: Attributes,
+    #[serde(borrow, default)]
+    geometry: Option<&'a RawValue>,
+}
+
+fn no_attributes() -> Attributes {
+    Attributes(Vec::new())
+}
+
+#[derive(Deserialize)]
+struct LayerEditsJson<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
+    #[serde(borrow, default)]
+    features: Option<FeatureEditsJson<'a>>,
+    #[serde(default)]
+    attachments: Option<Json>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct FeatureEditsJson<'a> {
+    #[serde(borrow, default)]
+    adds: Option<Vec<FeatureJson<'a>>>,
+    #[serde(borrow, default)]
+    updates: Option<Vec<FeatureJson<'a>>>,
+    #[serde(default)]
+    delete_ids: Option<Json>,
+}
+
+/// Reads the `edits` parameter of synchronizeReplica. `layer_of` finds a layer of the replica; `default_srid` is the
+/// reference of geometries that name none.
+pub(crate) fn parse_sync_edits(
+    text: &str,
+    default_srid: i32,
+    layer_of: impl Fn(LayerId) -> Result<Arc<Layer>>,
+) -> Result<Vec<LayerEdits>> {
+    let given: Vec<LayerEditsJson<'_>> = serde_json::from_str(text).map_err(|error| {
+        Error::invalid("edits", format!("it is not an array of {{\"id\":…,\"features\":{{\"adds\":[],\"updates\":[],\"deleteIds\":[]}}}}: {error}"))
+    })?;
+    let mut edits: Vec<LayerEdits> = Vec::with_capacity(given.len());
+    for element in given {
+        let id =
+            element.id.get().trim_matches('"').parse().map(LayerId).map_err(|_| {
+                Error::invalid("edits", format!("{} is not the id of a layer", brief(element.id.get())))
+            })?;
+        let layer = layer_of(id)?;
+        refuse_attachments(&element)?;
+        let features = element.features.unwrap_or_default();
+        let reader = FeatureReader { layer: &layer, default_srid };
+        let mut read = Vec::new();
+        read.extend(features.adds.into_iter().flatten().map(|feature| reader.by_global_id(Op::Add, feature)));
+        read.extend(features.updates.into_iter().flatten().map(|feature| reader.by_global_id(Op::Update, feature)));
+        read.extend(global_ids(features.delete_ids.as_ref())?.into_iter().map(|id| delete(&id)));
+        match edits.iter_mut().find(|known| known.layer.key == layer.key) {
+            Some(known) => known.edits.extend(read),
+            None => edits.push(LayerEdits { layer, edits: read }),
+        }
+    }
+    Ok(edits)
+}
+
+/// Attachments come with a later version; losing them silently is not an option.
+fn refuse_attachments(element: &LayerEditsJson<'_>) -> Result<()> {
+    let any = element
+        .attachments
+        .as_ref()
+        .and_then(Json::as_object)
+        .is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|items| !items.is_empty())));
+    if any {
+        return Err(Error::NotSupported(
+            "attachments are not supported yet; nothing was applied. Send the edits without attachments".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Global ids as an array, or as a list with commas.
+fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
+    match given {
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::Array(items)) => items
+            .iter()
+            .map(|item| match item {
+                Json::String(id) => Ok(id.clone()),
+                other => {
+                    Err(Error::invalid("edits", format!("{} is not a global id in quotes", brief(&other.to_string()))))
+                }
+            })
+            .collect(),
+        Some(Json::String(list)) => {
+            Ok(list.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+        }
+        Some(other) => Err(Error::invalid(
+            "edits",
+            format!("deleteIds is {}; an array of global ids belongs there", brief(&other.to_string())),
+        )),
+    }
+}
+
+fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
+    match GlobalId::parse(id) {
+        Some(global_id) => Ok(Edit { op: Op::Delete, global_id, values: Vec::new(), geometry: GeometryEdit::Keep }),
+        None => {
+            Err(refusal(Op::Delete, None, EditErrorCode::GlobalIdEmpty, format!("'{}' is not a global id", brief(id))))
+        }
+    }
+}
+
+fn refusal(op: Op, global_id: Option<GlobalId>, code: EditErrorCode, description: String) -> Refusal {
+    Refusal { op, global_id, object_id: None, error: EditError { code, description } }
+}
+
+/// Reads features of applyEdits, addFeatures and updateFeatures. Without `use_global_ids` features are named by their
+/// object ids, and adds get global ids from `new_id`.
+pub(crate) fn parse_features(
+    name: &'static str,
+    text: &str,
+    op: Op,
+    layer: &Layer,
+    use_global_ids: bool,
+    mut new_id: impl FnMut() -> GlobalId,
+    out: &mut DirectEdits,
+) -> Result<()> {
+    let features: Vec<FeatureJson<'_>> = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map(|feature| vec![feature])
+    } else {
+        serde_json::from_str(text)
+    }
+    .map_err(|error| {
+        Error::invalid(name, format!("it is not an array of {{\"attributes\":{{…}},\"geometry\":{{…}}}}: {error}"))
+    })?;
+    let default_srid = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
+    let reader = FeatureReader { layer, default_srid };
+    for feature in features {
+        if use_global_ids {
+            out.ready.push(reader.by_global_id(op, feature));
+        } else if op == Op::Add {
+            out.ready.push(reader.read(op, new_id(), feature));
+        } else {
+            let named = feature.attributes.0.iter().find(|(name, _)| {
+                name.eq_ignore_ascii_case(&layer.object_id_field().name) || name.eq_ignore_ascii_case("OBJECTID")
+            });
+            let object_id =
+                match named.map(|(_, value)| coerce(value.clone(), crate::model::value::FieldType::BigInteger, None)) {
+                    Some(Ok(Value::Integer(id))) => id,
+                    _ => {
+                        let field = &layer.object_id_field().name;
+                        let problem = format!("attribute '{field}' does not say which feature is meant");
+                        out.by_object_id.push((None, Err(refusal(op, None, EditErrorCode::Missing, problem))));
+                        continue;
+                    }
+                };
+            // The identity is looked up later.
+            out.by_object_id.push((Some(object_id), reader.read(op, GlobalId(uuid::Uuid::nil()), feature)));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the features that applyEdits or deleteFeatures is to delete: ids with commas or as an array.
+pub(crate) fn parse_deletes(name: &'static str, text: &str, use_global_ids: bool, out: &mut DirectEdits) -> Result<()> {
+    let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+    for part in bare.split(',').map(|part| part.trim().trim_matches('"')).filter(|part| !part.is_empty()) {
+        if use_global_ids {
+            out.ready.push(delete(part));
+        } else {
+            let id =
+                part.parse().map_err(|_| Error::invalid(name, format!("'{}' is not an object id", brief(part))))?;
+            let edit = Edit {
+                op: Op::Delete,
+                global_id: GlobalId(uuid::Uuid::nil()),
+                values: Vec::new(),
+                geometry: GeometryEdit::Keep,
+            };
+            out.by_object_id.push((Some(id), Ok(edit)));
+        }
+    }
+    Ok(())
+}
+
+struct FeatureReader<'a> {
+    layer: &'a Layer,
+    default_srid: i32,
+}
+
+impl FeatureReader<'_> {
+    /// Reads a feature that says its own global id.
+    fn by_global_id(&self, op: Op, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
+        let field = &self.layer.global_id_field().name;
+        let named = feature.attributes.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(field));
+        let named =
+            named.or_else(|| feature.attributes.0.iter().find(|(name, _)| name.eq_ignore_ascii_case("globalid")));
+        let global_id = match named {
+            Some((_, Scalar::Text(text))) if !text.trim().is_empty() => GlobalId::parse(text).ok_or_else(|| {
+                refusal(
+                    op,
+                    None,
+                    EditErrorCode::GlobalIdEmpty,
+                    format!("'{}' in attribute '{field}' is not a global id", brief(text)),
+                )
+            })?,
+            Some(_) => {
+                return Err(refusal(
+                    op,
+                    None,
+                    EditErrorCode::GlobalIdEmpty,
+                    format!("attribute '{field}' is empty; every edit names its feature"),
+                ));
+            }
+            None => {
+                return Err(refusal(
+                    op,
+                    None,
+                    EditErrorCode::GlobalIdMissing,
+                    format!("attribute '{field}' is missing; every edit names its feature"),
+                ));
+            }
+        };
+        self.read(op, global_id, feature)
+    }
+
+    fn read(&self, op: Op, global_id: GlobalId, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
+        let refused = |code, description| refusal(op, Some(global_id), code, description);
+        let mut values: Vec<(usize, Value)> = Vec::with_capacity(feature.attributes.0.len());
+        for (name, scalar) in feature.attributes.0 {
+            // Unknown fields are passed over, as other servers do; keys and computed fields belong to the server.
+            let Some(index) = self.layer.field_index(&name).filter(|&index| self.layer.is_editable(index)) else {
+                continue;
+            };
+            let field = &self.layer.fields[index];
+            let value = coerce(scalar, field.field_type, field.length).map_err(|problem| {
+                refused(EditErrorCode::Value, format!("Setting of Value for {} failed: {problem}", field.name))
+            })?;
+            if value == Value::Null && !field.nullable {
+                return Err(refused(EditErrorCode::NotNullable, format!("field '{}' needs a value", field.name)));
+            }
+            values.push((index, value));
+        }
+        values.sort_by_key(|(index, _)| *index);
+        // Of a name that came twice, the last counts.
+        values.reverse();
+        values.dedup_by_key(|(index, _)| *index);
+        values.reverse();
+        if op == Op::Add {
+            self.check_complete(&values).map_err(|description| refused(EditErrorCode::NotNullable, description))?;
+        }
+        let geometry = self.geometry(feature.geometry).map_err(|(code, description)| refused(code, description))?;
+        Ok(Edit { op, global_id, values, geometry })
+    }
+
+    /// A new feature must name every field that needs a value and that nobody fills in.
+    fn check_complete(&self, values: &[(usize, Value)]) -> std::result::Result<(), String> {
+        for (index, field) in self.layer.fields.iter().enumerate() {
+            let needed = !field.nullable && !field.has_default && self.layer.is_editable(index);
+            if needed && !values.iter().any(|(named, _)| *named == index) {
+                return Err(format!("field '{}' needs a value", field.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn geometry(&self, given: Option<&RawValue>) -> std::result::Result<GeometryEdit, (EditErrorCode, String)> {
+        let (Some(given), Some(shape)) = (given, &self.layer.shape) else { return Ok(GeometryEdit::Keep) };
+        // An explicit null is how clients of tables say nothing.
+        if given.get() == "null" {
+            return Ok(GeometryEdit::Keep);
+        }
+        let wrong = |problem: String| (EditErrorCode::Geometry, problem);
+        match parse(given.get(), self.default_srid) {
+            Ok(Parsed::Empty) => Ok(GeometryEdit::Clear),
+            Ok(Parsed::Geometry(geometry)) => {
+                if geometry.geometry_type() != shape.geometry_type {
+                    return Err(wrong(format!(
+                        "the geometry is a {}, and layer '{}' holds {}s",
+                        geometry.geometry_type().name(),
+                        self.layer.name,
+                        shape.geometry_type.name()
+                    )));
+                }
+                if let Some(target) = modify::target(self.layer) {
+                    geometry.to_ewkb(target).map_err(|problem| wrong(format!("the geometry has {problem}")))?;
+                }
+                Ok(GeometryEdit::Set(geometry))
+            }
+            Err(Refused::Curve) => Err((
+                EditErrorCode::TrueCurve,
+                "the geometry has curves, which cannot be stored; send it densified".to_owned(),
+            )),
+            Err(Refused::Invalid(problem)) => Err(wrong(format!("the geometry cannot be read: {problem}"))),
+        }
+    }
+}
+
+/// The result object of one edit.
+pub(crate) fn result_json(result: &EditResult) -> Json {
+    let mut shown = json!({});
+    if let Some(members) = shown.as_object_mut() {
+        if let Some(object_id) = result.object_id {
+            members.insert("objectId".to_owned(), object_id.into());
+        }
+        if let Some(global_id) = result.global_id {
+            members.insert("globalId".to_owned(), global_id.to_string().into());
+        }
+        members.insert("success".to_owned(), result.error.is_none().into());
+        if let Some(error) = &result.error {
+            members.insert("error".to_owned(), json!({"code": error.code.number(), "description": error.description}));
+        }
+    }
+    shown
+}
+
+/// The results of one kind of edit, in their order.
+pub(crate) fn results_json(results: &[EditResult], op: Op, wanted: impl Fn(&EditResult) -> bool) -> Json {
+    results.iter().filter(|result| result.op == op && wanted(result)).map(result_json).collect()
+}
+
+/// The layer of a service with this id.
+pub(crate) fn layer_of(service: &Service, parameter: &'static str, id: LayerId) -> Result<Arc<Layer>> {
+    service.layer(id).cloned().ok_or_else(|| {
+        let known: Vec<String> = service.layers.iter().map(|layer| layer.id.to_string()).collect();
+        Error::invalid(
+            parameter,
+            format!("service {} has no layer or table {id}; it has {}", service.name, known.join(", ")),
+        )
+    })
+}

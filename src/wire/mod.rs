@@ -1,0 +1,10 @@
+//! Request parameters and Esri JSON: text into values that mean something in a service, and values into documents.
+//!
+//! All tolerance of spelling is here and nowhere else. After this room there is no unchecked text left.
+
+pub(crate) mod edits;
+pub(crate) mod geometry;
+pub(crate) mod params;
+pub(crate) mod query;
+pub(crate) mod replica;
+pub(crate) mod service;

@@ -1,0 +1,542 @@
+//! The parameters of createReplica, synchronizeReplica and unRegisterReplica, and the documents about replicas.
+//!
+//! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
+//! refused by name: asynchronous jobs, formats other than JSON, exports without a replica, replicaOptions, server targets,
+//! uploads by id, attachments.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        edit::{FailurePolicy, LayerEdits},
+        filter::{Area, LayerQuery, QueryOption},
+        id::{Generation, LayerId, ReplicaId},
+        layer::{Layer, Service},
+        replica::{NewReplica, Replica, SyncDirection, SyncModel},
+        value::brief,
+    },
+};
+
+use super::{
+    edits::{layer_of, parse_sync_edits},
+    geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
+    params::{Params, json as parse_json},
+};
+
+/// How an answer reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// In the response.
+    Embedded,
+    /// As a file behind a URL.
+    Url,
+}
+
+impl Transport {
+    fn parse(params: &Params) -> Result<Transport> {
+        let read = |text: &str| match text.to_ascii_lowercase().as_str() {
+            "esritransporttypeurl" => Some(Transport::Url),
+            "esritransporttypeembedded" => Some(Transport::Embedded),
+            _ => None,
+        };
+        Ok(params
+            .word("transportType", "esriTransportTypeUrl, esriTransportTypeEmbedded", read)?
+            .unwrap_or(Transport::Url))
+    }
+
+    /// The API's spelling.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Transport::Embedded => "esriTransportTypeEmbedded",
+            Transport::Url => "esriTransportTypeUrl",
+        }
+    }
+}
+
+/// What createReplica asks for.
+#[derive(Debug)]
+pub(crate) struct CreateReplicaRequest {
+    /// The replica.
+    pub(crate) replica: NewReplica,
+    /// How the data is wanted.
+    pub(crate) transport: Transport,
+}
+
+impl CreateReplicaRequest {
+    /// Reads the parameters in the light of the service.
+    pub(crate) fn parse(params: &Params, service: &Service) -> Result<CreateReplicaRequest> {
+        refuse_what_is_missing(params)?;
+        let sync_model = match params.text("syncModel") {
+            Some(none) if none.eq_ignore_ascii_case("none") => {
+                return Err(Error::NotSupported(
+                    "syncModel=none (an export without a replica) is not supported yet; use perReplica or perLayer"
+                        .to_owned(),
+                ));
+            }
+            _ => {
+                params.word("syncModel", "perReplica, perLayer", SyncModel::from_name)?.unwrap_or(SyncModel::PerReplica)
+            }
+        };
+        let direction = match params.word(
+            "syncDirection",
+            "bidirectional, upload, download",
+            SyncDirection::from_name,
+        )? {
+            Some(SyncDirection::Snapshot) => {
+                return Err(Error::invalid(
+                    "syncDirection",
+                    "'snapshot' is a way to synchronize a replica, not to create one; it is one of bidirectional, upload, download",
+                ));
+            }
+            given => given.unwrap_or(SyncDirection::Bidirectional),
+        };
+        let ids = params.ids("layers")?.ok_or_else(|| {
+            Error::invalid(
+                "layers",
+                "it is missing; name the layers and tables of the replica, for instance layers=0,1",
+            )
+        })?;
+        let mut queries = layer_queries(params)?;
+        let mut layers: Vec<(Arc<Layer>, LayerQuery)> = Vec::with_capacity(ids.len());
+        for id in ids {
+            let id = i32::try_from(id)
+                .map(LayerId)
+                .map_err(|_| Error::invalid("layers", format!("{id} is not the id of a layer")))?;
+            let layer = layer_of(service, "layers", id)?;
+            if layers.iter().any(|(known, _)| known.key == layer.key) {
+                return Err(Error::invalid("layers", format!("layer {id} is named twice")));
+            }
+            let query = queries
+                .remove(&id.0)
+                .map_or_else(|| LayerQuery::default_for(layer.shape.is_some()), |given| given.resolve(&layer));
+            layers.push((layer, query));
+        }
+        if let Some((id, _)) = queries.pop_first() {
+            return Err(Error::invalid("layerQueries", format!("layer {id} is not among the layers of the replica")));
+        }
+        let reference =
+            |name: &'static str| params.text(name).map_or(Ok(None), |text| parse_spatial_reference(name, text));
+        let in_srid = reference("inSR")?.unwrap_or_else(|| service.srid());
+        let area = match params.text("geometry").filter(|text| !matches!(*text, "{}" | "null")) {
+            None => None,
+            Some(text) => parse_area("geometry", text, in_srid)?
+                .map(|geometry| Area { json: area_json(&geometry, text), geometry }),
+        };
+        let name = params.text("replicaName").map(str::to_owned);
+        if let Some(name) = &name
+            && name.chars().count() > 250
+        {
+            return Err(Error::invalid("replicaName", "it is longer than 250 characters"));
+        }
+        Ok(CreateReplicaRequest {
+            replica: NewReplica {
+                name,
+                sync_model,
+                direction,
+                srid: reference("replicaSR")?.unwrap_or_else(|| service.srid()),
+                area,
+                layers,
+            },
+            transport: Transport::parse(params)?,
+        })
+    }
+}
+
+/// Refuses by name what would otherwise be passed over in silence.
+fn refuse_what_is_missing(params: &Params) -> Result<()> {
+    let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
+    if params.flag(&["async"], false)? {
+        return refuse("async=true");
+    }
+    if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
+        return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
+    }
+    if params.text("targetType").is_some_and(|target| target.eq_ignore_ascii_case("server")) {
+        return refuse("targetType=server");
+    }
+    if params.get(&["editsUploadId"]).is_some() {
+        return refuse("editsUploadId");
+    }
+    for name in ["replicaOptions", "datumTransformations", "datumTransformation"] {
+        if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "{}" | "[]")) {
+            return refuse(name);
+        }
+    }
+    Ok(())
+}
+
+/// A layer query with what was said, before the layer's defaults fill it up.
+struct GivenQuery {
+    option: Option<QueryOption>,
+    use_geometry: bool,
+    include_related: bool,
+    where_clause: Option<String>,
+}
+
+impl GivenQuery {
+    fn resolve(self, layer: &Layer) -> LayerQuery {
+        let fallback = LayerQuery::default_for(layer.shape.is_some());
+        LayerQuery {
+            option: self.option.unwrap_or(if self.where_clause.is_some() {
+                QueryOption::UseFilter
+            } else {
+                fallback.option
+            }),
+            use_geometry: self.use_geometry,
+            include_related: self.include_related,
+            where_clause: self.where_clause,
+        }
+    }
+}
+
+fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>> {
+    const NAME: &str = "layerQueries";
+    let mut queries = BTreeMap::new();
+    for (id, given) in params.json::<Map<String, Json>>(NAME)?.into_iter().flatten() {
+        let id: i32 = id
+            .trim()
+            .parse()
+            .map_err(|_| Error::invalid(NAME, format!("'{}' is not the id of a layer", brief(&id))))?;
+        let Json::Object(given) = given else {
+            return Err(Error::invalid(
+                NAME,
+                format!(
+                    "layer {id}: an object such as {{\"queryOption\":\"useFilter\",\"where\":\"…\"}} belongs there"
+                ),
+            ));
+        };
+        let member = |wanted: &str| {
+            given
+                .iter()
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value)
+                .filter(|value| !value.is_null())
+        };
+        let flag = |wanted: &'static str, default: bool| match member(wanted) {
+            None => Ok(default),
+            Some(Json::Bool(value)) => Ok(*value),
+            Some(Json::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(Json::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(other) => Err(Error::invalid(NAME, format!("layer {id}: {wanted} is {other}; it is true or false"))),
+        };
+        let option = match member("queryOption") {
+            None => None,
+            Some(Json::String(text)) if text.is_empty() => None,
+            Some(Json::String(text)) => Some(QueryOption::from_name(text.trim()).ok_or_else(|| {
+                Error::invalid(
+                    NAME,
+                    format!(
+                        "layer {id}: queryOption '{}' is not known; it is one of none, useFilter, all",
+                        brief(text)
+                    ),
+                )
+            })?),
+            Some(other) => {
+                return Err(Error::invalid(
+                    NAME,
+                    format!("layer {id}: queryOption is {other}; it is one of none, useFilter, all"),
+                ));
+            }
+        };
+        let where_clause = match member("where") {
+            None => None,
+            Some(Json::String(text)) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Some(other) => {
+                return Err(Error::invalid(NAME, format!("layer {id}: where is {other}; text belongs there")));
+            }
+        };
+        let query = GivenQuery {
+            option,
+            use_geometry: flag("useGeometry", true)?,
+            include_related: flag("includeRelated", true)?,
+            where_clause,
+        };
+        queries.insert(id, query);
+    }
+    Ok(queries)
+}
+
+/// What synchronizeReplica asks for, before the replica is known.
+#[derive(Debug)]
+pub(crate) struct SynchronizeReplicaRequest<'a> {
+    params: &'a Params,
+    /// Which replica.
+    pub(crate) replica: ReplicaId,
+    /// How the answer is wanted.
+    pub(crate) transport: Transport,
+    /// Whether the replica is to be unregistered afterwards.
+    pub(crate) close: bool,
+    /// Whether the ids of added features are wanted.
+    pub(crate) return_ids_for_adds: bool,
+}
+
+/// What a synchronization will do.
+#[derive(Debug)]
+pub(crate) struct SyncPlan {
+    /// The layers that take part.
+    pub(crate) layers: Vec<PlannedLayer>,
+    /// The edits to apply.
+    pub(crate) edits: Vec<LayerEdits>,
+    /// What a refused edit does to the others.
+    pub(crate) policy: FailurePolicy,
+}
+
+/// A layer that takes part in a synchronization.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedLayer {
+    /// Its position among the replica's layers.
+    pub(crate) index: usize,
+    /// Which way.
+    pub(crate) direction: SyncDirection,
+    /// The generation that the client has; always there for a delta.
+    pub(crate) presented: Option<Generation>,
+}
+
+impl<'a> SynchronizeReplicaRequest<'a> {
+    /// Reads what can be read without the replica.
+    pub(crate) fn parse(params: &'a Params) -> Result<SynchronizeReplicaRequest<'a>> {
+        refuse_what_is_missing(params)?;
+        let id = params
+            .text("replicaID")
+            .ok_or_else(|| Error::invalid("replicaID", "it is missing; it names the replica to synchronize"))?;
+        Ok(SynchronizeReplicaRequest {
+            params,
+            replica: ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.to_owned() })?,
+            transport: Transport::parse(params)?,
+            close: params.flag(&["closeReplica"], false)?,
+            return_ids_for_adds: params.flag(&["returnIdsForAdds"], false)?,
+        })
+    }
+
+    /// Reads the rest in the light of the replica.
+    pub(crate) fn resolve(&self, replica: &Replica) -> Result<SyncPlan> {
+        let direction =
+            self.params.word("syncDirection", "bidirectional, upload, download, snapshot", SyncDirection::from_name)?;
+        let layers = match replica.sync_model {
+            SyncModel::PerReplica => {
+                let direction = direction.unwrap_or(replica.direction);
+                let presented = self.generation("replicaServerGen")?;
+                require_generation(
+                    "replicaServerGen",
+                    direction,
+                    presented,
+                    "synchronizing a perReplica replica in this direction",
+                )?;
+                (0..replica.layers.len()).map(|index| PlannedLayer { index, direction, presented }).collect()
+            }
+            SyncModel::PerLayer => self.sync_layers(replica, direction)?,
+        };
+        for planned in &layers {
+            if !replica.direction.allows(planned.direction) {
+                return Err(Error::invalid(
+                    "syncDirection",
+                    format!(
+                        "the replica was created with syncDirection={}, which does not allow {}",
+                        replica.direction.name(),
+                        planned.direction.name()
+                    ),
+                ));
+            }
+        }
+        let edits = match self.params.text("edits").filter(|text| *text != "null") {
+            Some(text) if layers.iter().any(|planned| planned.direction.uploads()) => {
+                self.edits(text, replica, &layers)?
+            }
+            _ => Vec::new(),
+        };
+        let roll_back = self.params.flag(&["rollbackOnFailure"], replica.sync_model == SyncModel::PerReplica)?;
+        Ok(SyncPlan { layers, edits, policy: if roll_back { FailurePolicy::RollBack } else { FailurePolicy::Skip } })
+    }
+
+    fn generation(&self, name: &'static str) -> Result<Option<Generation>> {
+        self.params.integer(name)?.map_or(Ok(None), |number| generation(name, number).map(Some))
+    }
+
+    fn sync_layers(&self, replica: &Replica, default: Option<SyncDirection>) -> Result<Vec<PlannedLayer>> {
+        const NAME: &str = "syncLayers";
+        let items = self.params.json::<Vec<Map<String, Json>>>(NAME)?.ok_or_else(|| {
+            Error::invalid(NAME, "it is missing; a perLayer replica is synchronized with [{\"id\":0,\"serverGen\":…,\"syncDirection\":\"bidirectional\"}]")
+        })?;
+        let mut layers: Vec<PlannedLayer> = Vec::with_capacity(items.len());
+        for item in &items {
+            let member =
+                |wanted: &str| item.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+            let number = |wanted: &str| match member(wanted) {
+                None | Some(Json::Null) => Ok(None),
+                Some(Json::Number(number)) if number.is_i64() => Ok(number.as_i64()),
+                Some(Json::String(text)) if text.trim().parse::<i64>().is_ok() => Ok(text.trim().parse().ok()),
+                Some(other) => Err(Error::invalid(NAME, format!("{wanted} is {other}; a whole number belongs there"))),
+            };
+            let id = number("id")?.ok_or_else(|| Error::invalid(NAME, "an element has no id"))?;
+            let index = replica.layers.iter().position(|layer| i64::from(layer.layer.id.0) == id).ok_or_else(|| {
+                Error::invalid(NAME, format!("layer {id} is not in the replica, which has {}", layer_ids(replica)))
+            })?;
+            if layers.iter().any(|known| known.index == index) {
+                return Err(Error::invalid(NAME, format!("layer {id} is named twice")));
+            }
+            let direction = match member("syncDirection") {
+                None | Some(Json::Null) => default.unwrap_or(replica.direction),
+                Some(Json::String(text)) => SyncDirection::from_name(text.trim()).ok_or_else(|| {
+                    Error::invalid(NAME, format!("layer {id}: syncDirection '{}' is not known; it is one of bidirectional, upload, download, snapshot", brief(text)))
+                })?,
+                Some(other) => return Err(Error::invalid(NAME, format!("layer {id}: syncDirection is {other}"))),
+            };
+            let presented = number("serverGen")?.map(|number| generation(NAME, number)).transpose()?;
+            require_generation(
+                NAME,
+                direction,
+                presented,
+                &format!("serverGen is missing for layer {id}: synchronizing it in this direction"),
+            )?;
+            layers.push(PlannedLayer { index, direction, presented });
+        }
+        Ok(layers)
+    }
+
+    fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<Vec<LayerEdits>> {
+        let mut edits = parse_sync_edits(text, replica.srid, |id| {
+            let planned = layers.iter().find(|planned| replica.layers[planned.index].layer.id == id);
+            planned.map(|planned| replica.layers[planned.index].layer.clone()).ok_or_else(|| {
+                Error::invalid(
+                    "edits",
+                    format!(
+                        "layer {id} does not take part in this synchronization; the replica has {}",
+                        layer_ids(replica)
+                    ),
+                )
+            })
+        })?;
+        edits.retain(|edits| {
+            !edits.edits.is_empty()
+                && layers.iter().any(|planned| {
+                    planned.direction.uploads() && replica.layers[planned.index].layer.key == edits.layer.key
+                })
+        });
+        Ok(edits)
+    }
+}
+
+fn layer_ids(replica: &Replica) -> String {
+    replica.layers.iter().map(|layer| layer.layer.id.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn generation(name: &'static str, number: i64) -> Result<Generation> {
+    Generation::new(number)
+        .ok_or_else(|| Error::invalid(name, format!("{number} is not a generation that this server gave out")))
+}
+
+fn require_generation(
+    name: &'static str,
+    direction: SyncDirection,
+    presented: Option<Generation>,
+    what: &str,
+) -> Result<()> {
+    if matches!(direction, SyncDirection::Download | SyncDirection::Bidirectional) && presented.is_none() {
+        return Err(Error::invalid(
+            name,
+            format!(
+                "{what} needs the generation that the client has, as the last answer gave it; syncDirection=snapshot needs none"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Which replica unRegisterReplica means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unregister {
+    /// None: an old client sends an empty id and expects success.
+    Nothing,
+    /// All that the caller may touch.
+    All,
+    /// This one.
+    One(ReplicaId),
+}
+
+impl Unregister {
+    /// Reads the parameters.
+    pub(crate) fn parse(params: &Params) -> Result<Unregister> {
+        match params.text("replicaID") {
+            None => Ok(Unregister::Nothing),
+            Some("*") => Ok(Unregister::All),
+            Some(id) => {
+                ReplicaId::parse(id).map(Unregister::One).ok_or_else(|| Error::ReplicaNotFound { id: id.to_owned() })
+            }
+        }
+    }
+}
+
+/// The generations of an answer, under the key that the sync model has for them.
+pub(crate) fn generations(model: SyncModel, layers: &[(LayerId, Generation)], into: &mut Map<String, Json>) {
+    match model {
+        SyncModel::PerReplica => {
+            let oldest = layers.iter().map(|(_, generation)| generation.get()).min().unwrap_or(0);
+            into.insert("replicaServerGen".to_owned(), oldest.into());
+        }
+        SyncModel::PerLayer => {
+            let list: Json =
+                layers.iter().map(|(id, generation)| json!({"id": id.0, "serverGen": generation.get()})).collect();
+            into.insert("layerServerGens".to_owned(), list);
+        }
+    }
+}
+
+/// An element of the replicas resource.
+pub(crate) fn list_item(replica: &Replica, with_last_sync: bool, with_version: bool) -> Json {
+    let mut item = json!({"replicaName": replica.name, "replicaID": replica.id.to_string()});
+    if let Some(members) = item.as_object_mut() {
+        if with_version {
+            members.insert("replicaVersion".to_owned(), "sde.DEFAULT".into());
+        }
+        if with_last_sync {
+            members.insert("lastSyncDate".to_owned(), replica.last_sync_ms.into());
+        }
+    }
+    item
+}
+
+/// The replica info resource.
+pub(crate) fn info(replica: &Replica) -> Json {
+    let mut shown = Map::new();
+    shown.insert("replicaName".to_owned(), replica.name.clone().into());
+    shown.insert("replicaID".to_owned(), replica.id.to_string().into());
+    shown.insert("replicaOwner".to_owned(), replica.owner.clone().into());
+    shown.insert("spatialReference".to_owned(), spatial_reference(replica.srid));
+    let given: Vec<(LayerId, Generation)> = replica.layers.iter().map(|layer| (layer.layer.id, layer.given)).collect();
+    generations(replica.sync_model, &given, &mut shown);
+    let rest = json!({
+        "creationDate": replica.created_ms,
+        "lastSyncDate": replica.last_sync_ms,
+        "syncModel": replica.sync_model.name(),
+        "targetType": "client",
+        "syncDirection": replica.direction.name(),
+        "returnsAttachments": false,
+        "returnAttachments": false,
+        "attachmentsSyncDirection": "none",
+        "spatialRel": "esriSpatialRelIntersects",
+    });
+    if let Json::Object(rest) = rest {
+        shown.extend(rest);
+    }
+    if let Some(geometry) = replica.area_json.as_deref().and_then(|text| parse_json::<Json>("geometry", text).ok()) {
+        shown.insert("geometry".to_owned(), geometry);
+    }
+    let layers: Json = replica
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "id": layer.layer.id.0,
+                "queryOption": layer.query.option.name(),
+                "useGeometry": layer.query.use_geometry,
+                "includeRelated": layer.query.include_related,
+                "where": layer.query.where_clause.as_deref().unwrap_or(""),
+            })
+        })
+        .collect();
+    shown.insert("layers".to_owned(), layers);
+    Json::Object(shown)
+}

@@ -1,0 +1,380 @@
+//! Documents about services and layers.
+//!
+//! API reference: *Feature Service*, *Layer (Feature Service)*. Only what this version does is advertised. Where real servers have
+//! two spellings of a key, both are there.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    format::json::Dimensions,
+    model::{
+        geometry::GeometryType,
+        id::Generation,
+        layer::{Catalogue, Field, Layer, Service},
+        value::FieldType,
+    },
+    sql::select::Columns,
+};
+
+use super::{
+    geometry::{spatial_reference, type_name},
+    query::MAX_RECORD_COUNT,
+};
+
+/// The version of the API whose documents and parameters these are.
+pub(crate) const CURRENT_VERSION: f64 = 10.91;
+
+/// What every service and layer can do in this version.
+const CAPABILITIES: &str = "Create,Delete,Query,Update,Editing,Sync";
+
+/// A box round a layer; `None` if it is empty.
+pub(crate) type Extent = Option<[f64; 4]>;
+
+/// `rest/info`
+pub(crate) fn info() -> Json {
+    json!({
+        "currentVersion": CURRENT_VERSION,
+        "fullVersion": "10.9.1",
+        "authInfo": {"isTokenBasedSecurity": false},
+        "product": "Syncline",
+        "productVersion": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// `rest/services`
+pub(crate) fn catalogue(catalogue: &Catalogue) -> Json {
+    let services: Json =
+        catalogue.services.iter().map(|service| json!({"name": service.name, "type": "FeatureServer"})).collect();
+    json!({"currentVersion": CURRENT_VERSION, "folders": [], "services": services})
+}
+
+/// A feature service.
+pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generation) -> Json {
+    let srid = service.srid();
+    let of_service: Vec<[f64; 4]> = service
+        .layers
+        .iter()
+        .zip(extents)
+        .filter(|(layer, _)| layer.shape.as_ref().is_some_and(|shape| shape.srid == srid))
+        .filter_map(|(_, extent)| *extent)
+        .collect();
+    let union = of_service.into_iter().reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
+    let extent = extent_json(union, srid);
+    let (layers, tables): (Vec<_>, Vec<_>) = service.layers.iter().partition(|layer| layer.shape.is_some());
+    let entry = |layer: &Layer| {
+        let mut entry = json!({
+            "id": layer.id.0, "name": layer.name, "parentLayerId": -1, "defaultVisibility": true, "subLayerIds": null,
+            "minScale": 0, "maxScale": 0, "type": type_of(layer),
+        });
+        if let Some(shape) = &layer.shape {
+            entry["geometryType"] = type_name(shape.geometry_type).into();
+        }
+        entry
+    };
+    let generations: Json = service
+        .layers
+        .iter()
+        .map(|layer| json!({"id": layer.id.0, "minServerGen": service.history_from.get(), "serverGen": generation.get()}))
+        .collect();
+    json!({
+        "currentVersion": CURRENT_VERSION,
+        "serviceDescription": service.description,
+        "hasVersionedData": false,
+        "hasArchivedData": false,
+        "hasBranchVersionedData": false,
+        "supportsDisconnectedEditing": false,
+        "supportsDatumTransformation": false,
+        "supportsReturnDeleteResults": false,
+        "hasStaticData": false,
+        "hasSharedDomains": false,
+        "supportsQueryDomains": false,
+        "supportsQueryDataElements": false,
+        "supportsRelationshipsResource": false,
+        "maxRecordCount": MAX_RECORD_COUNT,
+        "supportedQueryFormats": "JSON",
+        "supportedExportFormats": "",
+        "supportsAppend": false,
+        "supportsApplyEditsWithGlobalIds": true,
+        "supportsTrueCurve": false,
+        "capabilities": CAPABILITIES,
+        "description": service.description,
+        "copyrightText": "",
+        "spatialReference": spatial_reference(srid),
+        "initialExtent": extent,
+        "fullExtent": extent,
+        "allowGeometryUpdates": true,
+        "allowTrueCurvesUpdates": false,
+        "onlyAllowTrueCurveUpdatesByTrueCurveClients": true,
+        "allowUpdateWithoutMValues": true,
+        "units": units(srid),
+        "syncEnabled": true,
+        "syncCapabilities": {
+            "supportsAsync": false,
+            "supportsASync": false,
+            "supportsRegisteringExistingData": false,
+            "supportsSyncDirectionControl": true,
+            "supportsPerLayerSync": true,
+            "supportsPerReplicaSync": true,
+            "supportsSyncModelNone": false,
+            "supportsRollbackOnFailure": true,
+            "supportsAttachmentsSyncDirection": false,
+            "supportsBiDirectionalSyncForServer": false,
+            "advancedReplicasResourceCapabilities": {
+                "supportsVersion": false, "supportsReturnVersion": false, "supportsReturnLastSyncDate": true,
+            },
+        },
+        "changeTrackingInfo": {"lastSyncDate": null, "layerServerGens": generations},
+        "editorTrackingInfo": {
+            "enableEditorTracking": false, "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
+            "allowOthersToUpdate": true, "allowOthersToDelete": true,
+        },
+        "advancedEditingCapabilities": {"supportsAsyncApplyEdits": false, "supportsReturnEditResults": true},
+        "documentInfo": {"Title": service.name, "Author": "", "Comments": "", "Subject": "", "Category": "", "Keywords": ""},
+        "layers": layers.iter().map(|layer| entry(layer)).collect::<Json>(),
+        "tables": tables.iter().map(|layer| entry(layer)).collect::<Json>(),
+        "relationships": [],
+        "enableZDefaults": false,
+        "zDefault": 0,
+        "datesInUnknownTimezone": false,
+        "preferredTimeReference": null,
+    })
+}
+
+/// All layers and tables in full.
+pub(crate) fn layers(service: &Service, extents: &[Extent]) -> Json {
+    let (layers, tables): (Vec<_>, Vec<_>) =
+        service.layers.iter().zip(extents).partition(|(layer, _)| layer.shape.is_some());
+    json!({
+        "layers": layers.iter().map(|(shown, extent)| layer(shown, **extent)).collect::<Json>(),
+        "tables": tables.iter().map(|(shown, extent)| layer(shown, **extent)).collect::<Json>(),
+    })
+}
+
+/// A layer or table.
+pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
+    let mut shown = json!({
+        "currentVersion": CURRENT_VERSION,
+        "id": layer.id.0,
+        "name": layer.name,
+        "type": type_of(layer),
+        "parentLayer": null,
+        "displayField": display_field(layer),
+        "description": "",
+        "copyrightText": "",
+        "definitionExpression": "",
+        "defaultVisibility": true,
+        "relationships": [],
+        "isDataVersioned": false,
+        "isDataBranchVersioned": false,
+        "isDataArchived": false,
+        "isDataReplicaTracked": false,
+        "archivingInfo": {"supportsQueryWithHistoricMoment": false, "startArchivingMoment": -1},
+        "syncCanReturnChanges": true,
+        "supportsRollbackOnFailureParameter": true,
+        "supportsApplyEditsWithGlobalIds": true,
+        "supportsStatistics": false,
+        "supportsAdvancedQueries": true,
+        "supportsCoordinatesQuantization": false,
+        "supportsCalculate": false,
+        "supportsTruncate": false,
+        "supportsAppend": false,
+        "supportsValidateSQL": false,
+        "supportsValidateSql": false,
+        "supportsAttachmentsByUploadId": false,
+        "hasAttachments": false,
+        "hasStaticData": false,
+        "htmlPopupType": "esriServerHTMLPopupTypeNone",
+        "objectIdField": layer.object_id_field().name,
+        "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
+        "globalIdField": layer.global_id_field().name,
+        "typeIdField": "",
+        "subtypeField": "",
+        "fields": (0..layer.fields.len()).map(|index| field(layer, index)).collect::<Json>(),
+        "indexes": indexes(layer),
+        "types": [],
+        "templates": [template(layer)],
+        "maxRecordCount": MAX_RECORD_COUNT,
+        "standardMaxRecordCount": MAX_RECORD_COUNT,
+        "maxRecordCountFactor": 1,
+        "supportedQueryFormats": "JSON",
+        "supportedExportFormats": "",
+        "useStandardizedQueries": true,
+        "advancedQueryCapabilities": {
+            "supportsPagination": true, "supportsOrderBy": true, "supportsReturningQueryExtent": true, "supportsStatistics": false,
+            "supportsDistinct": false, "supportsHavingClause": false, "supportsCountDistinct": false, "supportsQueryWithDistance": false,
+            "supportsSqlExpression": false, "supportsQueryWithResultType": false, "supportsReturningGeometryCentroid": false,
+            "supportsQueryAttachments": false, "supportsQueryWithDatumTransformation": false, "supportsTrueCurve": false,
+        },
+        "capabilities": CAPABILITIES,
+        "ownershipBasedAccessControlForFeatures": null,
+        "editFieldsInfo": null,
+        "allowGeometryUpdates": true,
+        "allowTrueCurvesUpdates": false,
+        "onlyAllowTrueCurveUpdatesByTrueCurveClients": true,
+        "enableZDefaults": false,
+        "zDefault": 0,
+        "timeInfo": null,
+        "datesInUnknownTimezone": false,
+        "dateFieldsTimeReference": {"timeZone": "UTC", "timeZoneIANA": "Etc/UTC", "respectsDaylightSaving": false},
+        "infoInEstimates": [],
+    });
+    if let (Some(shape), Some(members)) = (&layer.shape, shown.as_object_mut()) {
+        members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
+        members.insert("hasZ".to_owned(), shape.has_z.into());
+        members.insert("hasM".to_owned(), shape.has_m.into());
+        members.insert("minScale".to_owned(), 0.into());
+        members.insert("maxScale".to_owned(), 0.into());
+        members.insert("extent".to_owned(), extent_json(extent, shape.srid));
+        members.insert("sourceSpatialReference".to_owned(), spatial_reference(shape.srid));
+        members.insert("drawingInfo".to_owned(), drawing_info(shape.geometry_type));
+    }
+    shown
+}
+
+fn type_of(layer: &Layer) -> &'static str {
+    if layer.shape.is_some() { "Feature Layer" } else { "Table" }
+}
+
+fn display_field(layer: &Layer) -> &str {
+    layer.fields.iter().find(|field| field.field_type == FieldType::Text).map_or("", |field| field.name.as_str())
+}
+
+/// A box that is always finite: clients build requests from it, also for empty layers.
+fn extent_json(extent: Extent, srid: i32) -> Json {
+    let [xmin, ymin, xmax, ymax] = extent.unwrap_or(match srid {
+        4326 => [-180.0, -90.0, 180.0, 90.0],
+        3857 => [-20_037_508.342_789_244, -20_037_508.342_789_244, 20_037_508.342_789_244, 20_037_508.342_789_244],
+        _ => [0.0, 0.0, 0.0, 0.0],
+    });
+    json!({"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax, "spatialReference": spatial_reference(srid)})
+}
+
+fn units(srid: i32) -> &'static str {
+    if (4000..5000).contains(&srid) { "esriDecimalDegrees" } else { "esriMeters" }
+}
+
+/// A field, as layers and feature sets list it.
+pub(crate) fn field(layer: &Layer, index: usize) -> Json {
+    let field = &layer.fields[index];
+    let mut shown = json!({
+        "name": field.name,
+        "type": field_type(field),
+        "alias": field.alias,
+        "sqlType": "sqlTypeOther",
+        "nullable": field.nullable,
+        "editable": layer.is_editable(index),
+        "domain": domain(field),
+        "defaultValue": null,
+    });
+    if let (Some(length), Some(members)) = (length(field), shown.as_object_mut()) {
+        members.insert("length".to_owned(), length.into());
+    }
+    shown
+}
+
+fn field_type(field: &Field) -> &'static str {
+    match field.field_type {
+        FieldType::ObjectId => "esriFieldTypeOID",
+        FieldType::GlobalId => "esriFieldTypeGlobalID",
+        FieldType::Guid => "esriFieldTypeGUID",
+        FieldType::SmallInteger | FieldType::Boolean => "esriFieldTypeSmallInteger",
+        FieldType::Integer => "esriFieldTypeInteger",
+        FieldType::BigInteger => "esriFieldTypeBigInteger",
+        FieldType::Single => "esriFieldTypeSingle",
+        FieldType::Double => "esriFieldTypeDouble",
+        FieldType::Text => "esriFieldTypeString",
+        FieldType::Date => "esriFieldTypeDate",
+        FieldType::DateOnly => "esriFieldTypeDateOnly",
+        FieldType::TimeOnly => "esriFieldTypeTimeOnly",
+    }
+}
+
+fn length(field: &Field) -> Option<u32> {
+    match field.field_type {
+        FieldType::Guid | FieldType::GlobalId => Some(38),
+        FieldType::Date => Some(8),
+        // What readers take for unlimited.
+        FieldType::Text => Some(field.length.unwrap_or(2_147_483_647)),
+        _ => None,
+    }
+}
+
+fn domain(field: &Field) -> Json {
+    match field.field_type {
+        FieldType::Boolean => json!({
+            "type": "codedValue", "name": "Boolean", "description": "",
+            "codedValues": [{"name": "No", "code": 0}, {"name": "Yes", "code": 1}],
+            "mergePolicy": "esriMPTDefaultValue", "splitPolicy": "esriSPTDefaultValue",
+        }),
+        _ => Json::Null,
+    }
+}
+
+fn indexes(layer: &Layer) -> Json {
+    let index = |name: &str, field: &str, unique: bool| json!({"name": name, "fields": field, "isAscending": true, "isUnique": unique, "description": ""});
+    let mut indexes = vec![
+        index("objectid", &layer.object_id_field().name, true),
+        index("globalid", &layer.global_id_field().name, true),
+    ];
+    if layer.shape.is_some() {
+        indexes.push(index("shape", "Shape", false));
+    }
+    Json::Array(indexes)
+}
+
+/// What field apps make new features from; they cannot make any without it.
+fn template(layer: &Layer) -> Json {
+    let attributes: Map<String, Json> = (0..layer.fields.len())
+        .filter(|&index| layer.is_editable(index))
+        .map(|index| (layer.fields[index].name.clone(), Json::Null))
+        .collect();
+    let tool = match layer.shape.as_ref().map(|shape| shape.geometry_type) {
+        None => "esriFeatureEditToolNone",
+        Some(GeometryType::Point | GeometryType::Multipoint) => "esriFeatureEditToolPoint",
+        Some(GeometryType::Polyline) => "esriFeatureEditToolLine",
+        Some(GeometryType::Polygon) => "esriFeatureEditToolPolygon",
+    };
+    json!({"name": layer.name, "description": "", "drawingTool": tool, "prototype": {"attributes": attributes}})
+}
+
+fn drawing_info(geometry_type: GeometryType) -> Json {
+    let outline =
+        |color: Json, width: f64| json!({"type": "esriSLS", "style": "esriSLSSolid", "color": color, "width": width});
+    let symbol = match geometry_type {
+        GeometryType::Point | GeometryType::Multipoint => json!({
+            "type": "esriSMS", "style": "esriSMSCircle", "color": [0, 112, 200, 255], "size": 8, "angle": 0, "xoffset": 0, "yoffset": 0,
+            "outline": outline(json!([255, 255, 255, 255]), 1.0),
+        }),
+        GeometryType::Polyline => outline(json!([0, 112, 200, 255]), 1.5),
+        GeometryType::Polygon => json!({
+            "type": "esriSFS", "style": "esriSFSSolid", "color": [0, 112, 200, 64], "outline": outline(json!([0, 80, 150, 255]), 1.0),
+        }),
+    };
+    json!({
+        "renderer": {"type": "simple", "label": "", "description": "", "symbol": symbol},
+        "transparency": 0, "labelingInfo": null, "scaleSymbols": true,
+    })
+}
+
+/// Everything of a feature set but the features.
+pub(crate) fn feature_set_head(layer: &Layer, columns: &Columns, dimensions: Dimensions) -> Json {
+    let mut head = json!({
+        "objectIdFieldName": layer.object_id_field().name,
+        "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
+        "globalIdFieldName": layer.global_id_field().name,
+    });
+    if let (Some(srid), Some(shape), Some(members)) = (columns.srid, &layer.shape, head.as_object_mut()) {
+        members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
+        members.insert("spatialReference".to_owned(), spatial_reference(srid));
+        if dimensions.z {
+            members.insert("hasZ".to_owned(), true.into());
+        }
+        if dimensions.m {
+            members.insert("hasM".to_owned(), true.into());
+        }
+    }
+    if let Some(members) = head.as_object_mut() {
+        members.insert("fields".to_owned(), columns.fields.iter().map(|&index| field(layer, index)).collect());
+    }
+    head
+}
