@@ -6,14 +6,19 @@ mod publish;
 mod replicas;
 mod serve;
 
-use std::{io::{IsTerminal as _, Write as _}, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::Config,
     error::{Error, Result, chain},
-    postgres::{Cluster, Durability},
+    postgres::Cluster,
     store::Store,
 };
 
@@ -104,7 +109,8 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
 
 fn start_logging(json: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_env("SYNCLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
+    let filter =
+        EnvFilter::try_from_env("SYNCLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
     let logging = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start in one process, as in tests, keeps the first one's.
     let _ = if json { logging.json().try_init() } else { logging.with_target(false).try_init() };
@@ -155,7 +161,7 @@ pub(crate) async fn database_url(config: &Config) -> Result<(String, Option<Clus
             config.data.display()
         ))
     })?;
-    let cluster = Cluster::start(&config.data, Durability::Durable, config.pg_bindir.as_deref())
+    let cluster = Cluster::start(&config.data, config.pg_bindir.as_deref())
         .await
         .map_err(|error| Error::Unavailable(format!("the private PostgreSQL did not start: {}", chain(&error))))?;
     Ok((cluster.url().to_owned(), Some(cluster)))

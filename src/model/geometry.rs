@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     fn square(x: f64, y: f64, size: f64) -> Vec<Position> {
-        let at = |x, y| Position { x, y, z: 0.0, m: f64::NAN };
+        let at = |x, y| Position { x, y, z: 0.0, m: 0.0 };
         vec![at(x, y), at(x, y + size), at(x + size, y + size), at(x + size, y), at(x, y)]
     }
 

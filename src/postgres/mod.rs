@@ -35,15 +35,6 @@ const SERVER_LIMIT: Duration = Duration::from_mins(5);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether committed data survives a crash of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// It does: PostgreSQL's own defaults.
-    Durable,
-    /// It may not: nothing is flushed to disk. For test suites and benchmarks only.
-    Throwaway,
-}
-
 /// A running private cluster, kept running at least as long as this value lives.
 ///
 /// Dropping it leaves the server running for the next process to take over; [`Cluster::stop`] does
@@ -62,11 +53,10 @@ impl Cluster {
     ///
     /// PostgreSQL's programs are taken from `bin_dir` if given, else looked for where they are
     /// usually installed.
-    /// A durable cluster is refused while the one there runs as a throwaway.
-    pub async fn start(dir: &Path, durability: Durability, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
+    pub async fn start(dir: &Path, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
         let dir = dir.to_owned();
         let bin_dir = bin_dir.map(Path::to_owned);
-        blocking(move || Cluster::start_blocking(&dir, durability, bin_dir.as_deref())).await
+        blocking(move || Cluster::start_blocking(&dir, bin_dir.as_deref())).await
     }
 
     /// Returns the URL of Syncline's database.
@@ -84,13 +74,13 @@ impl Cluster {
         blocking(move || self.stop_blocking()).await
     }
 
-    fn start_blocking(dir: &Path, durability: Durability, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
+    fn start_blocking(dir: &Path, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
         fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
         let dir = fs::canonicalize(dir).map_err(Error::io("open the directory", dir))?;
         let start_lock = lock_start(&dir)?;
         let users = lock_users(&dir)?;
-        let server = Server::open_or_create(&dir, durability, bin_dir, &start_lock)?;
-        server.bring_up(durability, &start_lock)?;
+        let server = Server::open_or_create(&dir, bin_dir, &start_lock)?;
+        server.bring_up(&start_lock)?;
         let url = url(server.socket_dir(), NAME);
         Ok(Cluster { server, dir, url, users })
     }
@@ -410,17 +400,6 @@ pub enum Error {
         data: PathBuf,
         /// The last lines of its logs.
         log: String,
-    },
-
-    /// The running server may lose data, and one that may not was asked for.
-    #[error(
-        "the database in {} was started by a test or benchmark and does not keep data safe; end \
-         that program, then try again",
-        data.display()
-    )]
-    RunsThrowaway {
-        /// The cluster's directory.
-        data: PathBuf,
     },
 
     /// The work was cut short by the end of the program, or by a defect of it.

@@ -15,7 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::install::{self, Install};
 use super::place::{self, Account, with_suffix};
-use super::{Durability, Error, NAME, POLL_INTERVAL, PORT, SERVER_LIMIT};
+use super::{Error, NAME, POLL_INTERVAL, PORT, SERVER_LIMIT};
 
 /// The file that holds our settings. It is included last in `postgresql.conf`.
 const SETTINGS_FILE: &str = "syncline.conf";
@@ -52,12 +52,7 @@ enum State {
 
 impl Server {
     /// Opens the cluster of the data directory `dir`, making it first if there is none.
-    pub(super) fn open_or_create(
-        dir: &Path,
-        durability: Durability,
-        bin_dir: Option<&Path>,
-        start_lock: &File,
-    ) -> Result<Server, Error> {
+    pub(super) fn open_or_create(dir: &Path, bin_dir: Option<&Path>, start_lock: &File) -> Result<Server, Error> {
         let link = dir.join("postgres");
         if let Some(data) = place::existing_cluster(&link)? {
             return Server::open(data, bin_dir);
@@ -66,7 +61,7 @@ impl Server {
         let install = install::find(bin_dir, None)?;
         let data = place::new_cluster(dir, &link, account)?;
         let server = Server::new(data, account, install)?;
-        server.create(&link, durability, start_lock)?;
+        server.create(&link, start_lock)?;
         Ok(server)
     }
 
@@ -95,7 +90,7 @@ impl Server {
 
     /// Makes the cluster and its database aside, so that a kill on the way leaves no half of it in
     /// place.
-    fn create(&self, link: &Path, durability: Durability, start_lock: &File) -> Result<(), Error> {
+    fn create(&self, link: &Path, start_lock: &File) -> Result<(), Error> {
         let (directory, version) = (self.data.display(), self.install.major);
         tracing::info!(%directory, version, "creating the database");
         let new = with_suffix(&self.data, ".new");
@@ -115,9 +110,6 @@ impl Server {
         let mut initdb = self.command(&self.program("initdb"), &new, start_lock)?;
         initdb.args(["-D", ".", "--encoding=UTF8", "--locale", locale()]);
         initdb.args(["--username", NAME, "--auth=trust", "--data-checksums"]);
-        if durability == Durability::Throwaway {
-            initdb.arg("--no-sync");
-        }
         self.run(&mut initdb)?;
 
         let config = new.join("postgresql.conf");
@@ -126,7 +118,7 @@ impl Server {
             write!(file, "\n# ALTER SYSTEM has the last word over this file.\ninclude '{SETTINGS_FILE}'\n")
         };
         append().map_err(Error::io("write", &config))?;
-        self.write_settings(&new, durability)?;
+        self.write_settings(&new)?;
 
         // The shell's own input is the start lock, as with the other programs.
         let mut shell = self.command(Path::new("sh"), &new, start_lock)?;
@@ -144,22 +136,18 @@ impl Server {
     }
 
     /// Starts the server, or waits for one that runs already, until it takes connections.
-    pub(super) fn bring_up(&self, durability: Durability, start_lock: &File) -> Result<(), Error> {
+    pub(super) fn bring_up(&self, start_lock: &File) -> Result<(), Error> {
         let deadline = Instant::now() + SERVER_LIMIT;
-        let mut is_ours = false;
         loop {
             match self.state()? {
                 State::Ready => break,
-                State::Stopped => {
-                    is_ours = true;
-                    match self.launch(durability, start_lock) {
-                        Err(Error::NotStarted { log, .. }) if log.contains(ORPHANS) && Instant::now() < deadline => {
-                            tracing::warn!("waiting for the sessions of a killed server to end");
-                            std::thread::sleep(ORPHANS_INTERVAL);
-                        }
-                        launched => launched?,
+                State::Stopped => match self.launch(start_lock) {
+                    Err(Error::NotStarted { log, .. }) if log.contains(ORPHANS) && Instant::now() < deadline => {
+                        tracing::warn!("waiting for the sessions of a killed server to end");
+                        std::thread::sleep(ORPHANS_INTERVAL);
                     }
-                }
+                    launched => launched?,
+                },
                 State::Busy => {}
             }
             if Instant::now() >= deadline {
@@ -167,14 +155,6 @@ impl Server {
                 return Err(Error::NotReady { data, log });
             }
             std::thread::sleep(POLL_INTERVAL);
-        }
-        let is_throwaway = || {
-            let path = self.data.join(SETTINGS_FILE);
-            let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-            Ok(text.contains("\nfsync = off\n"))
-        };
-        if !is_ours && durability == Durability::Durable && is_throwaway()? {
-            return Err(Error::RunsThrowaway { data: self.data.clone() });
         }
         Ok(())
     }
@@ -198,9 +178,9 @@ impl Server {
         Ok(())
     }
 
-    fn launch(&self, durability: Durability, start_lock: &File) -> Result<(), Error> {
+    fn launch(&self, start_lock: &File) -> Result<(), Error> {
         self.remove_misleading_locks()?;
-        self.write_settings(&self.data, durability)?;
+        self.write_settings(&self.data)?;
         // `pg_ctl` appends to it.
         place::remove_file(&self.data.join(START_LOG))?;
         let mut start = self.command(&self.program("pg_ctl"), &self.data, start_lock)?;
@@ -250,7 +230,7 @@ impl Server {
         self.data.join("postmaster.pid")
     }
 
-    fn write_settings(&self, data: &Path, durability: Durability) -> Result<(), Error> {
+    fn write_settings(&self, data: &Path) -> Result<(), Error> {
         let path = data.join(SETTINGS_FILE);
         let new = with_suffix(&path, ".new");
         // Nothing that stands there already is opened: it may be a link, laid for a process that
@@ -258,7 +238,7 @@ impl Server {
         place::remove_file(&new)?;
         let replace = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            file.write_all(settings(&self.socket_dir, durability).as_bytes())?;
+            file.write_all(settings(&self.socket_dir).as_bytes())?;
             fchown(&file, Some(self.account.uid), Some(self.account.gid))?;
             file.sync_all()?;
             fs::rename(&new, &path)
@@ -318,11 +298,7 @@ fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Returns the settings of the server. What is durable by PostgreSQL's default stays so.
-fn settings(socket_dir: &Path, durability: Durability) -> String {
-    let durable = match durability {
-        Durability::Durable => "on",
-        Durability::Throwaway => "off",
-    };
+fn settings(socket_dir: &Path) -> String {
     // The path needs no quoting: see `place::socket_dir`.
     let socket_dir = socket_dir.display();
     format!(
@@ -336,9 +312,6 @@ max_connections = 100
 max_prepared_transactions = 0
 shared_buffers = 256MB
 max_wal_size = 2GB
-fsync = {durable}
-synchronous_commit = {durable}
-full_page_writes = {durable}
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -428,14 +401,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_throwaway_cluster_gives_up_durability() {
-        let durable = settings(Path::new("/srv/postgres"), Durability::Durable);
+    fn the_server_listens_on_its_socket_only_and_stays_durable() {
+        let text = settings(Path::new("/srv/postgres"));
+        assert!(text.contains("\nlisten_addresses = ''\n"));
+        assert!(text.contains("\nunix_socket_directories = '/srv/postgres'\n"));
         for name in ["fsync", "synchronous_commit", "full_page_writes"] {
-            assert!(durable.contains(&format!("\n{name} = on\n")), "{name}");
+            assert!(!text.contains(&format!("\n{name} =")), "{name}");
         }
-        assert!(durable.contains("\nunix_socket_directories = '/srv/postgres'\n"));
-        let throwaway = settings(Path::new("/srv/postgres"), Durability::Throwaway);
-        assert!(throwaway.contains("\nfsync = off\n"));
     }
 
     #[test]

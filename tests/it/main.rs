@@ -1,1 +1,10 @@
-fn main() {}
+//! The integration tests: one binary, so that it is linked once.
+//!
+//! Each test has a database of its own on a real PostGIS, and speaks to the server's whole router in the process, or to
+//! the real program. See `support` for what they share.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+mod service;

@@ -1,0 +1,7 @@
+//! What tests share: databases, a server in the process, and the device of somebody in the field.
+
+pub mod database;
+pub mod server;
+
+pub use database::TestDatabase;
+pub use server::TestServer;
