@@ -313,6 +313,8 @@ max_prepared_transactions = 0
 shared_buffers = 256MB
 max_wal_size = 2GB
 jit = off
+# Not the schema of the user: the superuser is called like our schema, where nobody's tables belong.
+search_path = 'public'
 timezone = 'UTC'
 log_timezone = 'UTC'
 # One file for each day of the week, overwritten a week later.

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use syncline::{postgres::Cluster, store::Store};
 use tokio::sync::OnceCell;
 
@@ -122,6 +122,7 @@ impl TestDatabase {
     }
 
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.unwrap()
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        PgConnection::connect_with(&options.options([("search_path", "public")])).await.unwrap()
     }
 }
