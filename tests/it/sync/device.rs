@@ -1,0 +1,307 @@
+//! A device in the field, as the protocol expects it: it keeps what it was sent, notes what was edited on it, and
+//! repeats what may not have arrived.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+use syncline::model::id::GlobalId;
+use uuid::Uuid;
+
+use super::model::{Change, Fate, Fields, N_LAYERS, Row, TestFilter, Way};
+use crate::support::TestServer;
+
+/// An edit that waits to be uploaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pending {
+    Add,
+    Update(Fields),
+    Delete,
+}
+
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub filter: TestFilter,
+    per_layer: bool,
+    replica: String,
+    generations: [i64; N_LAYERS],
+    pub rows: [BTreeMap<Uuid, Row>; N_LAYERS],
+    pending: [BTreeMap<Uuid, Pending>; N_LAYERS],
+    /// Edits that the server refused, kept to be corrected and sent again.
+    pub refused: [BTreeMap<Uuid, Pending>; N_LAYERS],
+    /// Rows that were ever edited on this device.
+    pub own: [BTreeSet<Uuid>; N_LAYERS],
+}
+
+impl Device {
+    pub async fn create(server: &TestServer, filter: TestFilter, per_layer: bool) -> Device {
+        let answer = server
+            .post(
+                "createReplica",
+                &[
+                    ("layers", "0,1"),
+                    ("syncModel", if per_layer { "perLayer" } else { "perReplica" }),
+                    ("geometry", "0,0,100,100"),
+                    ("layerQueries", filter.layer_queries()),
+                    ("transportType", "esriTransportTypeEmbedded"),
+                ],
+            )
+            .await;
+        let mut device = Device {
+            filter,
+            per_layer,
+            replica: answer["replicaID"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned(),
+            generations: [0; N_LAYERS],
+            rows: Default::default(),
+            pending: Default::default(),
+            refused: Default::default(),
+            own: Default::default(),
+        };
+        device.note_generations(&answer);
+        for layer in answer["layers"].as_array().unwrap() {
+            device.replace(layer);
+        }
+        device
+    }
+
+    /// Somebody edits a row on the device.
+    pub fn edit(&mut self, layer: usize, id: Uuid, change: &Change) {
+        self.own[layer].insert(id);
+        let refused = self.refused[layer].remove(&id);
+        let before = self.pending[layer].remove(&id).or(refused);
+        match change {
+            Change::Delete => {
+                self.rows[layer].remove(&id);
+                self.pending[layer].insert(id, Pending::Delete);
+            }
+            Change::Put(fields) => {
+                let known = self.rows[layer].contains_key(&id);
+                let row = self.rows[layer]
+                    .entry(id)
+                    .or_insert_with(|| Row { x: (layer == 0).then_some(500), ..Row::default() });
+                fields.apply(row);
+                let pending = match (known, before) {
+                    (true, None) => Pending::Update(fields.clone()),
+                    (true, Some(Pending::Update(earlier))) => Pending::Update(earlier.and_then(fields)),
+                    // A new feature is sent whole.
+                    (false, _) | (true, Some(Pending::Add | Pending::Delete)) => Pending::Add,
+                };
+                self.pending[layer].insert(id, pending);
+            }
+        }
+    }
+
+    /// Synchronizes. Returns whether the answer was an error that asks the user to correct edits first.
+    pub async fn sync(&mut self, server: &TestServer, way: Way, fate: Fate, layers: u8, roll_back: bool) {
+        let chosen: Vec<usize> = (0..N_LAYERS).filter(|layer| !self.per_layer || layers & (1 << layer) != 0).collect();
+        let uploads = matches!(way, Way::Bidirectional | Way::Upload);
+        // A snapshot throws away what waits to be uploaded, so a sensible device uploads first.
+        let way = if way == Way::Snapshot && chosen.iter().any(|&layer| !self.pending[layer].is_empty()) {
+            Way::Download
+        } else {
+            way
+        };
+        let sent: Vec<(usize, BTreeMap<Uuid, Pending>)> = match uploads {
+            true => chosen.iter().map(|&layer| (layer, self.pending[layer].clone())).collect(),
+            false => Vec::new(),
+        };
+        let answer = self.request(server, way, &chosen, &sent, roll_back).await;
+        if let Some(error) = answer.get("error") {
+            assert!(roll_back && error["details"].to_string().contains("rollbackOnFailure"), "{answer}");
+            self.correct_everything();
+            return;
+        }
+        match fate {
+            Fate::Lost => {}
+            Fate::Crash => self.apply_rows(&answer),
+            Fate::Arrives => {
+                for (layer, pending) in &sent {
+                    for id in pending.keys() {
+                        self.pending[*layer].remove(id);
+                    }
+                }
+                // The device knows what was refused before it takes the rows, which may replace it.
+                self.apply_results(&answer, &sent);
+                self.apply_rows(&answer);
+                let before = self.generations;
+                self.note_generations(&answer);
+                if way == Way::Upload {
+                    assert_eq!(before, self.generations, "an upload must not move the generation: {answer}");
+                }
+            }
+        }
+    }
+
+    async fn request(
+        &self,
+        server: &TestServer,
+        way: Way,
+        chosen: &[usize],
+        sent: &[(usize, BTreeMap<Uuid, Pending>)],
+        roll_back: bool,
+    ) -> Json {
+        let direction = match way {
+            Way::Bidirectional => "bidirectional",
+            Way::Upload => "upload",
+            Way::Download => "download",
+            Way::Snapshot => "snapshot",
+        };
+        let edits: Json = sent.iter().map(|(layer, pending)| self.edits_json(*layer, pending)).collect();
+        let edits = edits.to_string();
+        let generation = self.generations[0].to_string();
+        let sync_layers: Json = chosen
+            .iter()
+            .map(|&layer| json!({"id": layer, "serverGen": self.generations[layer], "syncDirection": direction}))
+            .collect();
+        let sync_layers = sync_layers.to_string();
+        let mut parameters = vec![
+            ("replicaID", self.replica.as_str()),
+            ("transportType", "esriTransportTypeEmbedded"),
+            ("edits", edits.as_str()),
+            ("rollbackOnFailure", if roll_back { "true" } else { "false" }),
+        ];
+        if self.per_layer {
+            parameters.push(("syncLayers", &sync_layers));
+        } else {
+            parameters.push(("syncDirection", direction));
+            parameters.push(("replicaServerGen", &generation));
+        }
+        server.post("synchronizeReplica", &parameters).await
+    }
+
+    fn edits_json(&self, layer: usize, pending: &BTreeMap<Uuid, Pending>) -> Json {
+        let (mut adds, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, pending) in pending {
+            match pending {
+                Pending::Add => adds.push(feature(*id, &Fields::all_of(&self.rows[layer][id]))),
+                Pending::Update(fields) => updates.push(feature(*id, fields)),
+                Pending::Delete => deletes.push(json!(GlobalId(*id).to_string())),
+            }
+        }
+        json!({"id": layer, "features": {"adds": adds, "updates": updates, "deleteIds": deletes}})
+    }
+
+    /// The user puts right what the server would refuse.
+    fn correct_everything(&mut self) {
+        for layer in 0..N_LAYERS {
+            for (id, pending) in &mut self.pending[layer] {
+                if let Some(row) = self.rows[layer].get_mut(id)
+                    && row.girth == Some(super::model::REFUSED_GIRTH)
+                {
+                    row.girth = Some(1);
+                }
+                if let Pending::Update(fields) = pending
+                    && fields.is_refused()
+                {
+                    fields.girth = Some(Some(1));
+                }
+            }
+        }
+    }
+
+    fn apply_results(&mut self, answer: &Json, sent: &[(usize, BTreeMap<Uuid, Pending>)]) {
+        for element in answer["edits"].as_array().into_iter().flatten() {
+            let layer = layer_of(element);
+            for list in ["addResults", "updateResults", "deleteResults"] {
+                for result in element["features"][list].as_array().unwrap() {
+                    assert_eq!(result["success"], false, "only refused edits were asked for: {result}");
+                    let id = GlobalId::parse(result["globalId"].as_str().unwrap()).unwrap().0;
+                    let (_, pending) = sent.iter().find(|(sent, _)| *sent == layer).unwrap();
+                    // The feature is gone: the answer's deletes say so, too.
+                    if result["error"]["code"] != 1011 {
+                        self.refused[layer].insert(id, pending[&id].clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_rows(&mut self, answer: &Json) {
+        for element in answer["edits"].as_array().into_iter().flatten() {
+            let layer = layer_of(element);
+            for list in ["adds", "updates"] {
+                for feature in element["features"][list].as_array().unwrap() {
+                    let (id, row) = read_feature(feature);
+                    self.put(layer, id, row);
+                }
+            }
+            for id in element["features"]["deleteIds"].as_array().unwrap() {
+                let id = GlobalId::parse(id.as_str().unwrap()).unwrap().0;
+                // A feature that waits to be uploaded whole stays: the server has yet to hear of it.
+                if self.pending[layer].get(&id) != Some(&Pending::Add) {
+                    self.rows[layer].remove(&id);
+                    self.refused[layer].remove(&id);
+                }
+            }
+        }
+        for element in answer["layers"].as_array().into_iter().flatten() {
+            self.replace(element);
+        }
+    }
+
+    /// Takes a row from the server; what waits to be uploaded stays on top of it.
+    fn put(&mut self, layer: usize, id: Uuid, row: Row) {
+        self.refused[layer].remove(&id);
+        match self.pending[layer].get(&id) {
+            None => {
+                self.rows[layer].insert(id, row);
+            }
+            Some(Pending::Update(fields)) => {
+                let mut row = row;
+                fields.apply(&mut row);
+                self.rows[layer].insert(id, row);
+            }
+            Some(Pending::Add | Pending::Delete) => {}
+        }
+    }
+
+    fn replace(&mut self, element: &Json) {
+        let layer = layer_of(element);
+        self.rows[layer].clear();
+        self.refused[layer].clear();
+        for feature in element["features"].as_array().unwrap() {
+            let (id, row) = read_feature(feature);
+            assert!(self.rows[layer].insert(id, row).is_none(), "a row came twice: {feature}");
+        }
+    }
+
+    fn note_generations(&mut self, answer: &Json) {
+        if self.per_layer {
+            assert!(answer.get("replicaServerGen").is_none(), "{answer}");
+            for element in answer["layerServerGens"].as_array().unwrap() {
+                self.generations[layer_of(element)] = element["serverGen"].as_i64().unwrap();
+            }
+        } else {
+            assert!(answer.get("layerServerGens").is_none(), "{answer}");
+            self.generations = [answer["replicaServerGen"].as_i64().unwrap(); N_LAYERS];
+        }
+    }
+}
+
+fn layer_of(element: &Json) -> usize {
+    usize::try_from(element["id"].as_u64().unwrap()).unwrap()
+}
+
+/// A feature as clients write it: only what is named.
+pub fn feature(id: Uuid, fields: &Fields) -> Json {
+    let mut attributes = json!({"GlobalID": GlobalId(id).to_string()});
+    if let Some(species) = &fields.species {
+        attributes["species"] = json!(species);
+    }
+    if let Some(girth) = fields.girth {
+        attributes["girth"] = json!(girth);
+    }
+    match fields.x {
+        Some(x) => json!({"attributes": attributes, "geometry": {"x": x, "y": 5}}),
+        None => json!({"attributes": attributes}),
+    }
+}
+
+fn read_feature(feature: &Json) -> (Uuid, Row) {
+    let attributes = &feature["attributes"];
+    let row = Row {
+        species: attributes["species"].as_str().map(str::to_owned),
+        girth: attributes["girth"].as_i64().map(|girth| i32::try_from(girth).unwrap()),
+        x: feature["geometry"]["x"].as_f64().map(|x| format!("{x}").parse().unwrap()),
+    };
+    (GlobalId::parse(attributes["globalid"].as_str().unwrap()).unwrap().0, row)
+}
