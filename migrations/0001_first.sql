@@ -1,6 +1,6 @@
 -- Syncline's own tables. Published tables stay where they are, in the users' schemas.
--- postgis may already be there, in a schema of the administrator's choice.
-create extension if not exists postgis;
+-- PostGIS may already be there, in a schema of the administrator's choice.
+create extension if not exists postgis with schema public;
 
 create schema if not exists syncline;
 comment on schema syncline is 'What Syncline knows about published tables, their changes and their replicas';

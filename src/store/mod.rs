@@ -19,7 +19,7 @@ use std::{
 };
 
 use sqlx::{
-    PgPool, Row as _,
+    ConnectOptions as _, PgPool, Row as _,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
@@ -59,7 +59,9 @@ impl Store {
                 ("jit", "off"),
                 ("lock_timeout", "30s"),
                 ("statement_timeout", "30min"),
-            ]);
+            ])
+            // What a request did is said where it is handled.
+            .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(30))
