@@ -1,7 +1,8 @@
 //! The parameters of a layer's `query` operation.
 //!
 //! API reference: *Query (Feature Service/Layer)*. Not supported yet, and refused by name where they would change the answer:
-//! statistics, distinct values, time, distance, quantization, generalisation, centroids.
+//! statistics, distinct values, time, distance, quantization, centroids. `geometryPrecision` and `maxAllowableOffset` are passed over:
+//! the answer has every digit and vertex.
 
 use crate::{
     error::{Error, Result},
@@ -22,7 +23,7 @@ use super::{
 pub(crate) const MAX_RECORD_COUNT: i64 = 2000;
 
 /// What is refused rather than answered as if it had not been asked.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 10] = [
     "outStatistics",
     "groupByFieldsForStatistics",
     "having",
@@ -30,11 +31,9 @@ const REFUSED: [&str; 12] = [
     "time",
     "distance",
     "quantizationParameters",
-    "maxAllowableOffset",
     "relationParam",
     "historicMoment",
     "fullText",
-    "geometryPrecision",
 ];
 
 /// Reads a query on `layer`.

@@ -120,23 +120,16 @@ const QUERY: &[Group] = &[
         controls: &[
             Control::line("Out Fields", "outFields").hint("names with commas, * for all"),
             Control::on("Return Geometry", "returnGeometry").spatial(),
-            Control::line("Max Allowable Offset", "maxAllowableOffset").spatial(),
-            Control::line("Geometry Precision", "geometryPrecision").hint("decimal places").spatial(),
             Control::line("Output Spatial Reference", "outSR").hint(SR_HINT).spatial(),
             Control::off("Return IDs Only", "returnIdsOnly"),
             Control::off("Return Count Only", "returnCountOnly"),
             Control::off("Return Extent Only", "returnExtentOnly").spatial(),
-            Control::off("Return Distinct Values", "returnDistinctValues"),
         ],
     },
     Group {
-        name: "Order, statistics and pages",
+        name: "Order and pages",
         controls: &[
             Control::line("Order By Fields", "orderByFields").hint("name ASC, date DESC"),
-            Control::line("Group By Fields (For Statistics)", "groupByFieldsForStatistics"),
-            Control::lines("Output Statistics", "outStatistics")
-                .hint("[{\"statisticType\":\"count\",\"onStatisticField\":\"…\",\"outStatisticFieldName\":\"…\"}]"),
-            Control::line("Having", "having"),
             Control::line("Result Offset", "resultOffset").hint("rows to skip"),
             Control::line("Result Record Count", "resultRecordCount").hint("rows at most"),
             Control::off("Return Z", "returnZ").spatial(),
@@ -145,7 +138,7 @@ const QUERY: &[Group] = &[
     },
     Group {
         name: "Answer",
-        controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON"), ("geojson", "GEOJSON")])],
+        controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON"), ("pjson", "Indented JSON")])],
     },
 ];
 
