@@ -4,8 +4,7 @@ use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
 
 use crate::{
     error::{Error, Result},
-    model::{id::GlobalId, layer::Layer, value::FieldType},
-    sql::select::Columns,
+    model::{geometry::Dimensions, id::GlobalId, layer::Layer, query::Columns, value::FieldType},
 };
 
 /// Microseconds from 1970 to 2000, where PostgreSQL counts from.
@@ -21,9 +20,8 @@ pub(crate) struct FeatureWriter {
 }
 
 impl FeatureWriter {
-    /// A writer for rows that `sql::select::list` reads. `dimensions` says which of the layer's heights and measures are
-    /// written.
-    pub(crate) fn new(layer: &Layer, columns: &Columns, dimensions: Dimensions) -> FeatureWriter {
+    /// A writer for rows that `sql::select::list` reads.
+    pub(crate) fn new(layer: &Layer, columns: &Columns) -> FeatureWriter {
         let mut prepared = Vec::with_capacity(columns.fields.len());
         for (position, &index) in columns.fields.iter().enumerate() {
             let field = &layer.fields[index];
@@ -35,7 +33,10 @@ impl FeatureWriter {
             prefix.push(b':');
             prepared.push((prefix, field.field_type));
         }
-        FeatureWriter { columns: prepared, geometry: columns.srid.map(|_| GeometryWriter { dimensions }) }
+        FeatureWriter {
+            columns: prepared,
+            geometry: columns.srid.map(|_| GeometryWriter { dimensions: columns.dimensions }),
+        }
     }
 
     /// Appends `{"attributes":{…},"geometry":{…}}`. `first` is the position of the first of the layer's columns in the row.
@@ -189,22 +190,6 @@ fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
         fraction => format!("\"{hours:02}:{minutes:02}:{seconds_left:02}.{fraction:06}\""),
     };
     out.extend_from_slice(text.as_bytes());
-}
-
-/// Which of the ordinates beside x and y are written.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Dimensions {
-    /// Heights.
-    pub(crate) z: bool,
-    /// Measures.
-    pub(crate) m: bool,
-}
-
-impl Dimensions {
-    /// All that a layer has.
-    pub(crate) fn of(layer: &Layer) -> Dimensions {
-        layer.shape.as_ref().map_or_else(Dimensions::default, |shape| Dimensions { z: shape.has_z, m: shape.has_m })
-    }
 }
 
 /// Writes EWKB as Esri JSON.

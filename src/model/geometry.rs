@@ -76,6 +76,15 @@ pub struct Geometry {
     pub shape: Shape,
 }
 
+/// Which of the ordinates beside x and y there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dimensions {
+    /// Heights.
+    pub z: bool,
+    /// Measures.
+    pub m: bool,
+}
+
 /// How a geometry is to be written for a column or a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
@@ -99,7 +108,7 @@ impl Geometry {
     }
 
     /// Latitudes moved into what Web Mercator can show. The poles have no image there, and whole-world filters are common.
-    pub fn clamped_for_web_mercator(mut self) -> Geometry {
+    fn clamped_for_web_mercator(mut self) -> Geometry {
         const LIMIT: f64 = 85.051_128_779_806_59;
         let clamp = |position: &mut Position| {
             position.x = position.x.clamp(-180.0, 180.0);
@@ -115,6 +124,17 @@ impl Geometry {
             }
         }
         self
+    }
+
+    /// The geometry as an area to compare features of a layer with, in EWKB and in its own reference. The error says why it cannot
+    /// be one.
+    pub fn to_area(&self, layer_srid: i32) -> Result<Vec<u8>, String> {
+        let flat = Target { multi: false, has_z: false, has_m: false };
+        let geometry = match (self.srid, layer_srid) {
+            (4326, 3857) => self.clone().clamped_for_web_mercator(),
+            _ => self.clone(),
+        };
+        geometry.to_ewkb(flat).or_else(|_| geometry.to_ewkb(Target { multi: true, ..flat }))
     }
 
     /// The geometry in PostGIS's extended well-known binary. The error names what the target cannot hold.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    geometry::GeometryType,
+    geometry::{Dimensions, GeometryType, Target},
     id::{Generation, LayerId, LayerKey, ServiceKey},
     value::FieldType,
 };
@@ -90,6 +90,11 @@ impl Layer {
         self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(name))
     }
 
+    /// The heights and measures that its geometries have.
+    pub fn dimensions(&self) -> Dimensions {
+        self.shape.as_ref().map_or_else(Dimensions::default, |shape| Dimensions { z: shape.has_z, m: shape.has_m })
+    }
+
     /// Whether clients may write the field.
     pub fn is_editable(&self, index: usize) -> bool {
         index != self.object_id && index != self.global_id && !self.fields[index].generated
@@ -111,6 +116,14 @@ pub struct ShapeColumn {
     pub has_z: bool,
     /// Whether vertices have a measure.
     pub has_m: bool,
+}
+
+impl ShapeColumn {
+    /// How geometries are written for the column.
+    pub fn target(&self) -> Target {
+        let multi = self.multi || self.geometry_type == GeometryType::Multipoint;
+        Target { multi, has_z: self.has_z, has_m: self.has_m }
+    }
 }
 
 /// One attribute of a layer.

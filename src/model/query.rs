@@ -1,6 +1,10 @@
 //! What a feature query asks for.
 
-use super::{geometry::Geometry, predicate::Predicate};
+use super::{
+    geometry::{Dimensions, Geometry},
+    layer::Layer,
+    predicate::Predicate,
+};
 
 /// A query on one layer.
 #[derive(Clone, Debug)]
@@ -13,6 +17,28 @@ pub struct Query {
     pub area: Option<(Geometry, SpatialRelation)>,
     /// What comes out.
     pub output: Output,
+}
+
+/// Which columns of a layer are read, and how geometry comes out.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Positions of the fields, in the order in which they are written.
+    pub fields: Vec<usize>,
+    /// The spatial reference in which geometry is wanted; `None`: no geometry.
+    pub srid: Option<i32>,
+    /// The heights and measures that are written.
+    pub dimensions: Dimensions,
+}
+
+impl Columns {
+    /// All fields, and the geometry in `srid` if the layer has one.
+    pub fn all(layer: &Layer, srid: i32) -> Columns {
+        Columns {
+            fields: (0..layer.fields.len()).collect(),
+            srid: layer.shape.as_ref().map(|_| srid),
+            dimensions: layer.dimensions(),
+        }
+    }
 }
 
 /// How a query's geometry relates to the features wanted: *geometry relation feature*.
@@ -55,14 +81,8 @@ pub enum Output {
 /// A page of features.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Positions of the fields.
-    pub fields: Vec<usize>,
-    /// The reference of the geometry; `None`: without geometry.
-    pub srid: Option<i32>,
-    /// Heights, if the layer has them.
-    pub with_z: bool,
-    /// Measures, if the layer has them.
-    pub with_m: bool,
+    /// What of each feature.
+    pub columns: Columns,
     /// Fields to sort by, and whether descending. The object id is always the last.
     pub order: Vec<(usize, bool)>,
     /// How many to pass over.

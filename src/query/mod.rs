@@ -9,14 +9,13 @@ use sqlx::Row as _;
 use crate::{
     app::App,
     error::{Error, Result},
-    format::json::{Dimensions, FeatureWriter, integer},
+    format::json::{FeatureWriter, integer},
     model::{
-        geometry::Target,
         id::Generation,
         layer::{Layer, Service},
         query::{Output, Page, Query},
     },
-    sql::select::{self, Columns, Selection},
+    sql::select::{self, Selection},
     store::ReadTx,
     wire::{geometry::spatial_reference, service},
 };
@@ -28,18 +27,9 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
     tx.limit_statements().await?;
     let mut area = None;
     if let (Some((geometry, relation)), Some(shape)) = (&query.area, &layer.shape) {
-        let flat = Target { multi: false, has_z: false, has_m: false };
-        let geometry = match (geometry.srid, shape.srid) {
-            (4326, 3857) => geometry.clone().clamped_for_web_mercator(),
-            _ => geometry.clone(),
-        };
-        if !tx.knows_srid(geometry.srid).await? {
-            return Err(Error::invalid("inSR", format!("the database knows no spatial reference {}", geometry.srid)));
-        }
-        let ewkb = geometry
-            .to_ewkb(flat)
-            .or_else(|_| geometry.to_ewkb(Target { multi: true, ..flat }))
-            .map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
+        tx.require_srid("inSR", geometry.srid).await?;
+        let ewkb =
+            geometry.to_area(shape.srid).map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
         area = Some((tx.area_for(&ewkb, shape.srid).await?, *relation));
     }
     let selection =
@@ -52,7 +42,7 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
             Ok(json!({"count": row.try_get::<i64, _>(0)?}).to_string().into_bytes())
         }
         Output::Extent { srid, with_count } => {
-            check_reference(&mut tx, *srid).await?;
+            tx.require_srid("outSR", *srid).await?;
             let mut answer = json!({"extent": box_json(&mut tx, layer, &selection, *srid).await?});
             if *with_count {
                 let row = tx.one(select::count(layer, &selection)).await?;
@@ -63,33 +53,23 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
     }
 }
 
-async fn check_reference(tx: &mut ReadTx<'_>, srid: i32) -> Result<()> {
-    match tx.knows_srid(srid).await? {
-        true => Ok(()),
-        false => Err(Error::invalid("outSR", format!("the database knows no spatial reference {srid}"))),
-    }
-}
-
 async fn features(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, page: &Page) -> Result<Vec<u8>> {
-    if let Some(srid) = page.srid {
-        check_reference(tx, srid).await?;
+    let columns = &page.columns;
+    if let Some(srid) = columns.srid {
+        tx.require_srid("outSR", srid).await?;
     }
-    let columns = Columns { fields: page.fields.clone(), srid: page.srid };
-    let all = Dimensions::of(layer);
-    let dimensions = Dimensions { z: all.z && page.with_z, m: all.m && page.with_m };
-    let head = service::feature_set_head(layer, &columns, dimensions);
-    let head = head.to_string();
+    let head = service::feature_set_head(layer, columns).to_string();
     let mut out = Vec::with_capacity(64 * 1024);
     // The head is an object to which the features are added.
     out.extend_from_slice(head.trim_end_matches('}').as_bytes());
-    out.extend_from_slice(if head.ends_with("]}") || head.len() > 2 { b",\"features\":[" } else { b"\"features\":[" });
-    let writer = FeatureWriter::new(layer, &columns, dimensions);
+    out.extend_from_slice(b",\"features\":[");
+    let writer = FeatureWriter::new(layer, columns);
     let mut n_features = 0;
     let mut more = false;
     if page.limit > 0 {
         // One row more than wanted tells whether there are more.
         let mut rows =
-            pin!(tx.stream(select::page(layer, selection, &columns, &page.order, page.offset, page.limit + 1))?);
+            pin!(tx.stream(select::page(layer, selection, columns, &page.order, page.offset, page.limit + 1))?);
         while let Some(row) = rows.try_next().await? {
             if n_features == page.limit {
                 more = true;

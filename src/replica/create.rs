@@ -7,7 +7,6 @@ use crate::{
     error::{Error, Result},
     model::{
         filter::{Filter, QueryOption},
-        geometry::Target,
         id::{Generation, LayerId, ReplicaId},
         layer::Service,
         replica::NewReplica,
@@ -28,7 +27,7 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
 
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
-    check_reference(&mut tx, "replicaSR", new.srid).await?;
+    tx.require_srid("replicaSR", new.srid).await?;
     let (areas, filters) = filters(&mut tx, &new).await?;
     let mut spool = app.files.spool();
     spool.buffer().extend_from_slice(b"{\"layers\":[");
@@ -62,29 +61,17 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
     Ok(answer)
 }
 
-async fn check_reference(tx: &mut ReadTx<'_>, name: &'static str, srid: i32) -> Result<()> {
-    match tx.knows_srid(srid).await? {
-        true => Ok(()),
-        false => Err(Error::invalid(name, format!("the database knows no spatial reference {srid}"))),
-    }
-}
-
 /// What each layer's query means: its area in its own reference, and the filter of it.
 async fn filters(tx: &mut ReadTx<'_>, new: &NewReplica) -> Result<(Vec<Option<Vec<u8>>>, Vec<Filter>)> {
     if let Some(area) = &new.area {
-        check_reference(tx, "inSR", area.geometry.srid).await?;
+        tx.require_srid("inSR", area.geometry.srid).await?;
     }
     let (mut areas, mut filters) = (Vec::new(), Vec::new());
     for (layer, query) in &new.layers {
         let restricts = query.option == QueryOption::UseFilter && query.use_geometry;
         let area = match (&new.area, &layer.shape) {
             (Some(area), Some(shape)) if restricts => {
-                let flat = Target { multi: false, has_z: false, has_m: false };
-                let geometry = match (area.geometry.srid, shape.srid) {
-                    (4326, 3857) => area.geometry.clone().clamped_for_web_mercator(),
-                    _ => area.geometry.clone(),
-                };
-                let ewkb = geometry.to_ewkb(flat).or_else(|_| geometry.to_ewkb(Target { multi: true, ..flat }));
+                let ewkb = area.geometry.to_area(shape.srid);
                 let ewkb = ewkb.map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
                 Some(tx.area_for(&ewkb, shape.srid).await?)
             }

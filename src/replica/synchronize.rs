@@ -12,10 +12,11 @@ use crate::{
         edit::{EditResult, LayerEdits},
         id::{Generation, LayerId, LayerKey},
         layer::Service,
+        query::Columns,
         replica::{Replica, SyncDirection},
         verdict::is_own_batch,
     },
-    sql::select::{Columns, Delta},
+    sql::select::Delta,
     store::{
         ReadTx, Session,
         uploads::{Batch, Upload},

@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use crate::model::{
-    geometry::{GeometryType, Target},
     layer::{Field, Layer},
     value::{FieldType, Value},
 };
@@ -124,13 +123,6 @@ pub(crate) fn by_global_id(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
         .bind(global_ids)
         .sql(")");
     out
-}
-
-/// How geometries are written for a layer's column.
-pub(crate) fn target(layer: &Layer) -> Option<Target> {
-    let shape = layer.shape.as_ref()?;
-    let multi = shape.multi || shape.geometry_type == GeometryType::Multipoint;
-    Some(Target { multi, has_z: shape.has_z, has_m: shape.has_m })
 }
 
 fn each_column(layer: &Layer, rows: &Rows<'_>, mut each: impl FnMut(&Ident, &mut Fragment), out: &mut Fragment) {

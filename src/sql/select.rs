@@ -1,7 +1,12 @@
 //! Reading features: columns, filters, order.
 
 use crate::model::{
-    filter::Filter, id::LayerKey, layer::Layer, predicate::Predicate, query::SpatialRelation, value::FieldType,
+    filter::Filter,
+    id::LayerKey,
+    layer::Layer,
+    predicate::Predicate,
+    query::{Columns, SpatialRelation},
+    value::FieldType,
 };
 
 use super::{
@@ -27,22 +32,6 @@ pub(crate) fn column(layer: &Layer, field: usize) -> Ident {
 /// The columns of all fields.
 pub(crate) fn columns(layer: &Layer) -> Vec<Ident> {
     layer.fields.iter().map(|field| Ident::new(&field.name)).collect()
-}
-
-/// Which columns of a layer are read, and how geometry comes out.
-#[derive(Clone, Debug)]
-pub(crate) struct Columns {
-    /// Positions of the fields, in the order in which they are written.
-    pub(crate) fields: Vec<usize>,
-    /// The spatial reference in which geometry is wanted; `None`: no geometry.
-    pub(crate) srid: Option<i32>,
-}
-
-impl Columns {
-    /// All fields, and the geometry in `srid` if the layer has one.
-    pub(crate) fn all(layer: &Layer, srid: i32) -> Columns {
-        Columns { fields: (0..layer.fields.len()).collect(), srid: layer.shape.as_ref().map(|_| srid) }
-    }
 }
 
 /// Appends `alias."a", alias."b"::float8, …` and the geometry last. The types that come out are the ones that

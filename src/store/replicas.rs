@@ -41,13 +41,16 @@ impl ReadTx<'_> {
         Ok(row.try_get(0)?)
     }
 
-    /// Whether the database knows a spatial reference.
-    pub(crate) async fn knows_srid(&mut self, srid: i32) -> Result<bool> {
+    /// Refuses a spatial reference that the database does not know, by the name of the parameter that names it.
+    pub(crate) async fn require_srid(&mut self, name: &'static str, srid: i32) -> Result<()> {
         let row = sqlx::query("-- srid_exists\nselect exists (select from spatial_ref_sys where srid = $1)")
             .bind(srid)
             .fetch_one(self.connection())
             .await?;
-        Ok(row.try_get(0)?)
+        match row.try_get(0)? {
+            true => Ok(()),
+            false => Err(Error::invalid(name, format!("the database knows no spatial reference {srid}"))),
+        }
     }
 }
 

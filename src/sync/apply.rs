@@ -19,7 +19,7 @@ use crate::{
             Refusal,
         },
         id::LayerKey,
-        layer::{Layer, Service},
+        layer::{Layer, Service, ShapeColumn},
         value::Value,
     },
     sql::{
@@ -284,7 +284,7 @@ fn statement(layer: &Layer, op: Op, likeness: &Likeness, edits: &[(usize, &Edit)
         for ((_, column), (_, value)) in columns.iter_mut().zip(&edit.values) {
             column.push(value);
         }
-        if let (Some(geometry), Some(target)) = (&mut geometry, modify::target(layer)) {
+        if let (Some(geometry), Some(target)) = (&mut geometry, layer.shape.as_ref().map(ShapeColumn::target)) {
             geometry.push(match &edit.geometry {
                 GeometryEdit::Set(given) => Some(
                     given

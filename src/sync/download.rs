@@ -8,15 +8,16 @@ use sqlx::{Row as _, postgres::PgRow};
 use crate::{
     error::{Error, Result},
     files::Spool,
-    format::json::{Dimensions, FeatureWriter, global_id},
+    format::json::{FeatureWriter, global_id},
     model::{
         edit::{EditErrorCode, Op},
         filter::Filter,
         id::GlobalId,
         layer::Layer,
+        query::Columns,
         verdict::{Facts, OwnEdit, Verdict, verdict},
     },
-    sql::select::{self, Columns, Delta, N_FACTS},
+    sql::select::{self, Delta, N_FACTS},
     store::ReadTx,
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn snapshot(
         return Ok(0);
     }
     let columns = Columns::all(layer, srid);
-    let writer = FeatureWriter::new(layer, &columns, Dimensions::of(layer));
+    let writer = FeatureWriter::new(layer, &columns);
     let mut rows = pin!(tx.stream(select::snapshot(layer, filter, &columns))?);
     let mut n_features = 0;
     while let Some(row) = rows.try_next().await? {
@@ -48,7 +49,7 @@ pub(crate) async fn snapshot(
 
 /// Appends `"adds":[…],"updates":[…],"deleteIds":[…]` for a window of a layer. Returns how many of them all.
 pub(crate) async fn delta(tx: &mut ReadTx<'_>, layer: &Layer, wanted: &Delta<'_>, spool: &mut Spool) -> Result<u64> {
-    let writer = FeatureWriter::new(layer, wanted.columns, Dimensions::of(layer));
+    let writer = FeatureWriter::new(layer, wanted.columns);
     let mut list = Lists { open: List::Adds, n_in_list: 0, n_rows: 0 };
     spool.buffer().extend_from_slice(List::Adds.head());
     // A window without changes and without own edits needs no statement at all.

@@ -19,7 +19,6 @@ use crate::{
         layer::{Layer, Service},
         value::{Scalar, Value, brief, coerce},
     },
-    sql::modify,
 };
 
 use super::geometry::{Parsed, Refused, parse};
@@ -379,9 +378,7 @@ impl FeatureReader<'_> {
                         shape.geometry_type.name()
                     )));
                 }
-                if let Some(target) = modify::target(self.layer) {
-                    geometry.to_ewkb(target).map_err(|problem| wrong(format!("the geometry has {problem}")))?;
-                }
+                geometry.to_ewkb(shape.target()).map_err(|problem| wrong(format!("the geometry has {problem}")))?;
                 Ok(GeometryEdit::Set(geometry))
             }
             Err(Refused::Curve) => Err((

@@ -7,9 +7,10 @@
 use crate::{
     error::{Error, Result},
     model::{
+        geometry::Dimensions,
         layer::Layer,
         predicate::Predicate,
-        query::{Output, Page, Query, SpatialRelation},
+        query::{Columns, Output, Page, Query, SpatialRelation},
         value::brief,
     },
 };
@@ -115,11 +116,11 @@ fn page(params: &Params, layer: &Layer, out_srid: i32) -> Result<Page> {
             return Err(Error::invalid(name, format!("{value} is negative")));
         }
     }
+    let all = layer.dimensions();
+    let dimensions =
+        Dimensions { z: all.z && params.flag(&["returnZ"], false)?, m: all.m && params.flag(&["returnM"], false)? };
     Ok(Page {
-        fields,
-        srid: geometry.then_some(out_srid),
-        with_z: params.flag(&["returnZ"], false)?,
-        with_m: params.flag(&["returnM"], false)?,
+        columns: Columns { fields, srid: geometry.then_some(out_srid), dimensions },
         order: order(params.text("orderByFields"), layer)?,
         offset,
         limit: wanted.min(MAX_RECORD_COUNT),

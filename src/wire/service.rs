@@ -5,15 +5,12 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::{
-    format::json::Dimensions,
-    model::{
-        geometry::GeometryType,
-        id::Generation,
-        layer::{Catalogue, Field, Layer, Service},
-        value::FieldType,
-    },
-    sql::select::Columns,
+use crate::model::{
+    geometry::GeometryType,
+    id::Generation,
+    layer::{Catalogue, Field, Layer, Service},
+    query::Columns,
+    value::FieldType,
 };
 
 use super::{
@@ -357,7 +354,7 @@ fn drawing_info(geometry_type: GeometryType) -> Json {
 }
 
 /// Everything of a feature set but the features.
-pub(crate) fn feature_set_head(layer: &Layer, columns: &Columns, dimensions: Dimensions) -> Json {
+pub(crate) fn feature_set_head(layer: &Layer, columns: &Columns) -> Json {
     let mut head = json!({
         "objectIdFieldName": layer.object_id_field().name,
         "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
@@ -366,10 +363,10 @@ pub(crate) fn feature_set_head(layer: &Layer, columns: &Columns, dimensions: Dim
     if let (Some(srid), Some(shape), Some(members)) = (columns.srid, &layer.shape, head.as_object_mut()) {
         members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
         members.insert("spatialReference".to_owned(), spatial_reference(srid));
-        if dimensions.z {
+        if columns.dimensions.z {
             members.insert("hasZ".to_owned(), true.into());
         }
-        if dimensions.m {
+        if columns.dimensions.m {
             members.insert("hasM".to_owned(), true.into());
         }
     }

@@ -7,5 +7,6 @@
 
 mod support;
 
+mod rooms;
 mod service;
 mod sync;

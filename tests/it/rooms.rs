@@ -1,0 +1,97 @@
+//! Which room may use which: the table of ARCHITECTURE.md, held against the sources.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A room, the rooms that it may name, and whether it may name the database library.
+const ROOMS: [(&str, &[&str], bool); 14] = [
+    ("model", &[], false),
+    ("error", &["model"], true),
+    ("config", &["error"], false),
+    ("wire", &["model", "error"], false),
+    ("sql", &["model", "error"], true),
+    ("store", &["model", "error", "sql"], true),
+    ("postgres", &[], false),
+    ("files", &["error"], false),
+    ("format", &["model", "error"], true),
+    ("app", &["config", "error", "files", "store"], false),
+    ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
+    ("sync", &["model", "error", "sql", "store", "files", "format"], true),
+    ("replica", &["model", "error", "app", "sql", "store", "files", "sync", "wire"], false),
+    ("http", &["model", "error", "app", "files", "query", "replica", "sync", "wire"], false),
+];
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The first names after `crate::` in a source, also those in the braces of `use crate::{…}`.
+fn rooms_named_in(text: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let Some(list) = rest.strip_prefix('{') else {
+            named.insert(name(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut at_start = true;
+        for (index, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => at_start = true,
+                c if at_start && c.is_alphabetic() => {
+                    named.insert(name(&list[index..]));
+                    at_start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn rooms_use_only_what_the_architecture_allows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let mut wrong = Vec::new();
+    for path in paths {
+        let relative = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        let own = relative.split(['/', '.']).next().unwrap();
+        let Some((_, allowed, database)) = ROOMS.iter().find(|(room, ..)| *room == own) else {
+            assert!(["cli", "lib", "main"].contains(&own), "room {own} is not in the table");
+            continue;
+        };
+        let text = fs::read_to_string(&path).unwrap();
+        for name in rooms_named_in(&text) {
+            if name != own && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{relative} names {name}"));
+            }
+        }
+        if !database && text.contains("sqlx::") {
+            wrong.push(format!("{relative} names the database library"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_are_found_in_lists_and_alone() {
+    let text = "use crate::{\n    app::App,\n    model::{id::Id, layer::{A, B}},\n};\nfn f() { crate::error::chain() }";
+    assert_eq!(rooms_named_in(text).into_iter().collect::<Vec<_>>(), ["app", "error", "model"]);
+}
