@@ -88,14 +88,18 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         Ok(params) => (params, None),
         Err(error) => (params_of_query(&query), Some(error)),
     };
-    let format = Format::of(&params);
+    let format = match &failure {
+        // The format stood in the body, most likely; and what cannot be read is rarely a person's.
+        Some(_) if params.text("f").is_none() => Ok(Format::Json),
+        _ => Format::of(&params),
+    };
     let (path, title, kind) = handlers::crumbs(&app, &route);
     let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
     let shown = Shown { path: &path, title: &title, kind, params: &params, json_url };
+    // A format that nobody knows is answered in the one that every program can read.
+    let format_of_errors = *format.as_ref().unwrap_or(&Format::Json);
     let result = match (failure, format) {
-        (Some(error), _) => Err(error),
-        // A format that nobody knows is answered in the one that every program can read.
-        (None, Err(error)) => return respond_error(&error::envelope(&error, request_id), Format::Json, &shown),
+        (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
             let call = Call { app, method, params: shown.params.clone(), format, base };
             reply(&call, &route, &shown).await
@@ -103,11 +107,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     };
     match result {
         Ok(response) => response,
-        Err(error) => respond_error(
-            &error::envelope(&error, request_id),
-            Format::of(shown.params).unwrap_or(Format::Json),
-            &shown,
-        ),
+        Err(error) => respond_error(&error::envelope(&error, request_id), format_of_errors, &shown),
     }
 }
 

@@ -5,8 +5,8 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, Multipart, Request},
-    http::header::CONTENT_TYPE,
+    extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, multipart::MultipartError},
+    http::{StatusCode, header::CONTENT_TYPE},
 };
 use serde_json::Value as Json;
 
@@ -76,23 +76,23 @@ fn too_large(max_bytes: usize) -> Error {
     }
 }
 
-async fn read_multipart(request: Request, max_bytes: usize, params: &mut Params) -> Result<()> {
+async fn read_multipart(mut request: Request, max_bytes: usize, params: &mut Params) -> Result<()> {
     let broken = |problem: String| Error::invalid("body", format!("it is not a readable multipart form: {problem}"));
+    let unreadable = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(max_bytes),
+        _ => broken(error.body_text()),
+    };
+    // Forms have a lower limit of their own otherwise.
+    DefaultBodyLimit::max(max_bytes).apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
-    let mut n_bytes = 0;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(error.body_text()))? {
+    while let Some(field) = form.next_field().await.map_err(unreadable)? {
         let name = field.name().unwrap_or_default().to_owned();
         if field.file_name().is_some() {
             return Err(Error::NotSupported(format!(
                 "part '{name}' is a file, and files cannot be uploaded yet; nothing was applied"
             )));
         }
-        let value = field.text().await.map_err(|error| broken(error.body_text()))?;
-        n_bytes += value.len();
-        if n_bytes > max_bytes {
-            return Err(too_large(max_bytes));
-        }
-        params.push(name, value);
+        params.push(name, field.text().await.map_err(unreadable)?);
     }
     Ok(())
 }

@@ -82,6 +82,34 @@ impl TestServer {
         json(self.send(request.body(Body::from(encode(parameters))).unwrap()).await).await
     }
 
+    /// Takes no bodies larger than this from now on.
+    pub fn limit_bodies(&mut self, max_body_bytes: usize) {
+        let config = Config { max_body_bytes, ..(*self.app.config).clone() };
+        self.router = router(App { config: config.into(), ..self.app.clone() });
+    }
+
+    /// GET of a path as it is, with these headers.
+    pub async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        let mut request = Request::get(full(path)).header(header::HOST, "test:80");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// POST of a body as it is.
+    pub async fn post_body(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
+        let request =
+            Request::post(full(path)).header(header::HOST, "test:80").header(header::CONTENT_TYPE, content_type);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// The attributes and geometry of all features of a layer, by object id.
+    pub async fn features(&self, layer: u32) -> Vec<Json> {
+        let answer = self.get(&format!("{layer}/query"), &[("outFields", "*"), ("where", "1=1")]).await;
+        answer["features"].as_array().unwrap_or_else(|| panic!("no features in {answer}")).clone()
+    }
+
     /// Adds features to a layer; `features` is JSON.
     pub async fn add(&self, layer: u32, features: &str) -> Json {
         self.post(&format!("{layer}/addFeatures"), &[("features", features)]).await
