@@ -140,10 +140,16 @@ fn expressions(layer: &Layer, rows: &Rows<'_>, mut before: impl FnMut(&Ident, &m
         let field = &layer.fields[*index];
         before(&Ident::new(&field.name), out);
         match field.field_type {
-            FieldType::Date if field.column_type.starts_with("timestamp with time zone") => {
-                out.sql("timestamptz 'epoch' + u.c").number(position).sql(" * interval '1 microsecond'")
+            FieldType::Date => {
+                let zone = if field.column_type.starts_with("timestamp with time zone") { "tz" } else { "" };
+                // Seconds first: an interval is multiplied as a double, which does not hold the microseconds of far-off years.
+                out.sql("timestamp")
+                    .sql(zone)
+                    .sql(" 'epoch' + (u.c")
+                    .number(position)
+                    .sql(" / 1000000) * interval '1 second' + (u.c");
+                out.number(position).sql(" % 1000000) * interval '1 microsecond'")
             }
-            FieldType::Date => out.sql("timestamp 'epoch' + u.c").number(position).sql(" * interval '1 microsecond'"),
             FieldType::DateOnly => out.sql("date 'epoch' + u.c").number(position).sql("::int"),
             FieldType::TimeOnly => out.sql("time '00:00' + u.c").number(position).sql(" * interval '1 microsecond'"),
             FieldType::Boolean => out.sql("u.c").number(position).sql("::int::bool"),

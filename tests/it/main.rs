@@ -8,5 +8,6 @@
 mod support;
 
 mod rooms;
+mod query;
 mod service;
 mod sync;
