@@ -10,7 +10,7 @@
 //! - [`store`]: the only room that talks to PostgreSQL; sessions, transactions, catalogue, publishing.
 //! - [`postgres`]: a private PostgreSQL for when none is configured.
 //! - [`files`]: results while they are written and while they wait to be fetched.
-//! - [`format`]: rows into bytes.
+//! - [`mod@format`]: rows into bytes.
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.

@@ -239,7 +239,7 @@ async fn an_extent_is_that_of_the_chosen_rows_and_of_none_is_not_a_number() {
 async fn a_table_has_rows_without_geometry_and_no_area_restricts_them() {
     let server = TestServer::with_trees().await;
     server.add(1, r#"[{"attributes":{"note":"first"}},{"attributes":{"note":"second"},"geometry":null}]"#).await;
-    let parameters = [("geometry", "0,0,1,1"), ("outFields", "note"), ("outSR", "4326"), ("where", "1=1")];
+    let parameters = [("geometry", "0,0,1,1"), ("outFields", "note"), ("outSR", "4326"), ("orderByFields", "note")];
     let answer = server.get("1/query", &parameters).await;
     assert_eq!(column(&answer, "note"), ["first", "second"]);
     for absent in ["geometryType", "spatialReference"] {
