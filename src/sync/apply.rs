@@ -84,9 +84,12 @@ async fn submit_once(
     for layer_edits in edits {
         results.push((layer_edits.layer.clone(), apply_layer(&mut tx, layer_edits).await?));
     }
-    if policy == FailurePolicy::RollBack
-        && results.iter().flat_map(|(_, results)| results).any(EditResult::undoes_batch)
-    {
+    // A connected client has no answer to learn from that a feature is gone, so that it is a failure like any other.
+    let undoes = |result: &EditResult| match upload {
+        Some(_) => result.undoes_batch(),
+        None => result.error.is_some(),
+    };
+    if policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(undoes) {
         tx.roll_back().await?;
         let results = results.into_iter().map(|(layer, results)| (layer.id, rolled_back(results))).collect();
         return Err(Error::RolledBack { results });

@@ -8,6 +8,7 @@
 mod support;
 
 mod rooms;
+mod editing;
 mod query;
 mod service;
 mod sync;
