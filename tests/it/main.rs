@@ -7,8 +7,8 @@
 
 mod support;
 
-mod rooms;
 mod editing;
 mod query;
+mod rooms;
 mod service;
 mod sync;

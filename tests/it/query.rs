@@ -389,8 +389,6 @@ async fn what_a_query_cannot_do_is_refused_by_name() {
         ("time", "0,1"),
         ("distance", "10"),
         ("quantizationParameters", r#"{"mode":"view"}"#),
-        ("maxAllowableOffset", "5"),
-        ("geometryPrecision", "3"),
         ("historicMoment", "5"),
         ("returnDistinctValues", "true"),
         ("returnCentroid", "true"),
