@@ -8,7 +8,6 @@ ARG DEBIAN=trixie
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS source
 WORKDIR /src
 COPY . .
-ENV SQLX_OFFLINE=true
 
 FROM source AS build
 RUN cargo build --release --locked

@@ -1,6 +1,6 @@
 //! What a running server holds.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{config::Config, error::Result, files::Files, store::Store};
 
@@ -23,8 +23,9 @@ impl App {
         Ok(App { store: Arc::new(store), files, config: Arc::new(config) })
     }
 
-    /// Deletes result files that nobody has fetched for the time that the settings allow. Returns how many.
-    pub async fn sweep_exports(&self) -> Result<usize> {
+    /// Deletes result files that nobody has fetched for the time that the settings allow, and what crashes left of unfinished
+    /// ones. Returns how many.
+    pub async fn sweep_files(&self) -> Result<usize> {
         let mut session = self.store.session().await?;
         let mut tx = session.own().await?;
         let expired = tx.export_expire(self.config.keep_exports_hours).await?;
@@ -32,6 +33,8 @@ impl App {
         for id in &expired {
             self.files.export_remove(*id).await?;
         }
-        Ok(expired.len())
+        let hours = u64::try_from(self.config.keep_exports_hours).unwrap_or(1);
+        let n_unfinished = self.files.sweep_spool(Duration::from_hours(hours)).await?;
+        Ok(expired.len() + n_unfinished)
     }
 }

@@ -4,7 +4,10 @@
 //! moved to `exports/` when it is complete, so that a file there is always whole. Rows point to files, never the other
 //! way; files without rows are swept away.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{fs::File, io::AsyncWriteExt as _};
@@ -23,7 +26,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Uses this directory; makes it if need be, and empties the spool of what a crash has left there.
+    /// Uses this directory; makes it if need be.
     pub async fn open(data: &Path) -> Result<Files> {
         let files = Files { spool: data.join("spool"), exports: data.join("exports") };
         for directory in [&files.spool, &files.exports] {
@@ -83,6 +86,21 @@ impl Files {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Deletes what a crash left in the spool: everything that nobody has written to for this long.
+    pub(crate) async fn sweep_spool(&self, age: Duration) -> Result<usize> {
+        let failed = |error| Error::internal("sweeping the spool", error);
+        let mut entries = tokio::fs::read_dir(&self.spool).await.map_err(failed)?;
+        let mut n_deleted = 0;
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            let written = entry.metadata().await.and_then(|metadata| metadata.modified());
+            let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed > age));
+            if is_old && tokio::fs::remove_file(entry.path()).await.is_ok() {
+                n_deleted += 1;
+            }
+        }
+        Ok(n_deleted)
     }
 
     fn export_path(&self, id: Uuid) -> PathBuf {

@@ -6,6 +6,7 @@ use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 use crate::{
@@ -53,26 +54,42 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     let app = App::open(config, url).await?;
     let background = [tokio::spawn(Arc::clone(&app.store).follow_catalogue()), tokio::spawn(sweep(app.clone()))];
     say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
-    let served = axum::serve(listener, http::router(app.clone()))
-        .with_graceful_shutdown(ended)
-        .await
-        .map_err(|error| Error::internal("serving", error));
+    let (ending, mut told) = watch::channel(false);
+    let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
+        ended.await;
+        tracing::info!("finishing the requests that are under way");
+        let _ = ending.send(true);
+    });
+    let too_late = async {
+        let _ = told.wait_for(|ending| *ending).await;
+        tokio::time::sleep(DRAIN_LIMIT).await;
+    };
+    let served = tokio::select! {
+        served = serving => served.map_err(|error| Error::internal("serving", error)),
+        () = too_late => {
+            tracing::warn!("some requests did not end in time; their clients can repeat them");
+            Ok(())
+        }
+    };
     background.iter().for_each(tokio::task::JoinHandle::abort);
-    app.store.close().await;
+    // Statements of requests that did not end are not waited for either.
+    let _ = tokio::time::timeout(Duration::from_secs(5), app.store.close()).await;
     tracing::info!("ended");
     served
 }
 
+/// How long requests may take after the server was asked to end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+
 /// Resolves when the process is asked to end.
 fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
-    let watch = |kind| signal(kind).map_err(|error| Error::internal("watching for signals", error));
-    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    let listen_for = |kind| signal(kind).map_err(|error| Error::internal("watching for signals", error));
+    let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("finishing the requests that are under way");
     })
 }
 
@@ -80,7 +97,7 @@ async fn sweep(app: App) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
     loop {
         hourly.tick().await;
-        match app.sweep_exports().await {
+        match app.sweep_files().await {
             Ok(0) => {}
             Ok(n_files) => tracing::info!(n_files, "expired result files were deleted"),
             Err(error) => tracing::warn!(error = chain(&error), "expired result files could not be deleted"),
