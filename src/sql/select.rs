@@ -168,7 +168,9 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
     list(layer, wanted.columns, "n", &mut out);
     if receipts {
         out.sql(
-            "\nfrom (select coalesce(c.g, o.g) as g, c.existed, c.then_in, f.g is not null as is_foreign, \
+            // What an own upload changed without having named it is news: a foreign key's action, a trigger.
+            "\nfrom (select coalesce(c.g, o.g) as g, c.existed, c.then_in, \
+             f.g is not null or (c.g is not null and not coalesce(o.applied, false)) as is_foreign, \
              coalesce(c.between_answers, false) or u.g is not null as unsure, o.op, o.code, o.altered \
              from changed c full join edited o on o.g = c.g left join by_others f on f.g = coalesce(c.g, o.g) \
              left join unconfirmed u on u.g = coalesce(c.g, o.g)) k",
@@ -188,7 +190,7 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
 /// heard of in an answer that it never confirmed.
 fn own_edits(layer: &Layer, wanted: &Delta<'_>, global_id: &Ident, out: &mut Fragment) {
     out.sql(", edited as (\n select r.global_id as g, (array_agg(r.op order by r.batch_id desc, r.position desc))[1] as op,");
-    out.sql(" (array_agg(r.code order by r.batch_id desc, r.position desc))[1] as code, bool_or(r.altered) as altered");
+    out.sql(" (array_agg(r.code order by r.batch_id desc, r.position desc))[1] as code, bool_or(r.altered) as altered, bool_or(r.code is null) as applied");
     out.sql("\n from syncline.receipt r where r.batch_id = any(").bind(wanted.own_batches.to_vec());
     out.sql(") and r.layer_key = ").bind(layer.key.0).sql(" and r.global_id is not null group by r.global_id\n)");
     out.sql(", by_others as (\n select distinct c.").ident(global_id).sql(" as g from syncline.txn t join ");

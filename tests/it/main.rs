@@ -10,5 +10,6 @@ mod support;
 mod editing;
 mod query;
 mod rooms;
+mod review;
 mod service;
 mod sync;
