@@ -139,13 +139,13 @@ pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
     let before = |source: &str| {
         format!(
             "insert into {changes} (syncline_txn, syncline_existed, {global_id}{list})\n  \
-             select mark, true, o.{global_id}{old} from {source} o\n  on conflict do nothing;"
+             select syncline_mark, true, o.{global_id}{old} from {source} o\n  on conflict do nothing;"
         )
     };
     let appeared = |condition: &str| {
         format!(
             "insert into {changes} (syncline_txn, syncline_existed, {global_id})\n  \
-             select mark, false, n.{global_id} from syncline_new n{condition}\n  on conflict do nothing;"
+             select syncline_mark, false, n.{global_id} from syncline_new n{condition}\n  on conflict do nothing;"
         )
     };
     let mut statements = vec![format!(
@@ -154,12 +154,18 @@ pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
     )];
     let function = |event: &str, source: &str, body: &str| {
         let name = trigger_function(layer.key, event);
+        // The variable is named like no column of a published table can be.
+        let text = format!(
+            "\ndeclare syncline_mark bigint;\nbegin\n  \
+             if not exists (select from {source}) then return null; end if;\n  \
+             syncline_mark := syncline.mark({});\n  {body}\n  return null;\nend ",
+            service.0
+        );
+        // Not in dollar quotes, which the name of a column could end.
         format!(
             "create function {name}() returns trigger language plpgsql security definer\n\
-             set search_path = pg_catalog, pg_temp as $track$\ndeclare mark bigint;\nbegin\n  \
-             if not exists (select from {source}) then return null; end if;\n  \
-             mark := syncline.mark({});\n  {body}\n  return null;\nend $track$",
-            service.0
+             set search_path = pg_catalog, pg_temp as '{}'",
+            text.replace('\'', "''")
         )
     };
     statements.push(function("insert", "syncline_new", &appeared("")));

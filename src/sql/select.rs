@@ -182,7 +182,8 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
         );
     }
     out.sql("\nleft join ").ident(&table(layer)).sql(" n on n.").ident(&global_id).sql(" = k.g");
-    out.sql("\norder by now_in desc, client_has, k.g");
+    // By position: the layer's own columns may have any name.
+    out.sql("\norder by 5 desc, 11, 1");
     out
 }
 
