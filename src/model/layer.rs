@@ -85,9 +85,12 @@ impl Layer {
         &self.fields[self.global_id]
     }
 
-    /// The position of a field by its name, in any case.
+    /// The position of a field by its exact name, or else in any case.
     pub fn field_index(&self, name: &str) -> Option<usize> {
-        self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(name))
+        self.fields
+            .iter()
+            .position(|field| field.name == name)
+            .or_else(|| self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(name)))
     }
 
     /// The heights and measures that its geometries have.
