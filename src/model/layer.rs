@@ -70,7 +70,7 @@ pub struct Layer {
     pub object_id: usize,
     /// Where the global id is in `fields`.
     pub global_id: usize,
-    /// Whether the table has row triggers or rules of its own, so that a stored row may differ from what was sent.
+    /// Whether a stored row may differ from what was sent because of its columns' types: generated, or rounded.
     pub alters_rows: bool,
 }
 

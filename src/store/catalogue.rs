@@ -33,9 +33,7 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     for row in sqlx::query(
         "-- layer_list
          select l.layer_key, l.service_id, l.layer_id, l.name, l.table_schema, l.table_name, l.object_id_column, l.global_id_column,
-           l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m,
-           exists (select from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname = l.table_schema and c.relname = l.table_name and t.tgtype & 1 = 1 and not t.tgisinternal)
+           l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m
          from syncline.layer l order by l.service_id, l.layer_id",
     )
     .fetch_all(tx.connection())
@@ -98,7 +96,6 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
             })
         }
     };
-    let alters_rows: bool = row.try_get(14)?;
     Ok(Layer {
         key: LayerKey(row.try_get("layer_key")?),
         id: LayerId(row.try_get("layer_id")?),
@@ -106,7 +103,7 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
         table_schema: row.try_get("table_schema")?,
         table_name: row.try_get("table_name")?,
         shape,
-        alters_rows: alters_rows || fields.iter().any(|field| field.generated || rounds(&field.column_type)),
+        alters_rows: fields.iter().any(|field| field.generated || rounds(&field.column_type)),
         fields,
         object_id,
         global_id,
@@ -119,5 +116,8 @@ fn unknown(what: &str, name: &str) -> Error {
 
 /// Whether a column of this type may keep something else than what is written to it.
 fn rounds(column_type: &str) -> bool {
-    column_type.starts_with("numeric(") || column_type.starts_with("character(") || column_type.contains("timestamp(")
+    column_type.starts_with("numeric(")
+        || column_type.starts_with("character(")
+        || column_type.contains("time(")
+        || column_type.contains("timestamp(")
 }

@@ -39,6 +39,30 @@ pub(crate) struct Batch {
 }
 
 impl WriteTx<'_> {
+    /// Those of the layers edited in this transaction whose stored rows may differ from what was sent: because of actions
+    /// of their foreign keys, or of triggers and rules, which may change rows of any table. Asked each time, since nobody
+    /// tells the server of a new trigger.
+    pub(crate) async fn altering_layers(&mut self, layers: Vec<LayerKey>) -> Result<Vec<LayerKey>> {
+        let keys: Vec<i32> = layers.iter().map(|key| key.0).collect();
+        sqlx::query(
+            "-- layer_list_altering
+             with edited as (select l.layer_key, c.oid from syncline.layer l join pg_namespace n on n.nspname = l.table_schema
+               join pg_class c on c.relnamespace = n.oid and c.relname = l.table_name where l.layer_key = any($1))
+             select e.layer_key from edited e
+             where exists (select from pg_constraint f where f.conrelid = e.oid and f.contype = 'f'
+                 and (f.confdeltype in ('n', 'd') or f.confupdtype in ('c', 'n', 'd')))
+               or exists (select from pg_trigger t join edited any_of on any_of.oid = t.tgrelid
+                 where not t.tgisinternal and not starts_with(t.tgname::text, 'zz_syncline_'))
+               or exists (select from pg_rewrite r join edited any_of on any_of.oid = r.ev_class)",
+        )
+        .bind(keys)
+        .fetch_all(self.connection())
+        .await?
+        .iter()
+        .map(|row| Ok(LayerKey(row.try_get(0)?)))
+        .collect()
+    }
+
     /// Enters an upload and the fate of its edits into the books, in the transaction of the edits.
     pub(crate) async fn batch_insert(
         &mut self,

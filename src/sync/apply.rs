@@ -96,6 +96,10 @@ async fn submit_once(
     }
     let mut batch = None;
     if let Some(upload) = upload {
+        let altering = tx.altering_layers(results.iter().map(|(layer, _)| layer.key).collect()).await?;
+        for (_, results) in results.iter_mut().filter(|(layer, _)| altering.contains(&layer.key)) {
+            results.iter_mut().filter(|result| result.error.is_none()).for_each(|result| result.altered = true);
+        }
         let booked: Vec<(LayerKey, Vec<EditResult>)> =
             results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
         batch = Some(tx.batch_insert(upload, &booked).await?);

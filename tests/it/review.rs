@@ -99,3 +99,58 @@ async fn columns_whose_names_differ_by_case_are_told_apart() {
     let stored: String = server.database.value(r#"select "Name" || ' ' || coalesce(name, '-') from twins"#).await;
     assert_eq!(stored, "big small");
 }
+
+#[tokio::test]
+async fn an_edited_row_that_a_foreign_key_changed_comes_back() {
+    let server = TestServer::with_trees().await;
+    server
+        .database
+        .sql(&format!(
+            "alter table visit add foreign key (oak_id) references oak (globalid) on delete set null;
+             insert into oak (globalid, species) values ('{A}', 'robur');
+             insert into visit (globalid, oak_id) values ('{B}', '{A}')"
+        ))
+        .await;
+    let (id, generation) = replica(&server, "0,1", ALL).await;
+    let edits = format!(
+        r#"[{{"id":1,"features":{{"updates":[{{"attributes":{{"globalid":"{B}","note":"x"}}}}]}}}},
+            {{"id":0,"features":{{"deleteIds":["{A}"]}}}}]"#
+    );
+    let answer = synchronize(&server, &id, generation, &edits).await;
+    assert_eq!(changes(&answer, 1)["updates"][0]["attributes"]["oak_id"], Json::Null, "{answer}");
+    assert_eq!(changes(&answer, 1)["updates"].as_array().map(Vec::len), Some(1), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_statement_trigger_makes_of_an_upload_comes_back() {
+    let server = TestServer::with_trees().await;
+    server
+        .database
+        .sql(
+            "create function measure() returns trigger language plpgsql as $$ begin
+               update oak set girth = 7 where girth is null; return null; end $$;
+             create trigger measure after insert on oak for each statement execute function measure()",
+        )
+        .await;
+    server.app.store.reload().await.unwrap();
+    let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"all"}}"#).await;
+    let edits = format!(r#"[{{"id":0,"features":{{"adds":[{{"attributes":{{"globalid":"{A}","species":"x"}}}}]}}}}]"#);
+    let answer = synchronize(&server, &id, generation, &edits).await;
+    assert_eq!(changes(&answer, 0)["updates"][0]["attributes"]["girth"], 7, "{answer}");
+}
+
+#[tokio::test]
+async fn a_trigger_made_while_the_server_runs_is_noticed() {
+    let server = TestServer::with_trees().await;
+    let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"all"}}"#).await;
+    server
+        .database
+        .sql(
+            "create function measure() returns trigger language plpgsql as $$ begin new.girth = 7; return new; end $$;
+             create trigger measure before insert on oak for each row execute function measure()",
+        )
+        .await;
+    let edits = format!(r#"[{{"id":0,"features":{{"adds":[{{"attributes":{{"globalid":"{A}","species":"x"}}}}]}}}}]"#);
+    let answer = synchronize(&server, &id, generation, &edits).await;
+    assert_eq!(changes(&answer, 0)["updates"][0]["attributes"]["girth"], 7, "{answer}");
+}
