@@ -28,7 +28,7 @@ pub enum Error {
         operation: &'static str,
     },
     /// The replica does not exist, or no longer.
-    #[error("Replica not found. The replica '{}' is not registered with this service; create a new one", brief(.id))]
+    #[error("the replica '{}' is not registered with this service; create a new one", brief(.id))]
     ReplicaNotFound {
         /// The id as the client sent it.
         id: String,
@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// An all-or-nothing upload with a refused edit.
     #[error("Operation rolled back. {} of {} edits failed and rollbackOnFailure is true; nothing was applied",
-        .results.iter().flat_map(|(_, r)| r).filter(|r| r.undoes_batch()).count(),
+        .results.iter().flat_map(|(_, r)| r).filter(|r| r.fault().is_some()).count(),
         .results.iter().map(|(_, r)| r.len()).sum::<usize>())]
     RolledBack {
         /// What became of each edit, by layer.

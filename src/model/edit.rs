@@ -190,6 +190,11 @@ impl EditResult {
     pub fn undoes_batch(&self) -> bool {
         self.error.as_ref().is_some_and(|error| error.code != EditErrorCode::Missing)
     }
+
+    /// Why the edit undid an all-or-nothing upload, if it was this one and not another.
+    pub fn fault(&self) -> Option<&EditError> {
+        self.error.as_ref().filter(|error| self.undoes_batch() && error.code != EditErrorCode::RolledBack)
+    }
 }
 
 impl From<Refusal> for EditResult {

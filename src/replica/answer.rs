@@ -158,11 +158,8 @@ pub(crate) const NO_ATTACHMENT_EDITS: &[u8] =
 pub(crate) fn failures(results: &[(LayerId, Vec<EditResult>)]) -> Vec<String> {
     let mut lines = Vec::new();
     for (layer, results) in results {
-        for result in results.iter().filter(|result| result.undoes_batch()) {
-            let Some(error) = &result.error else { continue };
-            if error.code == crate::model::edit::EditErrorCode::RolledBack {
-                continue;
-            }
+        for result in results {
+            let Some(error) = result.fault() else { continue };
             let feature =
                 result.global_id.map_or_else(|| "a feature without global id".to_owned(), |id| id.to_string());
             lines.push(format!(

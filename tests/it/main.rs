@@ -13,3 +13,6 @@ mod rooms;
 mod review;
 mod service;
 mod sync;
+mod replicas;
+mod service;
+mod synchronize;
