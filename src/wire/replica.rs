@@ -126,10 +126,13 @@ impl CreateReplicaRequest {
                 .map(|geometry| Area { json: area_json(&geometry, text), geometry }),
         };
         let name = params.text("replicaName").map(str::to_owned);
-        if let Some(name) = &name
-            && name.chars().count() > 250
-        {
-            return Err(Error::invalid("replicaName", "it is longer than 250 characters"));
+        if let Some(name) = &name {
+            if name.chars().count() > 250 {
+                return Err(Error::invalid("replicaName", "it is longer than 250 characters"));
+            }
+            if name.contains('\0') {
+                return Err(Error::invalid("replicaName", "it has a NUL character (U+0000), which cannot be stored"));
+            }
         }
         Ok(CreateReplicaRequest {
             replica: NewReplica {
