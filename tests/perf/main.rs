@@ -1,1 +1,98 @@
-fn main() {}
+//! The benchmarks of sync: the real program against what PostgreSQL, a plain client and GDAL need for the same rows.
+//!
+//! Everything is compared in rounds, measured and reference in turn, and what counts is the median of the paired ratios: a
+//! machine's pace changes from minute to minute, the ratio of two neighbours hardly. A goal that is missed is reported and
+//! fails nothing. Run it with `scripts/bench`.
+//!
+//! [`bed`] has the database and the server, [`data`] the rows, [`http`] the client, [`report`] the table at the end; each
+//! of the other modules is a subject.
+
+mod bed;
+mod data;
+mod delta;
+mod export;
+mod http;
+mod query;
+mod report;
+mod upload;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, ValueEnum};
+
+use bed::Bed;
+use report::Comparison;
+
+/// What a benchmark ends with; any failure ends the run.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measures export, delta, upload and query against PostgreSQL, a plain client and GDAL.
+#[derive(Debug, Parser)]
+#[command(name = "scripts/bench")]
+struct Options {
+    /// How many rows the large table has
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
+    rows: u32,
+    /// How often each comparison is made
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only these subjects
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Subject>,
+    /// Also write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What cargo says to a benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    Export,
+    Delta,
+    Upload,
+    Query,
+}
+
+fn main() -> ExitCode {
+    // `cargo test --all-targets` starts benchmarks, too, and wants no figures.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::progress(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let wanted = |subject| options.only.is_empty() || options.only.contains(&subject);
+    let subjects: Vec<Subject> = Subject::value_variants().iter().copied().filter(|subject| wanted(*subject)).collect();
+    let bed = Bed::start()?;
+    let measured = measure(&bed, options, &subjects);
+    bed.remove()?;
+    let comparisons = measured?;
+    report::print(&comparisons)?;
+    if let Some(file) = &options.json {
+        std::fs::write(file, report::json(options.rows, options.rounds, &comparisons)?)?;
+    }
+    Ok(())
+}
+
+fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Comparison>> {
+    data::build(bed, options.rows, subjects.contains(&Subject::Upload))?;
+    let mut comparisons = Vec::new();
+    for subject in subjects {
+        comparisons.extend(match subject {
+            Subject::Export => export::measure(bed, options.rounds)?,
+            Subject::Delta => delta::measure(bed, options.rows, options.rounds)?,
+            Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
+            Subject::Query => query::measure(bed, options.rows, options.rounds)?,
+        });
+    }
+    Ok(comparisons)
+}

@@ -1,0 +1,109 @@
+//! A client that costs next to nothing: one connection that is kept, and requests made before the clock starts.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::Result;
+
+/// A request as it goes over the wire.
+pub struct Request(Vec<u8>);
+
+impl Request {
+    /// GET of a resource below the services directory, with `f=json`.
+    pub fn get(path: &str, parameters: &[(&str, &str)]) -> Request {
+        let head = format!("GET /arcgis/rest/services/{path}?{} HTTP/1.1\r\nHost: bench\r\n\r\n", encode(parameters));
+        Request(head.into_bytes())
+    }
+
+    /// POST of a form to it.
+    pub fn post(path: &str, parameters: &[(&str, &str)]) -> Request {
+        let body = encode(parameters);
+        let request = format!(
+            "POST /arcgis/rest/services/{path} HTTP/1.1\r\nHost: bench\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Request(request.into_bytes())
+    }
+}
+
+fn encode(parameters: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("f", "json").extend_pairs(parameters).finish()
+}
+
+/// A connection to the server.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream: BufReader::with_capacity(256 << 10, stream) })
+    }
+
+    /// Sends a request and reads the whole answer. Returns its body, and how long both took. An answer that says that the
+    /// request failed is an error.
+    pub fn send(&mut self, request: &Request) -> Result<(Vec<u8>, Duration)> {
+        let started = Instant::now();
+        self.stream.get_mut().write_all(&request.0)?;
+        let body = self.answer()?;
+        let took = started.elapsed();
+        if body.starts_with(b"{\"error\"") {
+            return Err(String::from_utf8_lossy(&body).into());
+        }
+        Ok((body, took))
+    }
+
+    fn answer(&mut self) -> Result<Vec<u8>> {
+        let status = self.line()?;
+        let (mut length, mut chunked) = (0, false);
+        loop {
+            let line = self.line()?.to_ascii_lowercase();
+            match line.split_once(':').map(|(name, value)| (name, value.trim())) {
+                Some(("content-length", value)) => length = value.parse()?,
+                Some(("transfer-encoding", value)) => chunked = value == "chunked",
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = Vec::with_capacity(length);
+        if chunked {
+            loop {
+                let length = u64::from_str_radix(&self.line()?, 16)?;
+                self.take(length, &mut body)?;
+                self.line()?;
+                if length == 0 {
+                    break;
+                }
+            }
+        } else {
+            self.take(length.try_into()?, &mut body)?;
+        }
+        match status.split(' ').nth(1) {
+            Some("200") => Ok(body),
+            _ => Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into()),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err("the server closed the connection".into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn take(&mut self, length: u64, body: &mut Vec<u8>) -> Result<()> {
+        let n_read = self.stream.by_ref().take(length).read_to_end(body)?;
+        if u64::try_from(n_read)? < length {
+            return Err("the server closed the connection within an answer".into());
+        }
+        Ok(())
+    }
+}
