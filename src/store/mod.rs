@@ -65,11 +65,14 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(30))
-            // A request that is dropped half-way must not leave its replica locked.
+            // A request that is dropped half-way must not leave its replica locked, nor a transaction open, which happens if it
+            // is dropped while the transaction begins. The time of the transaction is then before that of the statement.
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("select pg_advisory_unlock_all()").execute(&mut *connection).await?;
-                    Ok(true)
+                    let row = sqlx::raw_sql("select pg_advisory_unlock_all(), now() = statement_timestamp()")
+                        .fetch_one(&mut *connection)
+                        .await?;
+                    row.try_get(1)
                 })
             })
             .connect_with(options)

@@ -1,5 +1,7 @@
 //! Corners of tracking, delivery and input that are easy to get wrong.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use crate::support::TestServer;
@@ -72,13 +74,7 @@ async fn names_of_columns_do_not_collide_with_ours() {
                "a$track$b" text, "it's" text, "a""b" text, g uuid)"#,
         )
         .await;
-    let publication = syncline::store::publish::Publication {
-        service: "trees".to_owned(),
-        table_schema: "public".to_owned(),
-        table_name: "odd".to_owned(),
-        layer_name: None,
-    };
-    server.app.store.publish(&publication, false).await.unwrap();
+    server.publish("odd").await;
     let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"useFilter","where":"mark is null"}}"#).await;
     let added = server.add(0, r#"[{"attributes":{"mark":null,"n":"1","it's":"2","a\"b":"3","a$track$b":"4"}}]"#).await;
     assert_eq!(added["addResults"][0]["success"], true, "{added}");
@@ -153,4 +149,27 @@ async fn a_trigger_made_while_the_server_runs_is_noticed() {
     let edits = format!(r#"[{{"id":0,"features":{{"adds":[{{"attributes":{{"globalid":"{A}","species":"x"}}}}]}}}}]"#);
     let answer = synchronize(&server, &id, generation, &edits).await;
     assert_eq!(changes(&answer, 0)["updates"][0]["attributes"]["girth"], 7, "{answer}");
+}
+
+#[tokio::test]
+async fn a_dropped_request_leaves_no_transaction_open() {
+    let server = TestServer::with_trees().await;
+    for n_polls in 1..25 {
+        {
+            let mut request = std::pin::pin!(server.get("0/query", &[("where", "1=1")]));
+            let mut n_polled = 0;
+            std::future::poll_fn(|context| {
+                n_polled += 1;
+                let answered = request.as_mut().poll(context).is_ready();
+                if answered || n_polled == n_polls { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let n_open: i64 = server
+            .database
+            .value("select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'")
+            .await;
+        assert_eq!(n_open, 0, "dropped after {n_polls} steps");
+    }
 }
