@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::support::TestServer;
+use crate::support::{TestServer, server::json as read_json};
 
 const A: &str = "{AAAAAAAA-0000-4000-8000-000000000001}";
 const B: &str = "{BBBBBBBB-0000-4000-8000-000000000001}";
@@ -172,4 +172,20 @@ async fn a_dropped_request_leaves_no_transaction_open() {
             .await;
         assert_eq!(n_open, 0, "dropped after {n_polls} steps");
     }
+}
+
+#[tokio::test]
+async fn edits_in_a_large_multipart_form_are_taken() {
+    let server = TestServer::with_trees().await;
+    let padding = "x".repeat(3 << 20);
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\njson\r\n--b\r\nContent-Disposition: form-data; name=\"features\"\r\n\r\n\
+         [{{\"attributes\":{{\"species\":\"a\",\"unknown\":\"{padding}\"}}}}]\r\n--b--\r\n"
+    );
+    let request = axum::http::Request::post("/arcgis/rest/services/trees/FeatureServer/0/addFeatures")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    let answer = read_json(server.send(request).await).await;
+    assert_eq!(answer["addResults"][0]["success"], true, "{answer}");
 }
