@@ -1,6 +1,8 @@
 //! Geometries as clients send them, and their form in the database (EWKB).
 
-use geo::{Contains, LineString, Point, Polygon};
+use std::collections::BTreeSet;
+
+use geo::{Coord, CoordinatePosition as _, LineString, Polygon, coordinate_position::CoordPos};
 
 /// What a layer's geometry column holds, in the API's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +156,7 @@ impl Geometry {
                 paths => out.collection(5, true, paths, |out, path| out.line(path, false)),
             },
             Shape::Polygon(rings) => {
-                let polygons = assemble(rings);
+                let polygons = assemble(rings)?;
                 match polygons.as_slice() {
                     [polygon] if !target.multi => out.polygon(polygon, true),
                     _ if !target.multi => {
@@ -251,19 +253,24 @@ impl Ewkb {
     }
 }
 
+/// How many comparisons of boxes and of vertices may be spent on one geometry: a second or so.
+const MAX_COMPARISONS: usize = 200_000_000;
+
 /// Sorts rings into polygons: a ring inside an even number of others is an outer ring, any other a hole in the smallest
-/// ring round it. Orientation is not trusted, since clients get it wrong.
-fn assemble(rings: &[Vec<Position>]) -> Vec<Vec<&[Position]>> {
+/// ring round it. Orientation is not trusted, since clients get it wrong. The error says that there are too many.
+fn assemble(rings: &[Vec<Position>]) -> Result<Vec<Vec<&[Position]>>, String> {
     if let [only] = rings {
-        return vec![vec![only]];
+        return Ok(vec![vec![only]]);
     }
     let mut sorted: Vec<Candidate<'_>> = rings.iter().map(|ring| Candidate::new(ring)).collect();
     sorted.sort_by(|a, b| b.area.total_cmp(&a.area));
+    let parents = parents(&sorted).ok_or_else(|| {
+        format!("{} rings, too many to find out which lies in which; send fewer at a time", rings.len())
+    })?;
     let mut polygons: Vec<Vec<&[Position]>> = Vec::new();
     // For each ring: how many rings are round it, and which polygon it belongs to.
     let mut placed: Vec<(usize, usize)> = Vec::with_capacity(sorted.len());
-    for (index, ring) in sorted.iter().enumerate() {
-        let parent = (0..index).rev().find(|&larger| sorted[larger].contains(ring));
+    for (ring, parent) in sorted.iter().zip(parents) {
         let depth = parent.map_or(0, |parent| placed[parent].0 + 1);
         let polygon = match parent {
             Some(parent) if depth % 2 == 1 => placed[parent].1,
@@ -275,7 +282,36 @@ fn assemble(rings: &[Vec<Position>]) -> Vec<Vec<&[Position]>> {
         polygons[polygon].push(ring.positions);
         placed.push((depth, polygon));
     }
-    polygons
+    Ok(polygons)
+}
+
+/// For each ring the smallest one round it. The rings come in the order of their areas, largest first. `None` if finding
+/// out takes too long.
+fn parents(sorted: &[Candidate<'_>]) -> Option<Vec<Option<usize>>> {
+    let mut left = MAX_COMPARISONS;
+    let mut parents = vec![None; sorted.len()];
+    // From west to east: only rings that reach as far can be round the next one.
+    let by_bound = |bound: usize| {
+        let mut order: Vec<usize> = (0..sorted.len()).collect();
+        order.sort_by(|&a, &b| sorted[a].bounds[bound].total_cmp(&sorted[b].bounds[bound]).then(a.cmp(&b)));
+        order
+    };
+    let mut ending = by_bound(2).into_iter().peekable();
+    let mut reaching: BTreeSet<usize> = BTreeSet::new();
+    for ring in by_bound(0) {
+        while let Some(ended) = ending.next_if(|&other| sorted[other].bounds[2] < sorted[ring].bounds[0]) {
+            reaching.remove(&ended);
+        }
+        for &larger in reaching.range(..ring).rev() {
+            left = left.checked_sub(1)?;
+            if sorted[larger].contains(&sorted[ring], &mut left)? {
+                parents[ring] = Some(larger);
+                break;
+            }
+        }
+        reaching.insert(ring);
+    }
+    Some(parents)
 }
 
 struct Candidate<'a> {
@@ -296,13 +332,21 @@ impl<'a> Candidate<'a> {
     }
 
     /// Whether `other`, which is smaller, lies inside. Rings may touch in single vertices, so the first vertex that is
-    /// not on the boundary decides.
-    fn contains(&self, other: &Candidate<'_>) -> bool {
+    /// not on the boundary decides. `None` when no comparisons are left.
+    fn contains(&self, other: &Candidate<'_>, left: &mut usize) -> Option<bool> {
         let [xmin, ymin, xmax, ymax] = self.bounds;
         if other.bounds[0] < xmin || other.bounds[1] < ymin || other.bounds[2] > xmax || other.bounds[3] > ymax {
-            return false;
+            return Some(false);
         }
-        other.positions.iter().any(|p| self.outline.contains(&Point::new(p.x, p.y)))
+        for p in other.positions {
+            *left = left.checked_sub(self.positions.len())?;
+            match self.outline.coordinate_position(&Coord { x: p.x, y: p.y }) {
+                CoordPos::Inside => return Some(true),
+                CoordPos::Outside => return Some(false),
+                CoordPos::OnBoundary => {}
+            }
+        }
+        Some(false)
     }
 }
 
@@ -333,7 +377,7 @@ mod tests {
         let mut island = square(4.0, 4.0, 1.0);
         island.reverse();
         let rings = vec![square(3.0, 3.0, 4.0), square(20.0, 0.0, 5.0), island, square(0.0, 0.0, 10.0)];
-        let polygons = assemble(&rings);
+        let polygons = assemble(&rings).unwrap();
         assert_eq!(polygons.len(), 3);
         assert_eq!(polygons[0], [rings[3].as_slice(), rings[0].as_slice()], "the hole is in the largest ring");
         assert_eq!(polygons[1], [rings[1].as_slice()]);
@@ -343,7 +387,17 @@ mod tests {
     #[test]
     fn a_hole_that_touches_its_outer_ring_is_a_hole() {
         let rings = vec![square(0.0, 0.0, 10.0), square(0.0, 2.0, 3.0)];
-        assert_eq!(assemble(&rings).len(), 1);
+        assert_eq!(assemble(&rings).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn rings_are_sorted_or_refused_in_bounded_time() {
+        let row = |n: i32| (0..n).map(|i| square(f64::from(i) * 2.0, 0.0, 1.0)).collect::<Vec<_>>();
+        assert_eq!(assemble(&row(20_000)).unwrap().len(), 20_000);
+        let side = |i: i32| f64::from(i) / 250_000.0 * std::f64::consts::TAU;
+        let circle: Vec<Position> =
+            (0..250_000).map(|i| Position { x: side(i).cos(), y: side(i).sin(), z: 0.0, m: 0.0 }).collect();
+        assert!(assemble(&[circle.clone(), circle]).unwrap_err().contains("2 rings"));
     }
 
     #[test]
