@@ -88,10 +88,16 @@ fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<(
         FieldType::Double => number(f64::from_be_bytes(array(bytes)?), out),
         FieldType::Boolean => out.push(if bytes == [0] { b'0' } else { b'1' }),
         FieldType::Date => {
-            let microseconds = i64::from_be_bytes(array(bytes)?).saturating_add(EPOCH_2000_US);
-            integer(microseconds.div_euclid(1000), out);
+            // The first and the last number stand for infinity, for which clients have no date.
+            match i64::from_be_bytes(array(bytes)?) {
+                i64::MIN | i64::MAX => out.extend_from_slice(b"null"),
+                microseconds => integer(microseconds.saturating_add(EPOCH_2000_US).div_euclid(1000), out),
+            }
         }
-        FieldType::DateOnly => day(i32::from_be_bytes(array(bytes)?).saturating_add(EPOCH_2000_DAYS), out),
+        FieldType::DateOnly => match i32::from_be_bytes(array(bytes)?) {
+            i32::MIN | i32::MAX => out.extend_from_slice(b"null"),
+            days => day(days.saturating_add(EPOCH_2000_DAYS), out),
+        },
         FieldType::TimeOnly => time_of_day(i64::from_be_bytes(array(bytes)?), out),
         FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer | FieldType::BigInteger => integer(
             match bytes.len() {

@@ -267,7 +267,7 @@ fn instant(scalar: &Scalar) -> Result<Value, String> {
         _ => None,
     };
     match ms {
-        Some(ms) if ms.abs() <= LIMIT_MS => Ok(Value::Instant(ms * 1000)),
+        Some(ms) if (-LIMIT_MS..=LIMIT_MS).contains(&ms) => Ok(Value::Instant(ms * 1000)),
         Some(ms) => Err(format!("{ms} milliseconds is beyond the year 9999; dates are milliseconds since 1970")),
         None => Err(format!("{} is not a date: milliseconds since 1970 (UTC)", shown(scalar))),
     }

@@ -206,3 +206,16 @@ async fn a_polygon_of_very_many_rings_is_answered_soon() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(answer["addResults"][0]["success"], true, "{answer}");
 }
+
+#[tokio::test]
+async fn dates_out_of_range_are_refused_and_infinite_ones_are_null() {
+    let server = TestServer::with_trees().await;
+    for date in ["-9223372036854775808", "-1e30", "1e30"] {
+        let added = server.add(0, &format!(r#"[{{"attributes":{{"planted":{date}}}}}]"#)).await;
+        assert_eq!(added["addResults"][0]["success"], false, "{date}: {added}");
+    }
+    server.database.sql("insert into oak (planted) values ('infinity'), ('-infinity')").await;
+    let answer = server.get("0/query", &[("where", "1=1"), ("outFields", "planted")]).await;
+    assert_eq!(answer["features"][0]["attributes"]["planted"], Json::Null, "{answer}");
+    assert_eq!(answer["features"][1]["attributes"]["planted"], Json::Null, "{answer}");
+}
