@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{TestServer, server::json as read_json};
+use crate::support::{
+    TestServer,
+    server::{error, json as read_json},
+};
 
 const A: &str = "{AAAAAAAA-0000-4000-8000-000000000001}";
 const B: &str = "{BBBBBBBB-0000-4000-8000-000000000001}";
@@ -218,4 +221,12 @@ async fn dates_out_of_range_are_refused_and_infinite_ones_are_null() {
     let answer = server.get("0/query", &[("where", "1=1"), ("outFields", "planted")]).await;
     assert_eq!(answer["features"][0]["attributes"]["planted"], Json::Null, "{answer}");
     assert_eq!(answer["features"][1]["attributes"]["planted"], Json::Null, "{answer}");
+}
+
+#[tokio::test]
+async fn an_interval_beyond_all_time_is_refused() {
+    let server = TestServer::with_trees().await;
+    let text = "planted > CURRENT_TIMESTAMP - INTERVAL '106751991 999999999' DAY TO HOUR";
+    let (code, message) = error(&server.get("0/query", &[("where", text)]).await);
+    assert_eq!(code, 400, "{message}");
 }

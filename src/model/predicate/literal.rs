@@ -128,7 +128,8 @@ fn clock_interval(text: &str, first: DatePart, last: DatePart) -> Option<i64> {
             Some((here, later)) => (here, Some(later)),
             None => (rest?, None),
         };
-        total += if *part == DatePart::Second { seconds(here, 9)? } else { digits(here, 9)?.checked_mul(*unit)? };
+        let span = if *part == DatePart::Second { seconds(here, 9)? } else { digits(here, 9)?.checked_mul(*unit)? };
+        total = total.checked_add(span)?;
         rest = later;
     }
     rest.is_none().then_some(total)
