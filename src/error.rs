@@ -115,6 +115,9 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) if database.code().as_deref() == Some("57014") => {
                 Error::Unavailable("the database took longer than the allowed time; ask for less at a time".to_owned())
             }
+            sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03") => Error::Unavailable(
+                "another program keeps what is needed locked, for instance somebody who edits the same rows; try again later".to_owned(),
+            ),
             _ => Error::internal("speaking to the database", source),
         }
     }

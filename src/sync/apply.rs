@@ -54,10 +54,10 @@ pub(crate) async fn submit(
     policy: FailurePolicy,
     upload: Option<&Upload>,
 ) -> Result<Submitted> {
-    for attempt in 1.. {
+    for _ in 0..ATTEMPTS {
         match submit_once(session, service, edits, policy, upload).await {
-            Err(Error::Internal { source, .. }) if attempt < ATTEMPTS && is_passing(source.as_ref()) => {
-                tracing::debug!(attempt, "edits collided with others; applying them again");
+            Err(Error::Internal { source, .. }) if is_passing(source.as_ref()) => {
+                tracing::debug!("edits collided with others; applying them again");
             }
             Err(Error::Internal { source, .. }) if is_constraint(source.as_ref()) => {
                 return Err(Error::NotSupported(
@@ -255,7 +255,7 @@ impl Wave<'_> {
             while let Some(chunk) = todo.pop() {
                 match tx.edit(statement(layer, op, &likeness, chunk)?).await? {
                     Ok(touched) => settle(tx, layer, op, chunk, touched, results).await?,
-                    Err(error) if is_fatal(&error) => return Err(Error::internal("applying edits", error)),
+                    Err(error) if is_fatal(&error) => return Err(error.into()),
                     Err(error) => match chunk {
                         [(index, edit)] => {
                             results[*index] = Some(EditResult {

@@ -230,3 +230,19 @@ async fn an_interval_beyond_all_time_is_refused() {
     let (code, message) = error(&server.get("0/query", &[("where", text)]).await);
     assert_eq!(code, 400, "{message}");
 }
+
+#[tokio::test]
+async fn collisions_and_locks_are_said_to_pass() {
+    let server = TestServer::with_trees().await;
+    for state in ["40001", "55P03"] {
+        server
+            .database
+            .sql(&format!(
+                "create or replace function fail() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '{state}'; end $$;
+                 create or replace trigger fail before insert on oak for each row execute function fail()"
+            ))
+            .await;
+        let (code, message) = error(&server.add(0, r#"[{"attributes":{}}]"#).await);
+        assert_eq!(code, 503, "{state}: {message}");
+    }
+}
