@@ -164,7 +164,7 @@ struct Table {
 async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
     let row = sqlx::query(
         "-- table_find
-         select c.oid::int8, c.relkind::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         select c.oid::int8, c.relkind::text, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where n.nspname = $1 and c.relname = $2",
     )
     .bind(schema)
@@ -186,6 +186,11 @@ async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Res
         };
         return Err(Error::NotSupported(format!(
             "{schema}.{name} is {what}; only ordinary tables can be published, since changes are recorded by triggers on them"
+        )));
+    }
+    if row.try_get(2)? {
+        return Err(Error::NotSupported(format!(
+            "{schema}.{name} is a partition, or inherits from a table or is inherited from; edits made through the other table could not be recorded"
         )));
     }
     let published = sqlx::query(
@@ -227,6 +232,8 @@ async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Ta
              and i.indpred is null and i.indnkeyatts = 1 and i.indkey[0] = a.attnum), false) as is_primary,
            exists (select from pg_index i where i.indrelid = a.attrelid and i.indisunique and i.indisvalid
              and i.indpred is null and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as is_unique,
+           exists (select from pg_index i where i.indrelid = a.attrelid and i.indisunique and not i.indimmediate
+             and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as is_deferrable,
            exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
              where i.indrelid = a.attrelid and m.amname = 'gist' and i.indkey[0] = a.attnum) as has_gist,
            col_description(a.attrelid, a.attnum) as comment
@@ -280,6 +287,12 @@ async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Ta
         {
             table.global_id = Some(index);
             table.global_id_unique = is_unique;
+            if row.try_get("is_deferrable")? {
+                return Err(Error::NotSupported(format!(
+                    "the unique constraint of {name} in {}.{} is deferrable, and then features cannot be put by it; make it again, not deferrable",
+                    table.schema, table.name
+                )));
+            }
         }
         let comment: Option<String> = row.try_get("comment")?;
         table.fields.push(Field {
