@@ -37,6 +37,9 @@ pub(crate) fn columns(layer: &Layer) -> Vec<Ident> {
 /// Appends `alias."a", alias."b"::float8, …` and the geometry last. The types that come out are the ones that
 /// `format::json` reads: integers, floats, text, uuid, boolean, dates and times, EWKB.
 pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &mut Fragment) {
+    // Connections keep statements by their text. A table published again may have other types, for which the statement
+    // kept would fail.
+    out.sql("/* layer ").ident(&change_table(layer.key)).sql(" */ ");
     for (position, &index) in columns.fields.iter().enumerate() {
         let field = &layer.fields[index];
         if position > 0 {

@@ -281,3 +281,20 @@ async fn a_deferrable_unique_global_id_is_not_published() {
     let refusal = publish(&server, "late").await.unwrap_err();
     assert!(refusal.to_string().contains("not deferrable"), "{refusal}");
 }
+
+#[tokio::test]
+async fn a_layer_published_again_with_another_type_can_be_queried() {
+    let server = TestServer::with_trees().await;
+    server.add(0, r#"[{"attributes":{"girth":3}}]"#).await;
+    for _ in 0..8 {
+        server.get("0/query", &[("where", "1=1"), ("outFields", "girth")]).await;
+    }
+    server.app.store.unpublish("trees", syncline::model::id::LayerId(0), true).await.unwrap();
+    server.database.sql("alter table oak alter column girth type bigint").await;
+    let published = server.publish("oak").await;
+    for _ in 0..8 {
+        let answer =
+            server.get(&format!("{}/query", published.layer_id), &[("where", "1=1"), ("outFields", "girth")]).await;
+        assert_eq!(answer["features"][0]["attributes"]["girth"], 3, "{answer}");
+    }
+}
