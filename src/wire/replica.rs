@@ -321,7 +321,11 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         let layers = match replica.sync_model {
             SyncModel::PerReplica => {
                 let direction = direction.unwrap_or(replica.direction);
-                let presented = self.generation("replicaServerGen")?;
+                // A snapshot begins anew, whatever the client has.
+                let presented = match direction {
+                    SyncDirection::Snapshot => None,
+                    _ => self.generation("replicaServerGen")?,
+                };
                 require_generation(
                     "replicaServerGen",
                     direction,
@@ -387,7 +391,10 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                 })?,
                 Some(other) => return Err(Error::invalid(NAME, format!("layer {id}: syncDirection is {other}"))),
             };
-            let presented = number("serverGen")?.map(|number| generation(NAME, number)).transpose()?;
+            let presented = match direction {
+                SyncDirection::Snapshot => None,
+                _ => number("serverGen")?.map(|number| generation(NAME, number)).transpose()?,
+            };
             require_generation(
                 NAME,
                 direction,

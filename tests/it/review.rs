@@ -298,3 +298,21 @@ async fn a_layer_published_again_with_another_type_can_be_queried() {
         assert_eq!(answer["features"][0]["attributes"]["girth"], 3, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_snapshot_needs_no_generation_and_takes_any() {
+    let server = TestServer::with_trees().await;
+    let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"all"}}"#).await;
+    let answer = server
+        .post(
+            "synchronizeReplica",
+            &[
+                ("replicaID", &id),
+                ("replicaServerGen", &(generation + 1000).to_string()),
+                ("syncDirection", "snapshot"),
+                ("transportType", "esriTransportTypeEmbedded"),
+            ],
+        )
+        .await;
+    assert_eq!(answer["responseType"], "esriReplicaResponseTypeReplacementData", "{answer}");
+}
