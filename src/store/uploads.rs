@@ -115,12 +115,14 @@ impl WriteTx<'_> {
 
 impl OwnTx<'_> {
     /// The batch that this upload repeats, if it is one that came before. A batch is no longer repeated but made anew when
-    /// a later upload of the same replica edited any of its rows: open, closed, and open again are three edits.
+    /// a later upload of the same replica edited any of its rows: open, closed, and open again are three edits. One that had
+    /// no effect, since all of its edits were refused, is tried anew: what they lacked may be there by now.
     pub(crate) async fn batch_find(&mut self, upload: &Upload) -> Result<Option<i64>> {
         let row = sqlx::query(
             "-- batch_find
              select b.batch_id from syncline.batch b
-             where b.replica_id = $1 and b.digest = $2 and b.presented = $3 and not exists (
+             where b.replica_id = $1 and b.digest = $2 and b.presented = $3
+             and exists (select from syncline.receipt a where a.batch_id = b.batch_id and a.code is null) and not exists (
                select from syncline.batch later join syncline.receipt r on r.batch_id = later.batch_id
                where later.replica_id = b.replica_id and later.batch_id > b.batch_id and (r.layer_key, r.global_id) in
                  (select m.layer_key, m.global_id from syncline.receipt m where m.batch_id = b.batch_id))

@@ -316,3 +316,32 @@ async fn a_snapshot_needs_no_generation_and_takes_any() {
         .await;
     assert_eq!(answer["responseType"], "esriReplicaResponseTypeReplacementData", "{answer}");
 }
+
+#[tokio::test]
+async fn a_refused_edit_that_is_sent_again_is_tried_again() {
+    let server = TestServer::with_trees().await;
+    server.database.sql("alter table visit add foreign key (oak_id) references oak (globalid)").await;
+    let (id, generation) = replica(&server, "0,1", ALL).await;
+    let edits = format!(r#"[{{"id":1,"features":{{"adds":[{{"attributes":{{"globalid":"{B}","oak_id":"{A}"}}}}]}}}}]"#);
+    let upload = || async {
+        server
+            .post(
+                "synchronizeReplica",
+                &[
+                    ("replicaID", id.as_str()),
+                    ("replicaServerGen", &generation.to_string()),
+                    ("syncDirection", "upload"),
+                    ("transportType", "esriTransportTypeEmbedded"),
+                    ("rollbackOnFailure", "false"),
+                    ("edits", &edits),
+                ],
+            )
+            .await
+    };
+    let first = upload().await;
+    assert_eq!(changes(&first, 1)["addResults"][0]["success"], false, "{first}");
+    server.database.sql(&format!("insert into oak (globalid) values ('{A}')")).await;
+    let second = upload().await;
+    let n_visits: i64 = server.database.value("select count(*) from visit").await;
+    assert_eq!(n_visits, 1, "the oak is there now: {second}");
+}
