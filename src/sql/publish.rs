@@ -125,7 +125,7 @@ pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
     for (index, field) in layer.fields.iter().enumerate() {
         let name = column(layer, index);
         if index != layer.global_id {
-            let _ = write!(definitions, ",\n  {} {}", name.as_str(), field.column_type);
+            let _ = write!(definitions, ",\n  {} {}", name.as_str(), unlimited(&field.column_type));
             names.push(name.as_str().to_owned());
         }
     }
@@ -189,6 +189,16 @@ pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
         statements.push(format!("alter table {users_table} enable always trigger {name}"));
     }
     statements.into_iter().map(Ddl).collect()
+}
+
+/// A column's type without its length or precision, so that old rows still fit when somebody makes the column longer.
+fn unlimited(column_type: &str) -> String {
+    match (column_type.split_once('('), column_type.split_once(')')) {
+        // Without a length, `character` has one of 1.
+        (Some(("character", _)), _) => "bpchar".to_owned(),
+        (Some((before, _)), Some((_, after))) => format!("{before}{after}"),
+        _ => column_type.to_owned(),
+    }
 }
 
 /// The statements that end tracking and leave the user's table as it is.

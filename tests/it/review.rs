@@ -345,3 +345,13 @@ async fn a_refused_edit_that_is_sent_again_is_tried_again() {
     let n_visits: i64 = server.database.value("select count(*) from visit").await;
     assert_eq!(n_visits, 1, "the oak is there now: {second}");
 }
+
+#[tokio::test]
+async fn a_column_that_somebody_made_longer_does_not_stop_their_edits() {
+    let server = TestServer::with_trees().await;
+    server.database.sql("alter table oak alter column species type varchar(40)").await;
+    server
+        .database
+        .sql("insert into oak (species) values (repeat('x', 30)); update oak set species = 'short'; delete from oak")
+        .await;
+}
