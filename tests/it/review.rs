@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use syncline::store::publish::{Publication, Published};
 
 use crate::support::{
@@ -354,4 +354,76 @@ async fn a_column_that_somebody_made_longer_does_not_stop_their_edits() {
         .database
         .sql("insert into oak (species) values (repeat('x', 30)); update oak set species = 'short'; delete from oak")
         .await;
+}
+
+#[tokio::test]
+async fn a_role_without_rights_edits_and_is_tracked() {
+    let server = TestServer::with_trees().await;
+    let (id, generation) = replica(&server, "0,1", ALL).await;
+    let role = format!("syncline_it_{}", uuid::Uuid::new_v4().simple());
+    server
+        .database
+        .sql(&format!(
+            "create role {role}; grant all on oak, visit to {role}; set session authorization {role};
+             create temp table txn (a int); create temp table syncline_new (a int); create temp table uuid (a int);
+             set search_path = pg_temp; begin; insert into public.oak (globalid, species) values ('{A}', 'x');
+             insert into public.visit (globalid) values ('{B}'); commit;
+             reset session authorization; drop owned by {role}; drop role {role}"
+        ))
+        .await;
+    let answer = synchronize(&server, &id, generation, "[]").await;
+    assert_eq!(changes(&answer, 0)["adds"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert_eq!(changes(&answer, 1)["adds"].as_array().map(Vec::len), Some(1), "{answer}");
+}
+
+#[tokio::test]
+async fn bypassing_statements_are_tracked() {
+    let server = TestServer::with_trees().await;
+    server
+        .database
+        .sql(&format!(
+            "insert into oak (globalid, species) values ('{A}', 'robur'); insert into visit (globalid, oak_id) values ('{B}', '{A}');
+             alter table visit add foreign key (oak_id) references oak (globalid)"
+        ))
+        .await;
+    let (id, generation) = replica(&server, "0,1", ALL).await;
+    server
+        .database
+        .sql(&format!(
+            "set session_replication_role = replica; update oak set species = 'x'; set session_replication_role = default;
+             begin; insert into oak (globalid, species) values ('{A}', 'y') on conflict (globalid) do update set species = excluded.species;
+             with gone as (delete from visit returning *) insert into visit (globalid, oak_id, note) select globalid, oak_id, 'again' from gone where false;
+             commit; truncate oak cascade; insert into oak (globalid) values ('{A}')"
+        ))
+        .await;
+    let answer = synchronize(&server, &id, generation, "[]").await;
+    assert_eq!(changes(&answer, 0)["updates"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert_eq!(changes(&answer, 1)["deleteIds"], json!([B]), "{answer}");
+}
+
+#[tokio::test]
+async fn cascades_are_tracked_once_each() {
+    let server = TestServer::new().await;
+    server
+        .database
+        .sql(
+            "create table node (id integer primary key, parent integer references node on delete cascade deferrable, globalid uuid not null default gen_random_uuid() unique);
+             insert into node select i, nullif(i / 2, 0) from generate_series(1, 63) i",
+        )
+        .await;
+    server.publish("node").await;
+    let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"all"}}"#).await;
+    server
+        .database
+        .sql(
+            "begin; insert into node values (100, 1), (101, 100); savepoint a; delete from node where id = 2; rollback to a;
+             update node set parent = 1 where id = 101; savepoint b; delete from node where id = 1; release b; set constraints all immediate;
+             insert into node values (200); commit",
+        )
+        .await;
+    let answer = synchronize(&server, &id, generation, "[]").await;
+    let changes = changes(&answer, 0);
+    assert_eq!(changes["adds"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(changes["updates"].as_array().unwrap().len(), 0, "{answer}");
+    assert_eq!(changes["deleteIds"].as_array().unwrap().len(), 63, "{answer}");
 }
