@@ -40,8 +40,7 @@ pub(crate) async fn unregister(app: &App, service: &Service, which: Unregister) 
     let mut n_unregistered = 0;
     for id in ids {
         // A synchronization that is under way ends first.
-        let mut session = app.store.session().await?;
-        session.lock_replica(id).await?;
+        let mut session = app.store.session_for_replica(id).await?;
         let mut tx = session.own().await?;
         if tx.replica_delete(service, id).await? {
             n_unregistered += 1;

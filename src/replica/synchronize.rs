@@ -33,8 +33,7 @@ pub(crate) async fn synchronize(
     service: &Service,
     request: &SynchronizeReplicaRequest<'_>,
 ) -> Result<Answer> {
-    let mut session = app.store.session().await?;
-    session.lock_replica(request.replica).await?;
+    let mut session = app.store.session_for_replica(request.replica).await?;
     let replica = session
         .own()
         .await?

@@ -15,7 +15,7 @@ pub(crate) mod uploads;
 use std::{
     str::FromStr,
     sync::{Arc, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -26,10 +26,16 @@ use sqlx::{
 
 use crate::{
     error::{Error, Result},
-    model::layer::{Catalogue, Service},
+    model::{
+        id::ReplicaId,
+        layer::{Catalogue, Service},
+    },
 };
 
 pub(crate) use session::{OwnTx, ReadTx, Session, WriteTx};
+
+/// How long a request waits for another one of the same replica.
+const REPLICA_WAIT: Duration = Duration::from_secs(30);
 
 /// A database that has Syncline's tables, and what is published in it.
 #[derive(Debug)]
@@ -128,6 +134,25 @@ impl Store {
     /// A connection of one's own.
     pub(crate) async fn session(&self) -> Result<Session> {
         Ok(Session::new(self.pool.acquire().await?))
+    }
+
+    /// A connection on which no other request synchronizes this replica until it is given back. Waits without holding a
+    /// connection, so that requests for one replica cannot use up those of all others.
+    pub(crate) async fn session_for_replica(&self, replica: ReplicaId) -> Result<Session> {
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let mut session = self.session().await?;
+            if session.try_lock_replica(replica).await? {
+                return Ok(session);
+            }
+            drop(session);
+            if started.elapsed() > REPLICA_WAIT {
+                return Err(Error::ReplicaBusy);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
     }
 
     /// Whether the database answers.

@@ -64,18 +64,14 @@ impl Session {
         Ok(OwnTx { tx: self.connection.begin().await? })
     }
 
-    /// Waits until no other request synchronizes this replica, and keeps others waiting until the session ends.
-    pub(crate) async fn lock_replica(&mut self, replica: ReplicaId) -> Result<()> {
+    /// Keeps other requests from synchronizing this replica until the session ends. False if one does already.
+    pub(super) async fn try_lock_replica(&mut self, replica: ReplicaId) -> Result<bool> {
         let (high, _) = replica.0.as_u64_pair();
-        let done = sqlx::query("-- replica_lock\nselect pg_advisory_lock($1)")
+        let row = sqlx::query("-- replica_lock\nselect pg_try_advisory_lock($1)")
             .bind(high.cast_signed())
-            .execute(&mut *self.connection)
-            .await;
-        match done {
-            Ok(_) => Ok(()),
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Err(Error::ReplicaBusy),
-            Err(error) => Err(error.into()),
-        }
+            .fetch_one(&mut *self.connection)
+            .await?;
+        Ok(row.try_get(0)?)
     }
 }
 

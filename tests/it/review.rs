@@ -427,3 +427,26 @@ async fn cascades_are_tracked_once_each() {
     assert_eq!(changes["updates"].as_array().unwrap().len(), 0, "{answer}");
     assert_eq!(changes["deleteIds"].as_array().unwrap().len(), 63, "{answer}");
 }
+
+#[tokio::test]
+async fn waiting_for_a_replica_does_not_use_up_all_connections() {
+    let server = TestServer::with_trees().await;
+    let (id, generation) = replica(&server, "0", r#"{"0":{"queryOption":"all"}}"#).await;
+    let high = uuid::Uuid::parse_str(&id).unwrap().as_u64_pair().0.cast_signed();
+    let mut other = server.database.connect().await;
+    sqlx::query("select pg_advisory_lock($1)").bind(high).execute(&mut other).await.unwrap();
+    let server = std::sync::Arc::new(server);
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let (server, id) = (server.clone(), id.clone());
+            tokio::spawn(async move { synchronize(&server, &id, generation, "[]").await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = tokio::time::timeout(Duration::from_secs(10), server.get("0/query", &[("where", "1=1")])).await;
+    sqlx::query("select pg_advisory_unlock_all()").execute(&mut other).await.unwrap();
+    for task in waiting {
+        task.await.unwrap();
+    }
+    assert!(asked.is_ok(), "a query had to wait for ten synchronizations of somebody's replica");
+}
