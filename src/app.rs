@@ -23,18 +23,21 @@ impl App {
         Ok(App { store: Arc::new(store), files, config: Arc::new(config) })
     }
 
-    /// Deletes result files that nobody has fetched for the time that the settings allow, and what crashes left of unfinished
-    /// ones. Returns how many.
+    /// Deletes result files that nobody has fetched for the time that the settings allow, and what requests that ended
+    /// half-way have left behind. Returns how many results were deleted.
     pub async fn sweep_files(&self) -> Result<usize> {
+        // Older than the longest statement: whoever wrote them would have registered them by now.
+        const LOST: Duration = Duration::from_hours(2);
+        self.files.sweep_spool(LOST).await?;
+        let old = self.files.old_exports(LOST).await?;
         let mut session = self.store.session().await?;
         let mut tx = session.own().await?;
-        let expired = tx.export_expire(self.config.keep_exports_hours).await?;
+        let mut expired = tx.export_expire(self.config.keep_exports_hours).await?;
+        expired.extend(tx.export_list_unknown(&old).await?);
         tx.commit().await?;
         for id in &expired {
             self.files.export_remove(*id).await?;
         }
-        let hours = u64::try_from(self.config.keep_exports_hours).unwrap_or(1);
-        let n_unfinished = self.files.sweep_spool(Duration::from_hours(hours)).await?;
-        Ok(expired.len() + n_unfinished)
+        Ok(expired.len())
     }
 }

@@ -88,24 +88,38 @@ impl Files {
         }
     }
 
-    /// Deletes what a crash left in the spool: everything that nobody has written to for this long.
-    pub(crate) async fn sweep_spool(&self, age: Duration) -> Result<usize> {
-        let failed = |error| Error::internal("sweeping the spool", error);
-        let mut entries = tokio::fs::read_dir(&self.spool).await.map_err(failed)?;
-        let mut n_deleted = 0;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let written = entry.metadata().await.and_then(|metadata| metadata.modified());
-            let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed > age));
-            if is_old && tokio::fs::remove_file(entry.path()).await.is_ok() {
-                n_deleted += 1;
-            }
+    /// The results that were kept at least so long ago.
+    pub(crate) async fn old_exports(&self, age: Duration) -> Result<Vec<Uuid>> {
+        let names = old_files(&self.exports, age).await?;
+        let id = |path: &PathBuf| Uuid::try_parse(path.file_stem()?.to_str()?).ok();
+        Ok(names.iter().filter_map(id).collect())
+    }
+
+    /// Deletes unfinished results that nobody has written to for so long: what a crash has left.
+    pub(crate) async fn sweep_spool(&self, age: Duration) -> Result<()> {
+        for path in old_files(&self.spool, age).await? {
+            tokio::fs::remove_file(path).await.map_err(|error| Error::internal("emptying the spool", error))?;
         }
-        Ok(n_deleted)
+        Ok(())
     }
 
     fn export_path(&self, id: Uuid) -> PathBuf {
         self.exports.join(format!("{}.json", id.simple()))
     }
+}
+
+async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {
+    let failed = |error| Error::internal(format!("listing {}", directory.display()), error);
+    let mut entries = tokio::fs::read_dir(directory).await.map_err(failed)?;
+    let mut old = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+        // A file may go away meanwhile.
+        let modified = entry.metadata().await.and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed > age)) {
+            old.push(entry.path());
+        }
+    }
+    Ok(old)
 }
 
 /// A result that is being written. Dropped unfinished, it leaves nothing behind.
@@ -193,7 +207,7 @@ impl Spooled {
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        // Gone already if the result was kept; left to the next start if it cannot be deleted.
+        // Gone already if the result was kept; left to the next sweep if it cannot be deleted.
         let _ = std::fs::remove_file(&self.path);
     }
 }

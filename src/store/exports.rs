@@ -45,6 +45,20 @@ impl OwnTx<'_> {
         row.map(|row| Ok(row.try_get::<i64, _>(0)?.cast_unsigned())).transpose()
     }
 
+    /// Those of the result files that no row knows.
+    pub(crate) async fn export_list_unknown(&mut self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+        sqlx::query(
+            "-- export_list_unknown
+             select id from unnest($1::uuid[]) id where not exists (select from syncline.export e where e.export_id = id)",
+        )
+        .bind(ids)
+        .fetch_all(self.connection())
+        .await?
+        .iter()
+        .map(|row| Ok(row.try_get(0)?))
+        .collect()
+    }
+
     /// Forgets the result files that nobody has used for this long, and names them.
     pub(crate) async fn export_expire(&mut self, hours: i32) -> Result<Vec<Uuid>> {
         sqlx::query("-- export_expire\ndelete from syncline.export where used_at < now() - make_interval(hours => $1) returning export_id")

@@ -450,3 +450,15 @@ async fn waiting_for_a_replica_does_not_use_up_all_connections() {
     }
     assert!(asked.is_ok(), "a query had to wait for ten synchronizations of somebody's replica");
 }
+
+#[tokio::test]
+async fn files_without_rows_are_swept_away() {
+    let server = TestServer::with_trees().await;
+    let exports = server.app.config.data.join("exports");
+    let lost = exports.join("00000000000040008000000000000001.json");
+    std::fs::write(&lost, "{}").unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
+    std::fs::File::options().write(true).open(&lost).unwrap().set_modified(long_ago).unwrap();
+    server.app.sweep_files().await.unwrap();
+    assert!(!lost.exists());
+}
