@@ -1,5 +1,7 @@
 //! Documents about the service, and what every request has in common: methods, encodings, formats, headers.
 
+use std::fmt::Write as _;
+
 use axum::http::StatusCode;
 use serde_json::{Value as Json, json};
 use syncline::store::publish::Publication;
@@ -131,7 +133,7 @@ async fn parameters_come_in_the_query_string_the_body_or_both() {
 fn multipart(parts: &[(&str, &str)]) -> (&'static str, String) {
     let mut body = String::new();
     for (disposition, value) in parts {
-        body += &format!("--cut\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{value}\r\n");
+        let _ = write!(body, "--cut\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{value}\r\n");
     }
     ("multipart/form-data; boundary=cut", body + "--cut--\r\n")
 }

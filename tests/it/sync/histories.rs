@@ -66,6 +66,9 @@ struct World<'a> {
     backups: Vec<Option<Device>>,
 }
 
+/// Global id, species, girth, easting.
+type TableRow = (Uuid, Option<String>, Option<i32>, Option<i32>);
+
 const TABLES: [&str; N_LAYERS] = ["tree", "note"];
 
 impl World<'_> {
@@ -190,8 +193,7 @@ impl World<'_> {
         .into_iter()
         .enumerate()
         {
-            let rows: Vec<(Uuid, Option<String>, Option<i32>, Option<i32>)> =
-                sqlx::query_as(statement).fetch_all(&mut self.stage.connection).await.unwrap();
+            let rows: Vec<TableRow> = sqlx::query_as(statement).fetch_all(&mut self.stage.connection).await.unwrap();
             layers[layer] = rows.into_iter().map(|(id, species, girth, x)| (id, Row { species, girth, x })).collect();
         }
         layers
@@ -245,6 +247,7 @@ impl World<'_> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the size of the test is set from outside")]
 fn run(strategy: impl proptest::strategy::Strategy<Value = Vec<Step>>, seed: u8) {
     let number =
         |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
