@@ -117,6 +117,36 @@ create constraint trigger stamp after insert on syncline.txn
 deferrable initially deferred for each row execute function syncline.stamp();
 alter table syncline.txn enable always trigger stamp;
 
+-- Statements on published tables are numbered as they begin, within their transaction. What is recorded of a row is how
+-- the statement that began first found it, and not the one that is recorded first: a trigger for rows may edit a row
+-- again, and its statement ends before the one that fired it. Statements nest, so the open ones are a stack, the
+-- innermost first. A rolled-back savepoint rolls back the settings, too.
+create function syncline.next_statement() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare number integer := coalesce(nullif(current_setting('syncline.statement', true), ''), '0')::integer + 1;
+begin
+  perform set_config('syncline.statement', number::text, true);
+  return number;
+end $$;
+
+create function syncline.statement_begins() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform set_config('syncline.open', syncline.next_statement() || ',' || coalesce(current_setting('syncline.open', true), ''), true);
+  return null;
+end $$;
+
+-- The number of the statement that ends. The highest if nothing says when it began: what is recorded already stays.
+create function syncline.statement_ends() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  open text := coalesce(current_setting('syncline.open', true), '');
+  number text := split_part(open, ',', 1);
+begin
+  perform set_config('syncline.open', substr(open, length(number) + 2), true);
+  return coalesce(nullif(number, '')::integer, 2147483647);
+end $$;
+
 create table syncline.replica (
   replica_id uuid primary key,
   service_id integer not null references syncline.service on delete cascade,

@@ -1,7 +1,5 @@
 //! What a published table gets: keys that tracking needs, a change table, and triggers.
 
-use std::fmt::Write as _;
-
 use crate::model::{
     id::{LayerKey, ServiceKey},
     layer::Layer,
@@ -110,85 +108,145 @@ pub(crate) fn complete(schema: &str, name: &str, missing: &Missing<'_>) -> Vec<D
 /// The statements that begin tracking: the change table, and the triggers that write it.
 ///
 /// The triggers are for statements and read their transition tables, so that bulk edits stay bulk; they are enabled
-/// always, so that replication does not slip past them; their functions run with the rights of the server and a fixed
-/// search path, so that whoever edits the table needs no rights on ours. Of a row that a transaction touches more
-/// than once, the first before-image is kept.
+/// always, so that nothing that fires triggers slips past them; their functions run with the rights of the server and a
+/// fixed search path, so that whoever edits the table needs no rights on ours.
+///
+/// Of a row that a transaction touches more than once, the first before-image is kept. First is which statement *began*
+/// first: a trigger of the table may edit a row again before the statement that fired it is recorded.
 pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
-    let changes = change_table(layer.key);
-    let changes = changes.as_str();
-    let users_table = table(layer);
-    let users_table = users_table.as_str();
-    let global_id = column(layer, layer.global_id);
-    let global_id = global_id.as_str();
-    let mut definitions = String::new();
-    let mut names = Vec::new();
-    for (index, field) in layer.fields.iter().enumerate() {
-        let name = column(layer, index);
-        if index != layer.global_id {
-            let _ = write!(definitions, ",\n  {} {}", name.as_str(), unlimited(&field.column_type));
-            names.push(name.as_str().to_owned());
-        }
-    }
-    if let Some(shape) = &layer.shape {
-        let name = Ident::new(&shape.column);
-        let _ = write!(definitions, ",\n  {} geometry", name.as_str());
-        names.push(name.as_str().to_owned());
-    }
-    let list = names.iter().fold(String::new(), |text, name| format!("{text}, {name}"));
-    let old = names.iter().fold(String::new(), |text, name| format!("{text}, o.{name}"));
-    let before = |source: &str| {
-        format!(
-            "insert into {changes} (syncline_txn, syncline_existed, {global_id}{list})\n  \
-             select syncline_mark, true, o.{global_id}{old} from {source} o\n  on conflict do nothing;"
-        )
-    };
-    let appeared = |condition: &str| {
-        format!(
-            "insert into {changes} (syncline_txn, syncline_existed, {global_id})\n  \
-             select syncline_mark, false, n.{global_id} from syncline_new n{condition}\n  on conflict do nothing;"
-        )
-    };
-    let mut statements = vec![format!(
-        "create table {changes} (\n  syncline_txn bigint not null,\n  syncline_existed boolean not null,\n  \
-         {global_id} uuid not null{definitions},\n  primary key (syncline_txn, {global_id})\n)"
-    )];
-    let function = |event: &str, source: &str, body: &str| {
-        let name = trigger_function(layer.key, event);
-        // The variable is named like no column of a published table can be.
-        let text = format!(
-            "\ndeclare syncline_mark bigint;\nbegin\n  \
-             if not exists (select from {source}) then return null; end if;\n  \
-             syncline_mark := syncline.mark({});\n  {body}\n  return null;\nend ",
-            service.0
-        );
-        // Not in dollar quotes, which the name of a column could end.
-        format!(
-            "create function {name}() returns trigger language plpgsql security definer\n\
-             set search_path = pg_catalog, pg_temp as '{}'",
-            text.replace('\'', "''")
-        )
-    };
-    statements.push(function("insert", "syncline_new", &appeared("")));
+    let tracked = Tracked::new(layer);
+    let mut statements = vec![tracked.change_table()];
     // An update that changes a global id is the end of one feature and the beginning of another.
-    let renamed =
-        appeared(&format!("\n  where not exists (select from syncline_old o where o.{global_id} = n.{global_id})"));
-    statements.push(function("update", "syncline_old", &format!("{}\n  {renamed}", before("syncline_old"))));
-    statements.push(function("delete", "syncline_old", &before("syncline_old")));
-    statements.push(function("truncate", users_table, &before(users_table)));
+    let renamed = tracked.appeared(&format!(
+        "\n  where not exists (select from syncline_old o where o.{0} = n.{0})",
+        tracked.global_id.as_str()
+    ));
+    let update = format!("{}\n  {renamed}", tracked.before("syncline_old"));
+    let table = tracked.table.as_str();
+    for (event, source, body) in [
+        ("insert", "syncline_new", tracked.appeared("")),
+        ("update", "syncline_old", update),
+        ("delete", "syncline_old", tracked.before("syncline_old")),
+        ("truncate", table, tracked.before(table)),
+    ] {
+        statements.push(trigger_function_text(service, layer.key, event, source, &body));
+    }
     for (event, timing, transition) in [
         ("insert", "after", " referencing new table as syncline_new"),
         ("update", "after", " referencing old table as syncline_old new table as syncline_new"),
         ("delete", "after", " referencing old table as syncline_old"),
         ("truncate", "before", ""),
     ] {
-        let name = trigger_name(event);
-        let called = trigger_function(layer.key, event);
+        let (name, called) = (trigger_name(event), trigger_function(layer.key, event));
         statements.push(format!(
-            "create trigger {name} {timing} {event} on {users_table}{transition}\nfor each statement execute function {called}()"
+            "create trigger {name} {timing} {event} on {table}{transition}\nfor each statement execute function {called}()"
         ));
-        statements.push(format!("alter table {users_table} enable always trigger {name}"));
+        statements.push(format!("alter table {table} enable always trigger {name}"));
     }
+    let name = trigger_name("begin");
+    statements.push(format!(
+        "create trigger {name} before insert or update or delete on {table}\n\
+         for each statement execute function syncline.statement_begins()"
+    ));
+    statements.push(format!("alter table {table} enable always trigger {name}"));
     statements.into_iter().map(Ddl).collect()
+}
+
+/// The names that tracking a layer needs, quoted.
+struct Tracked<'a> {
+    layer: &'a Layer,
+    table: Ident,
+    changes: Ident,
+    global_id: Ident,
+    /// The columns beside the global id.
+    columns: Vec<Ident>,
+}
+
+impl Tracked<'_> {
+    fn new(layer: &Layer) -> Tracked<'_> {
+        let fields =
+            (0..layer.fields.len()).filter(|&index| index != layer.global_id).map(|index| column(layer, index));
+        Tracked {
+            layer,
+            table: table(layer),
+            changes: change_table(layer.key),
+            global_id: column(layer, layer.global_id),
+            columns: fields.chain(layer.shape.iter().map(|shape| Ident::new(&shape.column))).collect(),
+        }
+    }
+
+    fn change_table(&self) -> String {
+        let types = (0..self.layer.fields.len())
+            .filter(|&index| index != self.layer.global_id)
+            .map(|index| unlimited(&self.layer.fields[index].column_type))
+            .chain(["geometry".to_owned()]);
+        let definitions = self
+            .columns
+            .iter()
+            .zip(types)
+            .fold(String::new(), |text, (name, column_type)| format!("{text},\n  {} {column_type}", name.as_str()));
+        format!(
+            "create table {changes} (\n  syncline_txn bigint not null,\n  syncline_statement integer not null,\n  \
+             syncline_existed boolean not null,\n  {global_id} uuid not null{definitions},\n  \
+             primary key (syncline_txn, {global_id})\n)",
+            changes = self.changes.as_str(),
+            global_id = self.global_id.as_str()
+        )
+    }
+
+    /// Records the rows of `source` as they were.
+    fn before(&self, source: &str) -> String {
+        let list = self.columns.iter().fold(String::new(), |text, name| format!("{text}, {}", name.as_str()));
+        let old = self.columns.iter().fold(String::new(), |text, name| format!("{text}, o.{}", name.as_str()));
+        format!(
+            "insert into {changes} as c (syncline_txn, syncline_statement, syncline_existed, {global_id}{list})\n  \
+             select syncline_mark, syncline_number, true, o.{global_id}{old} from {source} o\n  {}",
+            self.unless_recorded(),
+            changes = self.changes.as_str(),
+            global_id = self.global_id.as_str()
+        )
+    }
+
+    /// Records that the new rows for which `condition` holds were not there.
+    fn appeared(&self, condition: &str) -> String {
+        format!(
+            "insert into {changes} as c (syncline_txn, syncline_statement, syncline_existed, {global_id})\n  \
+             select syncline_mark, syncline_number, false, n.{global_id} from syncline_new n{condition}\n  {}",
+            self.unless_recorded(),
+            changes = self.changes.as_str(),
+            global_id = self.global_id.as_str()
+        )
+    }
+
+    fn unless_recorded(&self) -> String {
+        let columns =
+            self.columns.iter().fold(String::new(), |text, name| format!("{text}, {0} = excluded.{0}", name.as_str()));
+        format!(
+            "on conflict (syncline_txn, {}) do update set syncline_statement = excluded.syncline_statement, \
+             syncline_existed = excluded.syncline_existed{columns}\n  \
+             where excluded.syncline_statement < c.syncline_statement;",
+            self.global_id.as_str()
+        )
+    }
+}
+
+fn trigger_function_text(service: ServiceKey, key: LayerKey, event: &str, source: &str, body: &str) -> String {
+    // Truncation is recorded before it happens, so that it has no begin of its own.
+    let number = if event == "truncate" { "syncline.next_statement()" } else { "syncline.statement_ends()" };
+    // The variables are named like no column of a published table can be.
+    let text = format!(
+        "\ndeclare syncline_mark bigint; syncline_number integer := {number};\nbegin\n  \
+         if not exists (select from {source}) then return null; end if;\n  \
+         syncline_mark := syncline.mark({});\n  {body}\n  return null;\nend ",
+        service.0
+    );
+    // Not in dollar quotes, which the name of a column could end.
+    format!(
+        "create function {}() returns trigger language plpgsql security definer\n\
+         set search_path = pg_catalog, pg_temp as '{}'",
+        trigger_function(key, event),
+        text.replace('\'', "''")
+    )
 }
 
 /// A column's type without its length or precision, so that old rows still fit when somebody makes the column longer.
@@ -205,7 +263,7 @@ fn unlimited(column_type: &str) -> String {
 pub(crate) fn untrack(layer: &Layer) -> Vec<Ddl> {
     let users_table = table(layer);
     let mut statements = Vec::new();
-    for event in EVENTS {
+    for event in TRIGGERS {
         statements.push(format!("drop trigger if exists {} on {}", trigger_name(event), users_table.as_str()));
         statements.push(format!("drop function if exists {}()", trigger_function(layer.key, event)));
     }
@@ -213,10 +271,10 @@ pub(crate) fn untrack(layer: &Layer) -> Vec<Ddl> {
     statements.into_iter().map(Ddl).collect()
 }
 
-/// The events that are tracked.
-pub(crate) const EVENTS: [&str; 4] = ["insert", "update", "delete", "truncate"];
+/// What a published table has triggers for: the events that are recorded, and the beginning of statements.
+pub(crate) const TRIGGERS: [&str; 5] = ["insert", "update", "delete", "truncate", "begin"];
 
-/// The name of the trigger for an event. The prefix makes it fire after the triggers of other programs.
+/// The name of a trigger. The prefix makes it fire after the triggers of other programs.
 pub(crate) fn trigger_name(event: &str) -> String {
     format!("zz_syncline_{event}")
 }

@@ -7,7 +7,7 @@ use crate::{
     model::layer::Layer,
     sql::{
         fragment::{Fragment, Ident},
-        publish::{EVENTS, trigger_name},
+        publish::{TRIGGERS, trigger_name},
         select,
     },
 };
@@ -57,7 +57,7 @@ impl Store {
         let mut problems = Vec::new();
         for service in &self.catalogue().services {
             for layer in &service.layers {
-                for event in EVENTS {
+                for event in TRIGGERS {
                     let row = sqlx::query(
                         "-- trigger_find
                          select t.tgenabled::text from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace

@@ -505,3 +505,26 @@ async fn an_area_wider_than_the_world_holds_the_whole_world() {
         .await;
     assert_eq!(answer["count"], 18 * 9, "{answer}");
 }
+
+#[tokio::test]
+async fn the_first_before_image_is_kept_when_a_trigger_updates_the_row_again() {
+    let server = TestServer::with_trees().await;
+    server
+        .database
+        .sql(&format!(
+            "create function measure() returns trigger language plpgsql as $$ begin
+               update oak set girth = 7 where objectid = new.objectid; return null; end $$;
+             create trigger measure after insert or update of species on oak for each row execute function measure();
+             insert into oak (globalid, species) values ('{A}', 'robur')"
+        ))
+        .await;
+    let (id, generation) =
+        replica(&server, "0", r#"{"0":{"queryOption":"useFilter","where":"species = 'robur'"}}"#).await;
+    server.database.sql("update oak set species = 'petraea'").await;
+    let answer = synchronize(&server, &id, generation, "[]").await;
+    assert_eq!(changes(&answer, 0)["deleteIds"], json!([A]), "the row left the filter: {answer}");
+    let generation = answer["replicaServerGen"].as_i64().unwrap_or(generation);
+    server.database.sql(&format!("insert into oak (globalid, species) values ('{B}', 'robur')")).await;
+    let answer = synchronize(&server, &id, generation, "[]").await;
+    assert_eq!(changes(&answer, 0)["adds"].as_array().map(Vec::len), Some(1), "the row is new: {answer}");
+}
