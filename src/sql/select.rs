@@ -316,9 +316,11 @@ pub(crate) fn estimated_extent(layer: &Layer) -> Option<Fragment> {
     let mut out = Fragment::new(
         "-- estimated_extent\nselect ST_XMin(e), ST_YMin(e), ST_XMax(e), ST_YMax(e) from (select ST_EstimatedExtent(",
     );
-    out.bind(layer.table_schema.clone())
+    // PostGIS puts the two into quotes as they are.
+    let name = |name: &str| name.replace('"', "\"\"");
+    out.bind(name(&layer.table_schema))
         .sql(", ")
-        .bind(layer.table_name.clone())
+        .bind(name(&layer.table_name))
         .sql(", ")
         .bind(shape.column.clone())
         .sql(") as e) b");

@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod editing;
+mod publish;
 mod query;
 mod replicas;
 mod review;
