@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod editing;
+mod program;
 mod publish;
 mod query;
 mod replicas;

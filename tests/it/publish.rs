@@ -225,8 +225,8 @@ async fn a_dry_run_changes_nothing_and_its_sql_prepares_a_table_in_the_same_way(
     let plan = planned.app.store.publish(&publication("tree"), true).await.unwrap();
     assert_eq!(description(&planned, "tree").await, before);
     assert_eq!(planned.get("/arcgis/rest/services", &[]).await["services"], json!([]));
-    let by_hand: Vec<&str> = plan.statements.iter().map(|statement| statement.text()).collect();
-    planned.database.sql(&format!("begin;\n{};\ncommit;", by_hand.join(";\n"))).await;
+    let by_hand: Vec<String> = plan.statements.iter().map(|statement| format!("{};\n", statement.text())).collect();
+    planned.database.sql(&format!("begin;\n{}commit;", by_hand.concat())).await;
     published.publish("tree").await;
     assert_eq!(description(&planned, "tree").await, description(&published, "tree").await);
 }

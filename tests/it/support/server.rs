@@ -120,7 +120,8 @@ fn full(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/arcgis/rest/services/trees/FeatureServer/{path}") }
 }
 
-fn encode(parameters: &[(&str, &str)]) -> String {
+/// A form, with `f=json` unless it says otherwise.
+pub fn encode(parameters: &[(&str, &str)]) -> String {
     let mut out = form_urlencoded::Serializer::new(String::new());
     if !parameters.iter().any(|(name, _)| *name == "f") {
         out.append_pair("f", "json");

@@ -1,0 +1,171 @@
+//! The real program: its commands, and a server in a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use super::{TestDatabase, server::encode};
+
+/// The program with a data directory of its own, which is removed in the end.
+pub struct Program {
+    data: PathBuf,
+    database_url: Option<String>,
+}
+
+impl Program {
+    /// Works on a database.
+    pub fn on(database: &TestDatabase) -> Program {
+        let mut program = Program::private();
+        program.database_url = Some(database.url.clone());
+        program
+    }
+
+    /// Works on a private database in its data directory.
+    pub fn private() -> Program {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+        // Not a directory that only this user may enter: PostgreSQL may have to run as another.
+        let data = std::env::temp_dir().join(format!("syncline_program_{}_{n}", std::process::id()));
+        std::fs::create_dir_all(&data).unwrap();
+        Program { data, database_url: None }
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
+        command.args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null());
+        command.env_remove("SYNCLINE_DATABASE_URL").env_remove("DATABASE_URL");
+        if let Some(url) = &self.database_url {
+            command.env("DATABASE_URL", url);
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail, and returns its complaint.
+    pub fn failed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Starts a server on a free port, and waits until it is ready.
+    pub fn serve(&self) -> Server {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Some(at) = line.find("http://") else {
+            let mut log = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+            panic!("the server did not become ready: {line}{log}");
+        };
+        // Nobody reads a log, which must not fill its pipe.
+        let mut stderr = child.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        let url = line.get(at..).unwrap().trim().to_owned();
+        Server { child, line, stdout, url }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+/// A server in a process of its own. Dropped, it is killed.
+pub struct Server {
+    child: Child,
+    /// What it printed when it was ready.
+    pub line: String,
+    stdout: BufReader<ChildStdout>,
+    /// The catalogue.
+    pub url: String,
+}
+
+impl Server {
+    /// The host and port.
+    pub fn address(&self) -> &str {
+        let rest = self.url.strip_prefix("http://").unwrap();
+        rest.split_once('/').map_or(rest, |(address, _)| address)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    }
+
+    /// POST of a form with `f=json`; `path` begins after `rest/services/`.
+    pub fn post(&self, path: &str, parameters: &[(&str, &str)]) -> Json {
+        let form = encode(parameters);
+        let mut stream = self.connect();
+        write!(
+            stream,
+            "POST /arcgis/rest/services/{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            self.address(),
+            form.len()
+        )
+        .unwrap();
+        body(stream)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end; returns what else was printed.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap(), rest)
+    }
+
+    /// Asks for the end and waits for it, which must be a good one.
+    pub fn stop(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.wait().0.code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The JSON in the rest of a response whose connection is closed after it.
+pub fn body(mut stream: TcpStream) -> Json {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response}"));
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
