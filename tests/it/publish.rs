@@ -90,8 +90,8 @@ async fn tables_without_keys_get_them() {
         assert_eq!(published.notices.len(), notices.len(), "{table}: {:?}", published.notices);
         works(&server, &published).await;
     }
-    let next: i64 = server.database.value("select max(id) from big").await;
-    assert_eq!(next, 5_000_000_002, "new keys follow those that are there");
+    let newest: i64 = server.database.value("select max(id) from big").await;
+    assert!(newest > 5_000_000_000, "new keys follow those that are there: {newest}");
     assert_eq!(server.database.value::<i64>("select count(globalid) from half").await, 3);
 }
 
