@@ -36,6 +36,9 @@ impl Publish {
             for notice in &published.notices {
                 say(format!("-- {notice}"))?;
             }
+            say(
+                "-- What publishing would run, beside entering the layer into Syncline's catalogue; numbers in names are examples.",
+            )?;
             say("begin;")?;
             for statement in &published.statements {
                 say(format!("{};", statement.text()))?;

@@ -150,12 +150,8 @@ fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
 }
 
 async fn unregister(call: &Call, service: &Service) -> Result<Reply> {
-    match Unregister::parse(&call.params) {
-        Ok(which) => {
-            replica::unregister(&call.app, service, which).await.map(|_| Reply::Json(json!({"success": true})))
-        }
-        Err(error) => Err(error),
-    }
+    replica::unregister(&call.app, service, Unregister::parse(&call.params)?).await?;
+    Ok(Reply::Json(json!({"success": true})))
 }
 
 async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {

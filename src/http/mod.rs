@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::{app::App, error::Result, wire::params::Params};
 
 use respond::{Format, Reply, Shown, respond, respond_error};
-use route::Route;
+use route::{OfService, Route};
 
 /// The whole service: all routes, compression, and what browsers need.
 pub fn router(app: App) -> Router {
@@ -107,7 +107,14 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     };
     match result {
         Ok(response) => response,
-        Err(error) => respond_error(&error::envelope(&error, request_id), format_of_errors, &shown),
+        Err(error) => {
+            let mut envelope = error::envelope(&error, request_id);
+            if matches!(route, Route::Service(_, OfService::UnregisterReplica)) {
+                // This operation says in every answer whether it succeeded.
+                envelope["success"] = false.into();
+            }
+            respond_error(&envelope, format_of_errors, &shown)
+        }
     }
 }
 

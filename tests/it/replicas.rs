@@ -304,6 +304,7 @@ async fn unregistering_forgets_the_one_that_is_named_or_all() {
         assert_eq!(code, 400, "{operation}");
         assert!(words.contains("Replica not found."), "{operation}: {words}");
     }
+    assert_eq!(server.post("unRegisterReplica", &[("replicaID", &id)]).await["success"], false);
     assert_eq!(server.post("unRegisterReplica", &[("replicaID", "*")]).await, json!({"success": true}));
     assert_eq!(n_replicas().await, 0);
     assert_eq!(server.features(0).await.len(), 3, "the rows stay");
