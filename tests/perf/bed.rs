@@ -153,7 +153,8 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
             .env("SYNCLINE_DATABASE_URL", &bed.url)
-            .env("SYNCLINE_LOG", "warn")
+            // Statements over a whole table are no news here.
+            .env("SYNCLINE_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
