@@ -72,8 +72,8 @@ impl FeatureWriter {
 fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
     match field_type {
         FieldType::Text => {
-            let text = std::str::from_utf8(bytes).map_err(|error| Error::internal("reading text", error))?;
-            string(text, out);
+            // The database sends UTF-8: the connection asks for it.
+            escaped(bytes, out);
         }
         FieldType::Guid | FieldType::GlobalId => {
             let id = uuid::Uuid::from_slice(bytes).map_err(|error| Error::internal("reading a GUID", error))?;
@@ -147,8 +147,11 @@ pub(crate) fn global_id(id: GlobalId, out: &mut Vec<u8>) {
 
 /// Appends a quoted and escaped text.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+    escaped(text.as_bytes(), out);
+}
+
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = text.as_bytes();
     let mut clean = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {

@@ -69,6 +69,18 @@ pub enum Shape {
     },
 }
 
+impl Shape {
+    /// Gives each run of vertices in turn: paths, rings, or all that there is.
+    pub fn for_each_part(&self, mut each: impl FnMut(&[Position])) {
+        match self {
+            Shape::Point(position) => each(&[*position]),
+            Shape::Multipoint(positions) => each(positions),
+            Shape::Polyline(parts) | Shape::Polygon(parts) => parts.iter().for_each(|part| each(part)),
+            Shape::Envelope { min, max } => each(&[*min, *max]),
+        }
+    }
+}
+
 /// A geometry with its spatial reference. All coordinates are finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geometry {

@@ -4,16 +4,19 @@
 //! last. If the process dies in between, the client repeats its request: its edits are recognised by their batch, and
 //! the answer is computed for the generation that the *request* names.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{
     app::App,
     error::{Error, Result},
     files::Spool,
     model::{
-        edit::{EditResult, LayerEdits},
+        edit::{Edit, EditResult, GeometryEdit, LayerEdits},
         id::{Generation, LayerId, LayerKey},
         layer::Service,
         query::Columns,
         replica::{Replica, SyncDirection},
+        value::Value,
         verdict::is_own_batch,
     },
     sql::select::Delta,
@@ -144,15 +147,60 @@ async fn upload(session: &mut Session, service: &Service, replica: &Replica, pla
 
 /// A digest of edits in a canonical form: what they mean, not how their JSON was written.
 fn digest(edits: &[LayerEdits]) -> Vec<u8> {
-    use sha2::{Digest as _, Sha256};
     let mut sum = Sha256::new();
     for layer in edits {
-        sum.update(format!("layer {}\n", layer.layer.key.0));
+        sum.update(b"layer");
+        sum.update(layer.layer.key.0.to_le_bytes());
         for edit in &layer.edits {
-            sum.update(format!("{edit:?}\n"));
+            match edit {
+                Ok(edit) => feed_edit(edit, &mut sum),
+                // Rare enough that its text will do.
+                Err(refusal) => sum.update(format!("refused {refusal:?}")),
+            }
         }
     }
     sum.finalize().to_vec()
+}
+
+fn feed_edit(edit: &Edit, sum: &mut Sha256) {
+    sum.update(edit.op.name());
+    sum.update(edit.global_id.0.as_bytes());
+    for (index, value) in &edit.values {
+        sum.update(index.to_le_bytes());
+        match value {
+            Value::Null => sum.update(b"n"),
+            Value::Integer(number) => feed(b"i", &number.to_le_bytes(), sum),
+            Value::Float(number) => feed(b"f", &number.to_le_bytes(), sum),
+            Value::Text(text) => {
+                feed(b"t", &text.len().to_le_bytes(), sum);
+                sum.update(text);
+            }
+            Value::Guid(guid) => feed(b"g", guid.as_bytes(), sum),
+            Value::Instant(number) => feed(b"d", &number.to_le_bytes(), sum),
+            Value::Day(number) => feed(b"y", &number.to_le_bytes(), sum),
+            Value::TimeOfDay(number) => feed(b"c", &number.to_le_bytes(), sum),
+        }
+    }
+    match &edit.geometry {
+        GeometryEdit::Keep => sum.update(b"keep"),
+        GeometryEdit::Clear => sum.update(b"clear"),
+        GeometryEdit::Set(geometry) => {
+            feed(b"set", &geometry.srid.to_le_bytes(), sum);
+            geometry.shape.for_each_part(|part| {
+                feed(b"part", &part.len().to_le_bytes(), sum);
+                for position in part {
+                    for ordinate in [position.x, position.y, position.z, position.m] {
+                        sum.update(ordinate.to_le_bytes());
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn feed(tag: &[u8], bytes: &[u8], sum: &mut Sha256) {
+    sum.update(tag);
+    sum.update(bytes);
 }
 
 /// The generations that came with the edits. They are part of a batch's identity: without them, the same edit made again
