@@ -73,9 +73,19 @@ pub(crate) async fn synchronize(
         _ => subject.finish(app, written.spool).await?,
     };
     let mut tx = session.own().await?;
+    let mut news = request.close || matches!(answer.body, Body::File(_));
     for (planned, (_, key, generation)) in plan.layers.iter().zip(&written.generations) {
-        let given = planned.direction.downloads().then_some(*generation);
-        tx.replica_layer_note(replica.id, *key, planned.presented, given).await?;
+        let known = &replica.layers[planned.index];
+        let presented = planned.presented.filter(|presented| *presented > known.presented);
+        let given = Some(*generation).filter(|given| planned.direction.downloads() && *given > known.given);
+        if presented.is_some() || given.is_some() {
+            tx.replica_layer_note(replica.id, *key, presented, given).await?;
+            news = true;
+        }
+    }
+    if !news {
+        // Only the time of the synchronization is noted, which a crash may take back.
+        tx.do_not_wait_for_disk().await?;
     }
     tx.replica_touch(replica.id).await?;
     if request.close {

@@ -19,7 +19,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, PgPool, Row as _,
+    ConnectOptions as _, Connection as _, PgPool, Row as _,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
@@ -63,6 +63,10 @@ impl Store {
                 ("TimeZone", "UTC"),
                 ("plan_cache_mode", "force_custom_plan"),
                 ("jit", "off"),
+                // Pages and deltas are small: workers would take longer to start than to help, and an index finds the rows of a
+                // delta faster than a scan of the table does.
+                ("max_parallel_workers_per_gather", "0"),
+                ("random_page_cost", "1.1"),
                 ("lock_timeout", "30s"),
                 ("statement_timeout", "30min"),
             ])
@@ -71,6 +75,16 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(30))
+            // A connection that was in use a moment ago need not be asked whether it lives.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for > Duration::from_secs(5) {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             // A request that is dropped half-way must not leave its replica locked, nor a transaction open, which happens if it
             // is dropped while the transaction begins. The time of the transaction is then before that of the statement.
             .after_release(|connection, _| {

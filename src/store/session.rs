@@ -183,6 +183,12 @@ impl OwnTx<'_> {
         rows.iter().map(|row| Ok((row.try_get(1)?, GlobalId(row.try_get(0)?)))).collect()
     }
 
+    /// Lets the commit return before it is on the disk, for what may be lost in a crash.
+    pub(crate) async fn do_not_wait_for_disk(&mut self) -> Result<()> {
+        sqlx::query("set local synchronous_commit = off").execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
     /// Makes the changes visible.
     pub(crate) async fn commit(self) -> Result<()> {
         Ok(self.tx.commit().await?)
