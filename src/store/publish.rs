@@ -222,9 +222,8 @@ async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Res
     Ok(table)
 }
 
-async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Table) -> Result<()> {
-    let rows = sqlx::query(
-        "-- column_list
+/// The columns of a table, and what there is on each: indexes, defaults, a comment.
+const COLUMN_LIST: &str = "-- column_list
          select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as column_type, t.typname::text as type_name,
            a.attnotnull as not_null, a.atthasdef or a.attidentity <> '' as has_default, a.attgenerated <> '' as generated,
            information_schema._pg_char_max_length(a.atttypid, a.atttypmod) as length, a.atttypmod as modifier,
@@ -238,11 +237,10 @@ async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Ta
              where i.indrelid = a.attrelid and m.amname = 'gist' and i.indkey[0] = a.attnum) as has_gist,
            col_description(a.attrelid, a.attnum) as comment
          from pg_attribute a join pg_type t on t.oid = a.atttypid
-         where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum",
-    )
-    .bind(oid)
-    .fetch_all(&mut *connection)
-    .await?;
+         where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum";
+
+async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Table) -> Result<()> {
+    let rows = sqlx::query(COLUMN_LIST).bind(oid).fetch_all(&mut *connection).await?;
     let mut keys = Vec::new();
     for row in &rows {
         let name: String = row.try_get("name")?;

@@ -105,21 +105,7 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
         "allowUpdateWithoutMValues": true,
         "units": units(srid),
         "syncEnabled": true,
-        "syncCapabilities": {
-            "supportsAsync": false,
-            "supportsASync": false,
-            "supportsRegisteringExistingData": false,
-            "supportsSyncDirectionControl": true,
-            "supportsPerLayerSync": true,
-            "supportsPerReplicaSync": true,
-            "supportsSyncModelNone": false,
-            "supportsRollbackOnFailure": true,
-            "supportsAttachmentsSyncDirection": false,
-            "supportsBiDirectionalSyncForServer": false,
-            "advancedReplicasResourceCapabilities": {
-                "supportsVersion": false, "supportsReturnVersion": false, "supportsReturnLastSyncDate": true,
-            },
-        },
+        "syncCapabilities": sync_capabilities(),
         "changeTrackingInfo": {"lastSyncDate": null, "layerServerGens": generations},
         "editorTrackingInfo": {
             "enableEditorTracking": false, "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
@@ -134,6 +120,25 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
         "zDefault": 0,
         "datesInUnknownTimezone": false,
         "preferredTimeReference": null,
+    })
+}
+
+/// What of the sync protocol there is.
+fn sync_capabilities() -> Json {
+    json!({
+        "supportsAsync": false,
+        "supportsASync": false,
+        "supportsRegisteringExistingData": false,
+        "supportsSyncDirectionControl": true,
+        "supportsPerLayerSync": true,
+        "supportsPerReplicaSync": true,
+        "supportsSyncModelNone": false,
+        "supportsRollbackOnFailure": true,
+        "supportsAttachmentsSyncDirection": false,
+        "supportsBiDirectionalSyncForServer": false,
+        "advancedReplicasResourceCapabilities": {
+            "supportsVersion": false, "supportsReturnVersion": false, "supportsReturnLastSyncDate": true,
+        },
     })
 }
 
