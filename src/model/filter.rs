@@ -1,6 +1,13 @@
 //! Which rows belong to a replica.
 
-use super::{geometry::Geometry, predicate::Predicate};
+use std::sync::Arc;
+
+use super::{
+    geometry::Geometry,
+    id::LayerKey,
+    layer::{Layer, Service, attachment},
+    predicate::Predicate,
+};
 
 /// The rows of one layer that a replica holds.
 #[derive(Clone, Debug)]
@@ -16,6 +23,84 @@ pub enum Filter {
         /// The area that a row's geometry must intersect, in the layer's spatial reference, as EWKB.
         area: Option<Vec<u8>>,
     },
+    /// Rows that belong to a row of another layer, by any of these ways.
+    Related(Vec<Related>),
+}
+
+/// A way in which rows belong to rows of another layer.
+#[derive(Clone, Debug)]
+pub struct Related {
+    /// The layer of the rows that others belong to.
+    pub origin: Arc<Layer>,
+    /// Their key.
+    pub origin_field: usize,
+    /// The field that holds the key.
+    pub destination_field: usize,
+    /// Which rows of the origin count.
+    pub filter: Filter,
+}
+
+/// The longest chain of relationships that is followed: a table related to a table, and so on.
+const MAX_DEPTH: usize = 6;
+
+impl Filter {
+    /// The attachments of the features that pass a filter.
+    pub fn of_attachments(features: &Arc<Layer>, filter: Filter) -> Filter {
+        match filter {
+            Filter::None => Filter::None,
+            filter => Filter::Related(vec![Related {
+                origin: features.clone(),
+                origin_field: features.global_id,
+                destination_field: attachment::PARENT,
+                filter,
+            }]),
+        }
+    }
+
+    /// What the layers of a replica hold once relationships are followed. `own` has what each layer's query alone selects;
+    /// for a layer of which related rows are wanted and nothing else, that is replaced by the rows that belong to rows of
+    /// the replica's other layers. Relationships are followed from origin to destination, never back, and never in a circle.
+    /// Source: API reference, *Create Replica*, `layerQueries`.
+    pub fn with_relationships(service: &Service, layers: &[(Arc<Layer>, LayerQuery)], own: &[Filter]) -> Vec<Filter> {
+        let resolver = Resolver { service, layers, own };
+        (0..layers.len()).map(|index| resolver.resolve(index, &mut Vec::new())).collect()
+    }
+}
+
+struct Resolver<'a> {
+    service: &'a Service,
+    layers: &'a [(Arc<Layer>, LayerQuery)],
+    own: &'a [Filter],
+}
+
+impl Resolver<'_> {
+    fn resolve(&self, index: usize, path: &mut Vec<LayerKey>) -> Filter {
+        let (layer, query) = &self.layers[index];
+        if query.option != QueryOption::None || !query.include_related {
+            return self.own[index].clone();
+        }
+        path.push(layer.key);
+        let mut ways = Vec::new();
+        for relationship in self.service.relationships.iter().filter(|known| known.destination == layer.key) {
+            if path.contains(&relationship.origin) || path.len() > MAX_DEPTH {
+                continue;
+            }
+            let Some(origin) = self.layers.iter().position(|(known, _)| known.key == relationship.origin) else {
+                continue;
+            };
+            match self.resolve(origin, path) {
+                Filter::None => {}
+                filter => ways.push(Related {
+                    origin: self.layers[origin].0.clone(),
+                    origin_field: relationship.origin_field,
+                    destination_field: relationship.destination_field,
+                    filter,
+                }),
+            }
+        }
+        path.pop();
+        if ways.is_empty() { Filter::None } else { Filter::Related(ways) }
+    }
 }
 
 /// How a layer takes part in a replica, as the client put it.
@@ -25,7 +110,7 @@ pub struct LayerQuery {
     pub option: QueryOption,
     /// Whether the replica's geometry restricts the layer.
     pub use_geometry: bool,
-    /// Whether rows related to selected ones come along; kept for the client, no effect without relationships.
+    /// Whether rows come that are related to rows of other layers of the replica. Only heeded with [`QueryOption::None`].
     pub include_related: bool,
     /// The where clause, as text.
     pub where_clause: Option<String>,

@@ -35,6 +35,8 @@ pub struct Service {
     pub history_from: Generation,
     /// Layers and tables in the order of their ids.
     pub layers: Vec<Arc<Layer>>,
+    /// Which rows belong to which, in the order of their ids.
+    pub relationships: Vec<Relationship>,
 }
 
 impl Service {
@@ -43,19 +45,52 @@ impl Service {
         self.layers.iter().find(|layer| layer.id == id)
     }
 
+    /// The layer or table with this key. Attachments have none of their own here.
+    pub fn layer_by_key(&self, key: LayerKey) -> Option<&Arc<Layer>> {
+        self.layers.iter().find(|layer| layer.key == key)
+    }
+
+    /// The layers, the tables, and the attachments of both: everything that is tracked.
+    pub fn tracked(&self) -> impl Iterator<Item = &Arc<Layer>> {
+        self.layers.iter().flat_map(|layer| std::iter::once(layer).chain(&layer.attachments))
+    }
+
     /// The spatial reference of the service: that of its first layer with geometry, else WGS 84.
     pub fn srid(&self) -> i32 {
         self.layers.iter().find_map(|layer| layer.shape.as_ref()).map_or(4326, |shape| shape.srid)
     }
 }
 
-/// One published table; with a geometry or without.
+/// Rows of one table belong to rows of another.
+#[derive(Debug, Clone)]
+pub struct Relationship {
+    /// The id within the service.
+    pub id: i32,
+    /// The name that people see.
+    pub name: String,
+    /// The table of the rows that others belong to.
+    pub origin: LayerKey,
+    /// Their key, a field of the origin.
+    pub origin_field: usize,
+    /// The table of the rows that belong.
+    pub destination: LayerKey,
+    /// The field of the destination that holds the key.
+    pub destination_field: usize,
+    /// Whether an origin has at most one destination.
+    pub single: bool,
+}
+
+/// One published table, with a geometry or without; or the attachments of one.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// The key in the database; names the change table.
     pub key: LayerKey,
-    /// The id within the service.
+    /// The id within the service. Attachments have that of the layer whose they are.
     pub id: LayerId,
+    /// The attachments of its features, if it has any: a table with the columns of [`attachment`].
+    pub attachments: Option<Arc<Layer>>,
+    /// The layer whose attachments these are, if they are.
+    pub attached_to: Option<LayerKey>,
     /// The name that people see.
     pub name: String,
     /// The schema of the user's table.
@@ -148,4 +183,24 @@ pub struct Field {
     pub has_default: bool,
     /// Whether the database computes it, so that nobody may write it.
     pub generated: bool,
+}
+
+/// The columns of a table of attachments, by their positions in [`Layer::fields`].
+pub mod attachment {
+    /// The id within the layer, an integer that is never given twice.
+    pub const ID: usize = 0;
+    /// The identity.
+    pub const GLOBAL_ID: usize = 1;
+    /// The identity of the feature that it belongs to.
+    pub const PARENT: usize = 2;
+    /// The name of the file.
+    pub const NAME: usize = 3;
+    /// The media type.
+    pub const CONTENT_TYPE: usize = 4;
+    /// How many bytes it has.
+    pub const SIZE: usize = 5;
+    /// The SHA-256 of the bytes, as 64 hexadecimal digits: the name under which they are kept.
+    pub const SHA256: usize = 6;
+    /// Words that somebody gave it.
+    pub const KEYWORDS: usize = 7;
 }

@@ -28,7 +28,7 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
     tx.require_srid("replicaSR", new.srid).await?;
-    let (areas, filters) = filters(&mut tx, &new).await?;
+    let (areas, filters) = filters(&mut tx, service, &new).await?;
     let mut spool = app.files.spool();
     spool.buffer().extend_from_slice(b"{\"layers\":[");
     for (position, ((layer, _), filter)) in new.layers.iter().zip(&filters).enumerate() {
@@ -62,7 +62,11 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
 }
 
 /// What each layer's query means: its area in its own reference, and the filter of it.
-async fn filters(tx: &mut ReadTx<'_>, new: &NewReplica) -> Result<(Vec<Option<Vec<u8>>>, Vec<Filter>)> {
+async fn filters(
+    tx: &mut ReadTx<'_>,
+    service: &Service,
+    new: &NewReplica,
+) -> Result<(Vec<Option<Vec<u8>>>, Vec<Filter>)> {
     if let Some(area) = &new.area {
         tx.require_srid("inSR", area.geometry.srid).await?;
     }
@@ -93,5 +97,6 @@ async fn filters(tx: &mut ReadTx<'_>, new: &NewReplica) -> Result<(Vec<Option<Ve
         areas.push(area);
         filters.push(filter);
     }
+    let filters = Filter::with_relationships(service, &new.layers, &filters);
     Ok((areas, filters))
 }

@@ -19,7 +19,7 @@ use crate::{
         value::Value,
         verdict::is_own_batch,
     },
-    sql::select::Delta,
+    sql::delta::Delta,
     store::{
         ReadTx, Session,
         uploads::{Batch, Upload},

@@ -1,7 +1,7 @@
 //! Reading features: columns, filters, order.
 
 use crate::model::{
-    filter::Filter,
+    filter::{Filter, Related},
     id::LayerKey,
     layer::Layer,
     predicate::Predicate,
@@ -84,6 +84,14 @@ pub(crate) fn filter(layer: &Layer, filter: &Filter, alias: &'static str, out: &
             out.sql("false");
             return;
         }
+        Filter::Related(ways) => {
+            for (position, way) in ways.iter().enumerate() {
+                out.sql(if position > 0 { " or " } else { "(" });
+                belongs(layer, way, alias, out);
+            }
+            out.sql(")");
+            return;
+        }
         Filter::Matching { rows, area } => (rows, area),
     };
     let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
@@ -104,6 +112,35 @@ pub(crate) fn filter(layer: &Layer, filter: &Filter, alias: &'static str, out: &
     }
 }
 
+/// Appends a condition that is true for rows on `alias` that belong to a row of the origin's filter.
+fn belongs(layer: &Layer, way: &Related, alias: &'static str, out: &mut Fragment) {
+    let inner = inner_alias(alias);
+    out.sql("exists (select from ").ident(&table(&way.origin)).sql(" ").sql(inner).sql(" where ");
+    same_key(layer, way, alias, inner, out);
+    out.sql(" and ");
+    filter(&way.origin, &way.filter, inner, out);
+    out.sql(")");
+}
+
+/// Appends `inner.key = alias.key`.
+pub(super) fn same_key(layer: &Layer, way: &Related, alias: &'static str, inner: &'static str, out: &mut Fragment) {
+    out.sql(inner).sql(".").ident(&column(&way.origin, way.origin_field));
+    out.sql(" = ").sql(alias).sql(".").ident(&column(layer, way.destination_field));
+}
+
+/// The name of a table within a condition on another one.
+pub(super) fn inner_alias(alias: &str) -> &'static str {
+    match alias {
+        "r1" => "r2",
+        "r2" => "r3",
+        "r3" => "r4",
+        "r4" => "r5",
+        "r5" => "r6",
+        "r6" => "r7",
+        _ => "r1",
+    }
+}
+
 /// All rows through a filter, in the order in which the table holds them.
 pub(crate) fn snapshot(layer: &Layer, rows: &Filter, columns: &Columns) -> Fragment {
     let mut out = Fragment::new("-- snapshot\nselect ");
@@ -114,100 +151,6 @@ pub(crate) fn snapshot(layer: &Layer, rows: &Filter, columns: &Columns) -> Fragm
         filter(layer, rows, "n", &mut out);
     }
     out
-}
-
-/// What a delta statement needs to know beside the layer.
-pub(crate) struct Delta<'a> {
-    /// The service.
-    pub(crate) service: i32,
-    /// The rows of the replica.
-    pub(crate) filter: &'a Filter,
-    /// What is read of the rows that are sent.
-    pub(crate) columns: &'a Columns,
-    /// Changes after this generation …
-    pub(crate) after: i64,
-    /// … up to this one.
-    pub(crate) upto: i64,
-    /// The newest generation that the replica was ever given.
-    pub(crate) given: i64,
-    /// The replica's own batches, see `model::verdict::is_own_batch`.
-    pub(crate) own_batches: &'a [i64],
-    /// The replica.
-    pub(crate) replica: uuid::Uuid,
-}
-
-/// The number of columns of facts with which each row of a delta begins.
-pub(crate) const N_FACTS: usize = 11;
-
-/// The rows concerned in a window with the facts about each (see `model::verdict::Facts`), in the order adds, updates,
-/// deletes, then by global id: the same order each time that the same window is asked for.
-///
-/// Columns: global id, then exists, then in (both null for a row without a change in the window, which an own batch edited
-/// in vain: then is now), now exists, now in, foreign, unsure, own op, own code, own altered, client has; then the wanted
-/// columns of the row.
-pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
-    // Without own batches and with a confirmed generation, the receipts have nothing to say.
-    let receipts = !wanted.own_batches.is_empty() || wanted.given > wanted.after;
-    let global_id = column(layer, layer.global_id);
-    let mut out = Fragment::new("-- delta\nwith changed as (\n select distinct on (c.");
-    out.ident(&global_id)
-        .sql(") c.")
-        .ident(&global_id)
-        .sql(" as g, c.syncline_existed as existed, c.syncline_existed and coalesce(");
-    filter(layer, wanted.filter, "c", &mut out);
-    out.sql(", false) as then_in, t.generation <= ").bind(wanted.given).sql(" as between_answers");
-    out.sql("\n from syncline.txn t join ").ident(&change_table(layer.key)).sql(" c on c.syncline_txn = t.txn_id");
-    out.sql("\n where t.service_id = ").bind(wanted.service);
-    out.sql(" and t.generation > ").bind(wanted.after).sql(" and t.generation <= ").bind(wanted.upto);
-    out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n)");
-    if receipts {
-        own_edits(layer, wanted, &global_id, &mut out);
-    }
-    out.sql("\nselect k.g, k.existed, k.then_in, n.").ident(&global_id).sql(" is not null as now_exists, n.");
-    out.ident(&global_id).sql(" is not null and coalesce(");
-    filter(layer, wanted.filter, "n", &mut out);
-    out.sql(", false) as now_in, k.is_foreign, k.unsure, k.op, k.code, k.altered,");
-    out.sql(" case when k.op is null then k.then_in else k.op <> 'delete' end as client_has, ");
-    list(layer, wanted.columns, "n", &mut out);
-    if receipts {
-        out.sql(
-            // What an own upload changed without having named it is news: a foreign key's action, a trigger.
-            "\nfrom (select coalesce(c.g, o.g) as g, c.existed, c.then_in, \
-             f.g is not null or (c.g is not null and not coalesce(o.applied, false)) as is_foreign, \
-             coalesce(c.between_answers, false) or u.g is not null as unsure, o.op, o.code, o.altered \
-             from changed c full join edited o on o.g = c.g left join by_others f on f.g = coalesce(c.g, o.g) \
-             left join unconfirmed u on u.g = coalesce(c.g, o.g)) k",
-        );
-    } else {
-        out.sql(
-            "\nfrom (select c.g, c.existed, c.then_in, true as is_foreign, c.between_answers as unsure, \
-             null::text as op, null::int as code, null::bool as altered from changed c) k",
-        );
-    }
-    out.sql("\nleft join ").ident(&table(layer)).sql(" n on n.").ident(&global_id).sql(" = k.g");
-    // By position: the layer's own columns may have any name.
-    out.sql("\norder by 5 desc, 11, 1");
-    out
-}
-
-/// What the replica's own batches did: the last edit of each row, which rows others changed, and which rows it may have
-/// heard of in an answer that it never confirmed.
-fn own_edits(layer: &Layer, wanted: &Delta<'_>, global_id: &Ident, out: &mut Fragment) {
-    out.sql(", edited as (\n select r.global_id as g, (array_agg(r.op order by r.batch_id desc, r.position desc))[1] as op,");
-    out.sql(" (array_agg(r.code order by r.batch_id desc, r.position desc))[1] as code, bool_or(r.altered) as altered, bool_or(r.code is null) as applied");
-    out.sql("\n from syncline.receipt r where r.batch_id = any(").bind(wanted.own_batches.to_vec());
-    out.sql(") and r.layer_key = ").bind(layer.key.0).sql(" and r.global_id is not null group by r.global_id\n)");
-    out.sql(", by_others as (\n select distinct c.").ident(global_id).sql(" as g from syncline.txn t join ");
-    out.ident(&change_table(layer.key))
-        .sql(" c on c.syncline_txn = t.txn_id where t.service_id = ")
-        .bind(wanted.service);
-    out.sql(" and t.generation > ").bind(wanted.after).sql(" and t.generation <= ").bind(wanted.upto);
-    out.sql(" and not exists (select from syncline.batch b where b.txn_id = t.txn_id and b.batch_id = any(");
-    out.bind(wanted.own_batches.to_vec()).sql("))\n)");
-    out.sql(", unconfirmed as (\n select distinct r.global_id as g from syncline.batch b join syncline.txn t using (txn_id)");
-    out.sql(" join syncline.receipt r using (batch_id) where b.replica_id = ").bind(wanted.replica);
-    out.sql(" and t.generation > ").bind(wanted.after).sql(" and t.generation <= ").bind(wanted.given);
-    out.sql(" and r.layer_key = ").bind(layer.key.0).sql(" and r.global_id is not null\n)");
 }
 
 /// Which rows a query selects.

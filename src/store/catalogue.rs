@@ -9,7 +9,7 @@ use crate::{
     model::{
         geometry::GeometryType,
         id::{LayerId, LayerKey, ServiceKey},
-        layer::{Catalogue, Field, Layer, Service, ShapeColumn},
+        layer::{Catalogue, Field, Layer, Relationship, Service, ShapeColumn},
         value::FieldType,
     },
 };
@@ -30,18 +30,30 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
         fields.entry(row.try_get(0)?).or_default().push(field(&row)?);
     }
     let mut layers: HashMap<i32, Vec<Arc<Layer>>> = HashMap::new();
+    let mut attachments: HashMap<LayerKey, Arc<Layer>> = HashMap::new();
+    // Attachments come before the layers that have them.
     for row in sqlx::query(
         "-- layer_list
-         select l.layer_key, l.service_id, l.layer_id, l.name, l.table_schema, l.table_name, l.object_id_column, l.global_id_column,
-           l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m
-         from syncline.layer l order by l.service_id, l.layer_id",
+         select l.layer_key, l.service_id, coalesce(l.layer_id, f.layer_id) as layer_id, l.name, l.table_schema, l.table_name,
+           l.object_id_column, l.global_id_column, l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m,
+           l.attached_to
+         from syncline.layer l left join syncline.layer f on f.layer_key = l.attached_to
+         order by l.attached_to is null, l.service_id, l.layer_id",
     )
     .fetch_all(tx.connection())
     .await?
     {
         let fields = fields.remove(&row.try_get(0)?).unwrap_or_default();
-        layers.entry(row.try_get(1)?).or_default().push(Arc::new(layer(&row, fields)?));
+        let mut read = layer(&row, fields)?;
+        match read.attached_to {
+            Some(features) => drop(attachments.insert(features, Arc::new(read))),
+            None => {
+                read.attachments = attachments.remove(&read.key);
+                layers.entry(row.try_get(1)?).or_default().push(Arc::new(read));
+            }
+        }
     }
+    let mut relationships = relationships(&mut tx, &layers).await?;
     let mut services = Vec::new();
     for row in sqlx::query(
         "-- service_list\nselect service_id, name, description, history_from from syncline.service order by name",
@@ -56,9 +68,45 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
             description: row.try_get(2)?,
             history_from: generation_of(&row, 3)?,
             layers: layers.remove(&key).unwrap_or_default(),
+            relationships: relationships.remove(&key).unwrap_or_default(),
         }));
     }
     Ok(Catalogue { services })
+}
+
+async fn relationships(
+    tx: &mut OwnTx<'_>,
+    layers: &HashMap<i32, Vec<Arc<Layer>>>,
+) -> Result<HashMap<i32, Vec<Relationship>>> {
+    let mut found: HashMap<i32, Vec<Relationship>> = HashMap::new();
+    for row in sqlx::query(
+        "-- relationship_list
+         select service_id, relationship_id, name, origin_key, origin_field, destination_key, destination_field, single
+         from syncline.relationship order by service_id, relationship_id",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        let service: i32 = row.try_get("service_id")?;
+        let end = |key: &str, field: &str| -> Result<(LayerKey, usize)> {
+            let (key, field): (i32, String) = (row.try_get(key)?, row.try_get(field)?);
+            let layer = layers.get(&service).and_then(|layers| layers.iter().find(|layer| layer.key.0 == key));
+            let index = layer.and_then(|layer| layer.fields.iter().position(|known| known.name == field));
+            Ok((LayerKey(key), index.ok_or_else(|| unknown("field of a relationship", &field))?))
+        };
+        let (origin, origin_field) = end("origin_key", "origin_field")?;
+        let (destination, destination_field) = end("destination_key", "destination_field")?;
+        found.entry(service).or_default().push(Relationship {
+            id: row.try_get("relationship_id")?,
+            name: row.try_get("name")?,
+            origin,
+            origin_field,
+            destination,
+            destination_field,
+            single: row.try_get("single")?,
+        });
+    }
+    Ok(found)
 }
 
 fn field(row: &PgRow) -> Result<Field> {
@@ -99,6 +147,8 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
     Ok(Layer {
         key: LayerKey(row.try_get("layer_key")?),
         id: LayerId(row.try_get("layer_id")?),
+        attachments: None,
+        attached_to: row.try_get::<Option<i32>, _>("attached_to")?.map(LayerKey),
         name: row.try_get("name")?,
         table_schema: row.try_get("table_schema")?,
         table_name: row.try_get("table_name")?,

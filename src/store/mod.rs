@@ -7,6 +7,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod exports;
 pub mod publish;
+pub mod relations;
 pub(crate) mod replicas;
 mod session;
 mod tables;

@@ -12,11 +12,11 @@ use crate::{
     },
     sql::{
         fragment::Fragment,
-        publish::{Ddl, Missing, complete, track, untrack},
+        publish::{Ddl, Missing, complete, drop_attachment_table, track, untrack},
     },
 };
 
-use super::Store;
+use super::{Store, relations::relate_by_foreign_keys};
 
 /// What is to be published where.
 #[derive(Clone, Debug)]
@@ -56,8 +56,11 @@ impl Store {
         let mut statements = table.complete();
         let (service_key, service, layer_id) = claim_layer_id(connection, &publication.service).await?;
         let name = publication.layer_name.clone().unwrap_or_else(|| publication.table_name.clone());
-        let layer = register(connection, service_key, layer_id, name, &table).await?;
+        let layer = register(connection, service_key, Some(layer_id), None, name, &table).await?;
         statements.extend(track(service_key, &layer));
+        let related = relate_by_foreign_keys(connection, service_key, &layer).await?;
+        statements.extend(related.statements);
+        table.notices.extend(related.notices);
         if !dry_run {
             for statement in &statements {
                 run(connection, statement).await?;
@@ -94,7 +97,11 @@ impl Store {
             .bind(layer.key.0)
             .execute(&mut *connection)
             .await?;
-        let statements = untrack(layer);
+        let mut statements = untrack(layer);
+        if let Some(attachments) = &layer.attachments {
+            statements.extend(untrack(attachments));
+            statements.push(drop_attachment_table(layer.key));
+        }
         for statement in &statements {
             run(connection, statement).await?;
         }
@@ -124,7 +131,7 @@ fn check_service_name(name: &str) -> Result<()> {
     ))
 }
 
-async fn run(connection: &mut PgConnection, statement: &Ddl) -> Result<()> {
+pub(super) async fn run(connection: &mut PgConnection, statement: &Ddl) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement.text().to_owned())).execute(connection).await.map(|_| ()).map_err(|error| {
         match &error {
             sqlx::Error::Database(database) => {
@@ -149,7 +156,7 @@ async fn claim_layer_id(connection: &mut PgConnection, service: &str) -> Result<
 }
 
 /// A table as it was found.
-struct Table {
+pub(super) struct Table {
     schema: String,
     name: String,
     fields: Vec<Field>,
@@ -161,7 +168,7 @@ struct Table {
     notices: Vec<String>,
 }
 
-async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
+pub(super) async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
     let row = sqlx::query(
         "-- table_find
          select c.oid::int8, c.relkind::text, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -403,7 +410,7 @@ async fn inspect_shape(
 
 impl Table {
     /// The statements that add what tracking needs; the description of the table is brought up to what they make of it.
-    fn complete(&mut self) -> Vec<Ddl> {
+    pub(super) fn complete(&mut self) -> Vec<Ddl> {
         let mut statements = Vec::new();
         let mut add =
             |table: &Table, missing: &Missing<'_>| statements.extend(complete(&table.schema, &table.name, missing));
@@ -486,11 +493,12 @@ fn new_field(name: String, field_type: FieldType, column_type: &str) -> Field {
     }
 }
 
-/// Enters the layer and its fields into the catalogue.
-async fn register(
+/// Enters a layer and its fields into the catalogue; one with an id of its own, or the attachments of another.
+pub(super) async fn register(
     connection: &mut PgConnection,
     service: ServiceKey,
-    id: LayerId,
+    id: Option<LayerId>,
+    attached_to: Option<&Layer>,
     name: String,
     table: &Table,
 ) -> Result<Layer> {
@@ -501,11 +509,11 @@ async fn register(
     let row = sqlx::query(
         "-- layer_insert
          insert into syncline.layer (service_id, layer_id, name, table_schema, table_name, object_id_column, global_id_column,
-           geometry_column, geometry_type, geometry_multi, srid, has_z, has_m)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning layer_key",
+           geometry_column, geometry_type, geometry_multi, srid, has_z, has_m, attached_to)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) returning layer_key",
     )
     .bind(service.0)
-    .bind(id.0)
+    .bind(id.map(|id| id.0))
     .bind(&name)
     .bind(&table.schema)
     .bind(&table.name)
@@ -517,6 +525,7 @@ async fn register(
     .bind(shape.map(|shape| shape.srid))
     .bind(shape.is_some_and(|shape| shape.has_z))
     .bind(shape.is_some_and(|shape| shape.has_m))
+    .bind(attached_to.map(|features| features.key.0))
     .fetch_one(&mut *connection)
     .await?;
     let key = LayerKey(row.try_get(0)?);
@@ -541,7 +550,9 @@ async fn register(
     }
     Ok(Layer {
         key,
-        id,
+        id: id.or(attached_to.map(|features| features.id)).unwrap_or(LayerId(0)),
+        attachments: None,
+        attached_to: attached_to.map(|features| features.key),
         name,
         table_schema: table.schema.clone(),
         table_name: table.name.clone(),

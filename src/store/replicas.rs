@@ -142,6 +142,11 @@ impl OwnTx<'_> {
         {
             replica.layers.push(replica_layer(service, &row)?);
         }
+        let layers: Vec<_> = replica.layers.iter().map(|layer| (layer.layer.clone(), layer.query.clone())).collect();
+        let own: Vec<Filter> = replica.layers.iter().map(|layer| layer.filter.clone()).collect();
+        for (layer, filter) in replica.layers.iter_mut().zip(Filter::with_relationships(service, &layers, &own)) {
+            layer.filter = filter;
+        }
         Ok(Some(replica))
     }
 
@@ -222,8 +227,7 @@ fn replica(row: &PgRow) -> Result<Replica> {
 
 fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
     let key = LayerKey(row.try_get(0)?);
-    let layer =
-        service.layers.iter().find(|layer| layer.key == key).ok_or_else(|| unknown("layer", &key.0.to_string()))?;
+    let layer = service.layer_by_key(key).ok_or_else(|| unknown("layer", &key.0.to_string()))?;
     let option: String = row.try_get(1)?;
     let query = LayerQuery {
         option: QueryOption::from_name(&option).ok_or_else(|| unknown("query option", &option))?,
@@ -241,7 +245,7 @@ fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
     })
 }
 
-/// The rows that a layer query means. The area is in the layer's spatial reference.
+/// The rows that a layer query means by itself, without relationships. The area is in the layer's spatial reference.
 pub(crate) fn filter_of(layer: &Arc<Layer>, query: &LayerQuery, area: Option<Vec<u8>>) -> Result<Filter> {
     Ok(match query.option {
         QueryOption::All => Filter::All,

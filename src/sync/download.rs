@@ -17,7 +17,10 @@ use crate::{
         query::Columns,
         verdict::{Facts, OwnEdit, Verdict, verdict},
     },
-    sql::select::{self, Delta, N_FACTS},
+    sql::{
+        delta::{self, Delta, N_FACTS},
+        select,
+    },
     store::ReadTx,
 };
 
@@ -54,7 +57,7 @@ pub(crate) async fn delta(tx: &mut ReadTx<'_>, layer: &Layer, wanted: &Delta<'_>
     spool.buffer().extend_from_slice(List::Adds.head());
     // A window without changes and without own edits needs no statement at all.
     if wanted.after < wanted.upto || !wanted.own_batches.is_empty() {
-        let mut rows = pin!(tx.stream(select::delta(layer, wanted))?);
+        let mut rows = pin!(tx.stream(delta::delta(layer, wanted))?);
         while let Some(row) = rows.try_next().await? {
             let (id, facts) = facts(&row)?;
             match verdict(&facts) {
