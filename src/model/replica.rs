@@ -79,6 +79,45 @@ impl SyncDirection {
     }
 }
 
+/// Which way attachments go after a replica was made, always seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachmentsDirection {
+    /// Never.
+    None,
+    /// Client to server.
+    Upload,
+    /// Both.
+    Bidirectional,
+}
+
+impl AttachmentsDirection {
+    /// The API's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            AttachmentsDirection::None => "none",
+            AttachmentsDirection::Upload => "upload",
+            AttachmentsDirection::Bidirectional => "bidirectional",
+        }
+    }
+
+    /// The direction with this name, in any case.
+    pub fn from_name(name: &str) -> Option<AttachmentsDirection> {
+        [AttachmentsDirection::None, AttachmentsDirection::Upload, AttachmentsDirection::Bidirectional]
+            .into_iter()
+            .find(|direction| direction.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether attachments that the client sends are taken.
+    pub fn uploads(self) -> bool {
+        !matches!(self, AttachmentsDirection::None)
+    }
+
+    /// Whether deltas have attachments.
+    pub fn downloads(self) -> bool {
+        matches!(self, AttachmentsDirection::Bidirectional)
+    }
+}
+
 /// A registered replica.
 #[derive(Clone, Debug)]
 pub struct Replica {
@@ -96,6 +135,10 @@ pub struct Replica {
     pub srid: i32,
     /// Its geometry, as Esri JSON.
     pub area_json: Option<String>,
+    /// Whether it came with attachments when it was made.
+    pub return_attachments: bool,
+    /// Which way attachments go since.
+    pub attachments_direction: AttachmentsDirection,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970; when it was created if it has not synchronized.
@@ -132,6 +175,10 @@ pub struct NewReplica {
     pub srid: i32,
     /// Its geometry.
     pub area: Option<Area>,
+    /// Whether it comes with attachments.
+    pub return_attachments: bool,
+    /// Which way attachments will go afterwards.
+    pub attachments_direction: AttachmentsDirection,
     /// The layers and what of them.
     pub layers: Vec<(Arc<Layer>, LayerQuery)>,
 }

@@ -21,7 +21,7 @@ use super::answer::{Answer, ResponseType, Subject};
 /// Registers a replica and gives its data, both as of one snapshot. The replica is not visible before its data is
 /// complete, and nothing remains of it if that fails.
 pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaRequest) -> Result<Answer> {
-    let CreateReplicaRequest { replica: new, transport } = request;
+    let CreateReplicaRequest { replica: new, transport, .. } = request;
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
 

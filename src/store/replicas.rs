@@ -11,7 +11,7 @@ use crate::{
         id::{Generation, LayerKey, ReplicaId},
         layer::{Layer, Service},
         predicate::Predicate,
-        replica::{NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel},
+        replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel},
     },
 };
 
@@ -83,8 +83,9 @@ impl OwnTx<'_> {
         .try_get(0)?;
         sqlx::query(
             "-- replica_insert
-             insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid, area_json)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+             insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid, area_json,
+               return_attachments, attachments_direction)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(id.0)
         .bind(service.key.0)
@@ -93,6 +94,8 @@ impl OwnTx<'_> {
         .bind(new.direction.name())
         .bind(new.srid)
         .bind(new.area.as_ref().map(|area| area.json.clone()))
+        .bind(new.return_attachments)
+        .bind(new.attachments_direction.name())
         .execute(self.connection())
         .await?;
         for (position, ((layer, query), area)) in new.layers.iter().zip(areas).enumerate() {
@@ -122,7 +125,8 @@ impl OwnTx<'_> {
         let row = sqlx::query(
             "-- replica_find
              select replica_id, name, owner, sync_model, direction, srid, area_json,
-               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8
+               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
+               return_attachments, attachments_direction
              from syncline.replica where service_id = $1 and replica_id = $2",
         )
         .bind(service.key.0)
@@ -155,7 +159,8 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- replica_list
              select replica_id, name, owner, sync_model, direction, srid, area_json,
-               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8
+               (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
+               return_attachments, attachments_direction
              from syncline.replica where service_id = $1 order by created_at, replica_id",
         )
         .bind(service.key.0)
@@ -211,6 +216,7 @@ impl OwnTx<'_> {
 
 fn replica(row: &PgRow) -> Result<Replica> {
     let (model, direction): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+    let attachments: String = row.try_get(10)?;
     Ok(Replica {
         id: ReplicaId(row.try_get(0)?),
         name: row.try_get(1)?,
@@ -221,6 +227,9 @@ fn replica(row: &PgRow) -> Result<Replica> {
         area_json: row.try_get(6)?,
         created_ms: row.try_get(7)?,
         last_sync_ms: row.try_get(8)?,
+        return_attachments: row.try_get(9)?,
+        attachments_direction: AttachmentsDirection::from_name(&attachments)
+            .ok_or_else(|| unknown("direction of attachments", &attachments))?,
         layers: Vec::new(),
     })
 }

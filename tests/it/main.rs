@@ -14,6 +14,7 @@ mod program;
 mod publish;
 mod query;
 mod regressions;
+mod replica_parameters;
 mod replicas;
 mod rooms;
 mod service;
