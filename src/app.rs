@@ -38,6 +38,22 @@ impl App {
         for id in &expired {
             self.files.export_remove(*id).await?;
         }
+        self.sweep_contents().await?;
         Ok(expired.len())
+    }
+
+    /// Deletes what attachments held that no attachment, no change and no refused edit refers to any more.
+    async fn sweep_contents(&self) -> Result<()> {
+        // Older than the longest upload: whoever kept them would have entered the attachment by now.
+        const UNUSED: Duration = Duration::from_hours(24);
+        let old = self.files.old_contents(UNUSED).await?;
+        let mut session = self.store.session().await?;
+        for some in old.chunks(1000) {
+            let unused = session.own().await?.contents_without_use(&self.store.catalogue(), some).await?;
+            for sha256 in unused {
+                self.files.content_remove(&sha256, UNUSED).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! Names are ids that Syncline makes; nothing of a request is ever part of a path. A result is written under `spool/` and
 //! moved to `exports/` when it is complete, so that a file there is always whole. Rows point to files, never the other
-//! way; files without rows are swept away.
+//! way; files without rows are swept away. What attachments hold is under `contents/`, by the SHA-256 of the bytes: what is
+//! the same is kept once, and what is there under a name can be nothing else.
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::{fs::File, io::AsyncWriteExt as _};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    fs::File,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -23,13 +28,14 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub struct Files {
     spool: PathBuf,
     exports: PathBuf,
+    contents: PathBuf,
 }
 
 impl Files {
     /// Uses this directory; makes it if need be.
     pub async fn open(data: &Path) -> Result<Files> {
-        let files = Files { spool: data.join("spool"), exports: data.join("exports") };
-        for directory in [&files.spool, &files.exports] {
+        let files = Files { spool: data.join("spool"), exports: data.join("exports"), contents: data.join("contents") };
+        for directory in [&files.spool, &files.exports, &files.contents] {
             tokio::fs::create_dir_all(directory).await.map_err(|error| {
                 Error::Unavailable(format!(
                     "the data directory {} cannot be written: {error}; choose another with --data",
@@ -106,6 +112,109 @@ impl Files {
     fn export_path(&self, id: Uuid) -> PathBuf {
         self.exports.join(format!("{}.json", id.simple()))
     }
+}
+
+/// The bytes of an attachment, as they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Their SHA-256, as 64 hexadecimal digits.
+    pub(crate) sha256: String,
+    /// How many they are.
+    pub(crate) size_bytes: u64,
+}
+
+impl Files {
+    /// Keeps bytes under their SHA-256. They are on the disk when this returns, whether somebody kept the same before or not.
+    pub(crate) async fn content_put(&self, mut bytes: impl AsyncRead + Unpin) -> Result<Content> {
+        let failed = |error| Error::internal("keeping the bytes of an attachment", error);
+        let spooled = Spooled { path: self.spool.join(Uuid::new_v4().simple().to_string()) };
+        let mut file = File::create_new(&spooled.path).await.map_err(failed)?;
+        let (mut sum, mut size_bytes) = (Sha256::new(), 0_u64);
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let n_read = bytes.read(&mut buffer).await.map_err(failed)?;
+            let Some(read) = buffer.get(..n_read).filter(|read| !read.is_empty()) else { break };
+            sum.update(read);
+            size_bytes += read.len() as u64;
+            file.write_all(read).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        let sha256 = hexadecimal(&sum.finalize());
+        let path = self.content_path(&sha256)?;
+        // Whoever sweeps looks at the time after it has taken a file away, and puts it back if that is recent.
+        let touched = match File::options().append(true).open(&path).await {
+            Ok(known) => known.into_std().await.set_modified(SystemTime::now()).is_ok(),
+            Err(_) => false,
+        };
+        if !touched {
+            file.sync_all().await.map_err(failed)?;
+            let directory = path.parent().unwrap_or(&self.contents);
+            tokio::fs::create_dir_all(directory).await.map_err(failed)?;
+            tokio::fs::rename(&spooled.path, &path).await.map_err(failed)?;
+            File::open(directory).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+        }
+        Ok(Content { sha256, size_bytes })
+    }
+
+    /// Opens the bytes with this SHA-256. `None` if they are not there.
+    pub(crate) async fn content(&self, sha256: &str) -> Result<Option<(File, u64)>> {
+        match File::open(self.content_path(sha256)?).await {
+            Ok(file) => {
+                let metadata =
+                    file.metadata().await.map_err(|error| Error::internal("reading an attachment", error))?;
+                Ok(Some((file, metadata.len())))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::internal("reading an attachment", error)),
+        }
+    }
+
+    /// The SHA-256 of all bytes that were kept at least so long ago.
+    pub(crate) async fn old_contents(&self, age: Duration) -> Result<Vec<String>> {
+        let failed = |error| Error::internal("listing the contents of attachments", error);
+        let mut directories = tokio::fs::read_dir(&self.contents).await.map_err(failed)?;
+        let mut old = Vec::new();
+        while let Some(directory) = directories.next_entry().await.map_err(failed)? {
+            for path in old_files(&directory.path(), age).await? {
+                old.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
+            }
+        }
+        Ok(old)
+    }
+
+    /// Deletes bytes that nobody refers to, unless somebody kept the same ones again meanwhile.
+    pub(crate) async fn content_remove(&self, sha256: &str, age: Duration) -> Result<()> {
+        let failed = |error| Error::internal("deleting the bytes of an attachment", error);
+        let path = self.content_path(sha256)?;
+        let aside = self.spool.join(Uuid::new_v4().simple().to_string());
+        match tokio::fs::rename(&path, &aside).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            done => done.map_err(failed)?,
+        }
+        let modified = tokio::fs::metadata(&aside).await.and_then(|metadata| metadata.modified()).map_err(failed)?;
+        if modified.elapsed().is_ok_and(|elapsed| elapsed > age) {
+            tokio::fs::remove_file(&aside).await.map_err(failed)
+        } else {
+            tokio::fs::rename(&aside, &path).await.map_err(failed)
+        }
+    }
+
+    fn content_path(&self, sha256: &str) -> Result<PathBuf> {
+        match sha256.get(..2) {
+            Some(directory) if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                Ok(self.contents.join(directory).join(sha256))
+            }
+            _ => Err(Error::internal("looking for the bytes of an attachment", format!("'{sha256}' is not a SHA-256"))),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {

@@ -32,6 +32,9 @@ pub(super) struct Import {
     /// The spatial reference of the file, if it names none: EPSG:4326
     #[arg(long)]
     srs: Option<String>,
+    /// Let its features have attachments
+    #[arg(long)]
+    attachments: bool,
 }
 
 /// What GDAL says of a layer in a file.
@@ -72,6 +75,9 @@ impl Import {
         };
         for notice in &published.notices {
             say(format!("note: {notice}"))?;
+        }
+        if self.attachments {
+            database.store.enable_attachments(&published.service, published.layer_id).await?;
         }
         let service = database.store.service(&published.service).await?;
         let n_rows = match service.layer(published.layer_id) {

@@ -3,6 +3,7 @@
 
 mod import;
 mod publish;
+mod relations;
 mod replicas;
 mod serve;
 
@@ -53,6 +54,12 @@ enum Command {
     Publish(publish::Publish),
     /// End the publication of a layer; its table and rows stay
     Unpublish(publish::Unpublish),
+    /// Declare that rows of one layer belong to rows of another
+    Relate(relations::Relate),
+    /// Forget a relationship
+    Unrelate(relations::Unrelate),
+    /// Let the features of a layer have attachments
+    Attachments(relations::Attachments),
     /// List, show and unregister replicas
     #[command(subcommand)]
     Replicas(replicas::Replicas),
@@ -100,6 +107,9 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Import(import) => import.run(database, config).await,
         Command::Publish(publish) => publish.run(&database.store).await,
         Command::Unpublish(unpublish) => unpublish.run(&database.store).await,
+        Command::Relate(relate) => relate.run(&database.store).await,
+        Command::Unrelate(unrelate) => unrelate.run(&database.store).await,
+        Command::Attachments(attachments) => attachments.run(&database.store).await,
         Command::Replicas(replicas) => replicas.run(&database.store, config).await,
         Command::Migrate => say("The database schema is up to date."),
         Command::Check => check(database, config).await,

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     error::{Error, Result},
-    model::id::LayerId,
+    model::{id::LayerId, layer::Service},
     store::{Store, publish::Publication},
 };
 
@@ -21,6 +21,9 @@ pub(super) struct Publish {
     /// The name of the layer [default: the table's]
     #[arg(long)]
     layer_name: Option<String>,
+    /// Let its features have attachments
+    #[arg(long)]
+    attachments: bool,
     /// Change nothing; print the SQL that would run
     #[arg(long)]
     dry_run: bool,
@@ -32,7 +35,15 @@ impl Publish {
         let publication =
             Publication { service: self.service, table_schema: schema, table_name: table, layer_name: self.layer_name };
         let published = store.publish(&publication, self.dry_run).await?;
+        if self.attachments && !self.dry_run {
+            store.enable_attachments(&published.service, published.layer_id).await?;
+        }
         if self.dry_run {
+            if self.attachments {
+                say(
+                    "-- note: a table for the attachments is made in the schema syncline, with triggers like the ones below",
+                )?;
+            }
             for notice in &published.notices {
                 say(format!("-- {notice}"))?;
             }
@@ -63,6 +74,16 @@ pub(super) fn split(name: &str) -> (String, String) {
     }
 }
 
+/// The layer that a person names by its id or its table.
+pub(super) fn layer_id(service: &Service, named: &str) -> Result<LayerId> {
+    let (schema, table) = split(named);
+    let found = service
+        .layers
+        .iter()
+        .find(|layer| layer.id.to_string() == named || (layer.table_schema == schema && layer.table_name == table));
+    found.map(|layer| layer.id).ok_or_else(|| Error::NotFound(format!("service {} has no layer {named}", service.name)))
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Unpublish {
     /// The service
@@ -71,7 +92,7 @@ pub(super) struct Unpublish {
     /// The id of the layer or table, or its table as schema.table
     #[arg(long, value_name = "ID|SCHEMA.TABLE")]
     layer: String,
-    /// Unregister the replicas that hold the layer
+    /// Unregister the replicas that hold the layer, and delete its attachments
     #[arg(long)]
     force: bool,
 }
@@ -79,15 +100,9 @@ pub(super) struct Unpublish {
 impl Unpublish {
     pub(super) async fn run(self, store: &Store) -> Result<()> {
         let service = store.service(&self.service).await?;
-        let (schema, table) = split(&self.layer);
-        let layer = service
-            .layers
-            .iter()
-            .find(|layer| {
-                layer.id.to_string() == self.layer || (layer.table_schema == schema && layer.table_name == table)
-            })
-            .ok_or_else(|| Error::NotFound(format!("service {} has no layer {}", service.name, self.layer)))?;
-        let (id, table): (LayerId, String) = (layer.id, format!("{}.{}", layer.table_schema, layer.table_name));
+        let id = layer_id(&service, &self.layer)?;
+        let table =
+            service.layer(id).map(|layer| format!("{}.{}", layer.table_schema, layer.table_name)).unwrap_or_default();
         store.unpublish(&service.name, id, self.force).await?;
         say(format!(
             "Layer {id} of service {} is no longer published; table {table} and its rows stay as they are.",

@@ -31,7 +31,7 @@ use crate::{
 use super::{
     Call,
     html::{Crumb, Kind},
-    respond::{Format, Reply},
+    respond::{Format, Reply, encode},
     route::{OfLayer, OfService, Portal, Route},
 };
 
@@ -77,11 +77,15 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::ApplyEdits => service_edits(call, service).await,
         OfService::CreateReplica => {
             let request = CreateReplicaRequest::parse(&call.params, service)?;
-            Ok(answer(call, service, replica::create(&call.app, service, request).await?))
+            Ok(answer(call, service, replica::create(&call.app, service, &address(call, service), request).await?))
         }
         OfService::SynchronizeReplica => {
             let request = SynchronizeReplicaRequest::parse(&call.params)?;
-            Ok(answer(call, service, replica::synchronize(&call.app, service, &request).await?))
+            Ok(answer(
+                call,
+                service,
+                replica::synchronize(&call.app, service, &address(call, service), &request).await?,
+            ))
         }
         OfService::UnregisterReplica => unregister(call, service).await,
         OfService::Replicas => {
@@ -113,7 +117,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
             let extents = query::extents(&call.app, service).await?;
             let extent =
                 service.layers.iter().position(|known| known.key == layer.key).and_then(|index| extents[index]);
-            Ok(Reply::Json(service::layer(layer, extent)))
+            Ok(Reply::Json(service::layer(service, layer, extent)))
         }
         // An empty form, which is how a person begins.
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
@@ -123,6 +127,14 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
         }
         OfLayer::ApplyEdits | OfLayer::AddFeatures | OfLayer::UpdateFeatures | OfLayer::DeleteFeatures => {
             layer_edits(call, service, layer, what).await
+        }
+        OfLayer::Attachments(feature) => {
+            let found = query::attachments::list(&call.app, service, layer, feature).await?;
+            Ok(Reply::Json(json!({"attachmentInfos": found.iter().map(service::attachment_info).collect::<Json>()})))
+        }
+        OfLayer::Attachment { feature, id } => {
+            let (info, file) = query::attachments::find(&call.app, service, layer, feature, id).await?;
+            Ok(Reply::Attachment(info, file))
         }
     }
 }
@@ -138,15 +150,18 @@ fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
         Body::Nothing => Reply::Json(Json::Object(head)),
         Body::Document(finished) => Reply::Spooled(finished),
         Body::File(id) => {
-            let name = encode(&service.name);
-            let url =
-                format!("{}/arcgis/rest/services/{name}/FeatureServer/replicafiles/{}.json", call.base, id.simple());
+            let url = format!("{}/replicafiles/{}.json", address(call, service), id.simple());
             // Clients look for one or the other.
             head.insert("URL".to_owned(), url.clone().into());
             head.insert("responseUrl".to_owned(), url.into());
             Reply::Json(Json::Object(head))
         }
     }
+}
+
+/// The address of a service, as the client reaches it.
+fn address(call: &Call, service: &Service) -> String {
+    format!("{}/arcgis/rest/services/{}/FeatureServer", call.base, encode(&service.name))
 }
 
 async fn unregister(call: &Call, service: &Service) -> Result<Reply> {
@@ -349,24 +364,11 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
                 OfLayer::AddFeatures => ("addFeatures", Kind::Other),
                 OfLayer::UpdateFeatures => ("updateFeatures", Kind::Other),
                 OfLayer::DeleteFeatures => ("deleteFeatures", Kind::Other),
+                OfLayer::Attachments(_) | OfLayer::Attachment { .. } => ("attachments", Kind::Other),
             };
             path.push(crumb(operation, format!("{root}/{id}/{operation}")));
             (format!("{operation}: {layer_name} (ID: {id})"), kind)
         }
     };
     (path, title, kind)
-}
-
-/// A name as a segment of a path.
-fn encode(name: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }

@@ -12,6 +12,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     error::{Error, Result},
     files::Finished,
+    model::attachment::AttachmentInfo,
     wire::params::Params,
 };
 
@@ -30,6 +31,8 @@ pub(super) enum Reply {
     Spooled(Finished),
     /// A file to keep, of this size.
     File(File, u64),
+    /// What an attachment holds.
+    Attachment(AttachmentInfo, File),
     /// A form to fill in.
     Form,
     /// Another address.
@@ -85,6 +88,7 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
         }),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
         (Reply::File(file, size_bytes), _) => Ok(with_length(json_response(stream(file)), size_bytes)),
+        (Reply::Attachment(info, file), _) => Ok(attachment(&info, file)),
         (Reply::Form, Format::Html) => Ok(html(shown, None)),
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
         (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
@@ -157,6 +161,49 @@ fn pretty(value: &Json) -> Result<Body> {
 
 fn stream(file: File) -> Body {
     Body::from_stream(ReaderStream::with_capacity(file, 256 * 1024))
+}
+
+/// An attachment. Whatever it is, a browser must not run it: pictures and sound are shown, the rest is saved.
+fn attachment(info: &AttachmentInfo, file: File) -> Response {
+    let mut response = response(StatusCode::OK, "application/octet-stream", stream(file));
+    let kind = info.content_type.to_ascii_lowercase();
+    let shows = ["image/", "video/", "audio/"].iter().any(|start| kind.starts_with(start)) && !kind.contains("svg");
+    let ascii: String = info
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' })
+        .collect();
+    let disposition = format!(
+        "{}; filename=\"{ascii}\"; filename*=UTF-8''{}",
+        if shows || kind == "application/pdf" { "inline" } else { "attachment" },
+        encode(&info.name)
+    );
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, info.content_type.as_str()),
+        (header::CONTENT_DISPOSITION, disposition.as_str()),
+        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+    ] {
+        // What cannot stand in a header was refused when the attachment came.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    with_length(response, info.size_bytes.cast_unsigned())
+}
+
+/// Text as a segment of a path, or as the value of a header that has it that way.
+pub(super) fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {

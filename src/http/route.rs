@@ -74,6 +74,15 @@ pub(crate) enum OfLayer {
     UpdateFeatures,
     /// deleteFeatures
     DeleteFeatures,
+    /// The attachments of the feature with this object id.
+    Attachments(i64),
+    /// The bytes of an attachment, by its id; below its feature's object id, or without it.
+    Attachment {
+        /// The feature.
+        feature: Option<i64>,
+        /// The attachment.
+        id: i64,
+    },
 }
 
 impl Route {
@@ -143,6 +152,11 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
                 ["addfeatures"] => OfLayer::AddFeatures,
                 ["updatefeatures"] => OfLayer::UpdateFeatures,
                 ["deletefeatures"] => OfLayer::DeleteFeatures,
+                ["attachments", id] => OfLayer::Attachment { feature: None, id: id.parse().ok()? },
+                [feature, "attachments"] => OfLayer::Attachments(feature.parse().ok()?),
+                [feature, "attachments", id] => {
+                    OfLayer::Attachment { feature: Some(feature.parse().ok()?), id: id.parse().ok()? }
+                }
                 _ => return None,
             };
             OfService::Layer(id, what)

@@ -55,6 +55,33 @@ pub struct Edit {
     pub geometry: GeometryEdit,
 }
 
+impl Edit {
+    /// What it says about a field, if it names it.
+    pub fn value(&self, field: usize) -> Option<&Value> {
+        self.values.iter().find(|(named, _)| *named == field).map(|(_, value)| value)
+    }
+}
+
+/// Edits of the attachments of a layer, as a client sends them: what they are to hold is yet to be stored.
+#[derive(Clone, Debug)]
+pub struct AttachmentEdits {
+    /// The table of the attachments.
+    pub layer: Arc<Layer>,
+    /// The edits, in the order of [`LayerEdits::edits`].
+    pub edits: Vec<Result<(Edit, Payload), Refusal>>,
+}
+
+/// Where the bytes of an attachment come from.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// Nowhere: they stay as they are.
+    Keep,
+    /// They came with the edit.
+    Data(Vec<u8>),
+    /// They were uploaded before, under this id.
+    Upload(String),
+}
+
 /// The edits of one layer in the order in which they are applied: adds, updates, deletes. An edit that could not be read
 /// stands in its place as the refusal that it got.
 #[derive(Clone, Debug)]
@@ -125,6 +152,12 @@ pub enum EditErrorCode {
     GlobalIdEmpty,
     /// A value that another row has already.
     NotUnique,
+    /// An attachment cannot be added.
+    AttachmentAdd,
+    /// An attachment cannot be changed.
+    AttachmentUpdate,
+    /// An attachment cannot be deleted.
+    AttachmentDelete,
 }
 
 impl EditErrorCode {
@@ -144,6 +177,9 @@ impl EditErrorCode {
             EditErrorCode::GlobalIdMissing => 1020,
             EditErrorCode::GlobalIdEmpty => 1021,
             EditErrorCode::NotUnique => 1022,
+            EditErrorCode::AttachmentAdd => 1008,
+            EditErrorCode::AttachmentUpdate => 1009,
+            EditErrorCode::AttachmentDelete => 1010,
         }
     }
 
@@ -162,10 +198,25 @@ impl EditErrorCode {
             EditErrorCode::GlobalIdMissing,
             EditErrorCode::GlobalIdEmpty,
             EditErrorCode::NotUnique,
+            EditErrorCode::AttachmentAdd,
+            EditErrorCode::AttachmentUpdate,
+            EditErrorCode::AttachmentDelete,
         ]
         .into_iter()
         .find(|code| code.number() == number)
         .unwrap_or(EditErrorCode::Other)
+    }
+
+    /// The code for an edit of a layer's features, or of attachments, that failed for no reason with a code of its own.
+    pub fn failed(layer: &Layer, op: Op) -> EditErrorCode {
+        match (layer.attached_to, op) {
+            (None, Op::Add) => EditErrorCode::InsertFailed,
+            (None, Op::Update) => EditErrorCode::UpdateFailed,
+            (None, Op::Delete) => EditErrorCode::DeleteFailed,
+            (Some(_), Op::Add) => EditErrorCode::AttachmentAdd,
+            (Some(_), Op::Update) => EditErrorCode::AttachmentUpdate,
+            (Some(_), Op::Delete) => EditErrorCode::AttachmentDelete,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: no SQL, no HTTP, no JSON, no clock, no randomness. The rule that decides what a client is sent is
 //! [`verdict::verdict`]; start there to understand sync.
 
+pub mod attachment;
 pub mod edit;
 pub mod filter;
 pub mod geometry;

@@ -1,5 +1,7 @@
 //! The connected reading path: queries, object ids, counts and extents of one layer.
 
+pub(crate) mod attachments;
+
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;

@@ -149,11 +149,6 @@ pub(crate) fn write_results(results: Option<&[EditResult]>, ids_for_adds: bool, 
     Ok(n_results)
 }
 
-/// The attachment lists of a layer. They are always there, since clients ask for their length; attachments themselves
-/// come with a later version.
-pub(crate) const NO_ATTACHMENT_EDITS: &[u8] =
-    b"\"attachments\":{\"adds\":[],\"updates\":[],\"deleteIds\":[],\"addResults\":[],\"updateResults\":[],\"deleteResults\":[]}";
-
 /// `{"error":…}` details of an upload that was rolled back: the edits that failed, by layer.
 pub(crate) fn failures(results: &[(LayerId, Vec<EditResult>)]) -> Vec<String> {
     let mut lines = Vec::new();

@@ -1,18 +1,21 @@
 //! createReplica.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::{
     app::App,
     error::{Error, Result},
+    files::Spool,
     model::{
         filter::{Filter, QueryOption},
         id::{Generation, LayerId, ReplicaId},
-        layer::Service,
+        layer::{Layer, Service},
         replica::NewReplica,
     },
     store::{ReadTx, replicas::filter_of},
-    sync::download,
+    sync::download::{self, AttachmentBytes},
     wire::replica::{CreateReplicaRequest, Transport},
 };
 
@@ -20,8 +23,14 @@ use super::answer::{Answer, ResponseType, Subject};
 
 /// Registers a replica and gives its data, both as of one snapshot. The replica is not visible before its data is
 /// complete, and nothing remains of it if that fails.
-pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaRequest) -> Result<Answer> {
-    let CreateReplicaRequest { replica: new, transport, .. } = request;
+/// `address` is that of the service.
+pub(crate) async fn create(
+    app: &App,
+    service: &Service,
+    address: &str,
+    request: CreateReplicaRequest,
+) -> Result<Answer> {
+    let CreateReplicaRequest { replica: new, transport, attachments_by_url } = request;
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
 
@@ -29,13 +38,15 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
     let generation = tx.generation;
     tx.require_srid("replicaSR", new.srid).await?;
     let (areas, filters) = filters(&mut tx, service, &new).await?;
+    let bytes = attachment_bytes(app, address, attachments_by_url);
     let mut spool = app.files.spool();
     spool.buffer().extend_from_slice(b"{\"layers\":[");
     for (position, ((layer, _), filter)) in new.layers.iter().zip(&filters).enumerate() {
-        let head = format!("{}{{\"id\":{},\"features\":[", if position > 0 { "," } else { "" }, layer.id);
-        spool.buffer().extend_from_slice(head.as_bytes());
-        download::snapshot(&mut tx, layer, filter, new.srid, &mut spool).await?;
-        spool.buffer().extend_from_slice(b"]}");
+        if position > 0 {
+            spool.buffer().push(b',');
+        }
+        let content = LayerContent { layer, filter, srid: new.srid, attachments: new.return_attachments };
+        write_content(&mut tx, &content, bytes, &mut spool).await?;
     }
     spool.buffer().push(b']');
     tx.end().await?;
@@ -59,6 +70,44 @@ pub(crate) async fn create(app: &App, service: &Service, request: CreateReplicaR
         "replica created"
     );
     Ok(answer)
+}
+
+/// How the bytes of attachments are given in a document.
+pub(super) fn attachment_bytes<'a>(app: &'a App, address: &'a str, by_url: bool) -> AttachmentBytes<'a> {
+    if by_url { AttachmentBytes::Address(address) } else { AttachmentBytes::Embedded(&app.files) }
+}
+
+/// A layer of which everything is given.
+pub(super) struct LayerContent<'a> {
+    pub(super) layer: &'a Arc<Layer>,
+    pub(super) filter: &'a Filter,
+    /// The spatial reference in which it is wanted.
+    pub(super) srid: i32,
+    /// Whether its attachments come along.
+    pub(super) attachments: bool,
+}
+
+/// Appends `{"id":…,"features":[…],"attachments":[…]}`. Returns how many rows.
+pub(super) async fn write_content(
+    tx: &mut ReadTx<'_>,
+    content: &LayerContent<'_>,
+    bytes: AttachmentBytes<'_>,
+    spool: &mut Spool,
+) -> Result<u64> {
+    let LayerContent { layer, filter, srid, attachments } = *content;
+    spool.buffer().extend_from_slice(format!("{{\"id\":{},\"features\":[", layer.id).as_bytes());
+    let mut n_rows = download::snapshot(tx, layer, filter, srid, bytes, spool).await?;
+    spool.buffer().push(b']');
+    if let Some(table) = &layer.attachments {
+        spool.buffer().extend_from_slice(b",\"attachments\":[");
+        if attachments {
+            let filter = Filter::of_attachments(layer, filter.clone());
+            n_rows += download::snapshot(tx, table, &filter, srid, bytes, spool).await?;
+        }
+        spool.buffer().push(b']');
+    }
+    spool.buffer().push(b'}');
+    Ok(n_rows)
 }
 
 /// What each layer's query means: its area in its own reference, and the filter of it.

@@ -11,11 +11,12 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
-        edit::{Edit, EditResult, GeometryEdit, LayerEdits},
+        edit::{AttachmentEdits, Edit, EditResult, GeometryEdit, LayerEdits, Payload},
+        filter::Filter,
         id::{Generation, LayerId, LayerKey},
-        layer::Service,
+        layer::{Layer, Service, attachment},
         query::Columns,
-        replica::{Replica, SyncDirection},
+        replica::{Replica, ReplicaLayer, SyncDirection},
         value::Value,
         verdict::is_own_batch,
     },
@@ -24,16 +25,24 @@ use crate::{
         ReadTx, Session,
         uploads::{Batch, Upload},
     },
-    sync::{apply::submit, download},
+    sync::{
+        apply::submit,
+        download::{self, AttachmentBytes},
+    },
     wire::replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
 };
 
-use super::answer::{Answer, Body, NO_ATTACHMENT_EDITS, ResponseType, Subject, write_results};
+use super::{
+    answer::{Answer, Body, ResponseType, Subject, write_results},
+    create::{LayerContent, attachment_bytes, write_content},
+};
 
 /// Takes a replica's edits and gives it what it lacks.
+/// `address` is that of the service.
 pub(crate) async fn synchronize(
     app: &App,
     service: &Service,
+    address: &str,
     request: &SynchronizeReplicaRequest<'_>,
 ) -> Result<Answer> {
     let mut session = app.store.session_for_replica(request.replica).await?;
@@ -43,9 +52,12 @@ pub(crate) async fn synchronize(
         .replica_find(service, request.replica)
         .await?
         .ok_or_else(|| Error::ReplicaNotFound { id: request.replica.to_string() })?;
-    let plan = request.resolve(&replica)?;
+    let mut plan = request.resolve(&replica)?;
     check_generations(&mut session, service, &plan).await?;
 
+    for edits in std::mem::take(&mut plan.attachments) {
+        plan.edits.push(store_payloads(app, edits).await?);
+    }
     let uploaded = upload(&mut session, service, &replica, &plan).await?;
     let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
         Some(oldest) => session.own().await?.batch_list(replica.id, oldest).await?,
@@ -53,8 +65,14 @@ pub(crate) async fn synchronize(
     };
 
     let mut tx = session.read(service).await?;
-    let synchronization =
-        Synchronization { service, replica: &replica, request, uploaded: &uploaded, batches: &batches };
+    let synchronization = Synchronization {
+        service,
+        replica: &replica,
+        request,
+        uploaded: &uploaded,
+        batches: &batches,
+        bytes: attachment_bytes(app, address, request.attachments_by_url),
+    };
     let written = synchronization.write(app.files.spool(), &mut tx, &plan).await?;
     tx.end().await?;
 
@@ -232,6 +250,7 @@ struct Synchronization<'a> {
     request: &'a SynchronizeReplicaRequest<'a>,
     uploaded: &'a Uploaded,
     batches: &'a [Batch],
+    bytes: AttachmentBytes<'a>,
 }
 
 struct Written {
@@ -267,10 +286,16 @@ impl Synchronization<'_> {
             });
             for (position, planned) in replaced.iter().enumerate() {
                 let layer = &self.replica.layers[planned.index];
-                let head = format!("{}{{\"id\":{},\"features\":[", if position > 0 { "," } else { "" }, layer.layer.id);
-                spool.buffer().extend_from_slice(head.as_bytes());
-                n_changes += download::snapshot(tx, &layer.layer, &layer.filter, self.replica.srid, &mut spool).await?;
-                spool.buffer().extend_from_slice(b"]}");
+                if position > 0 {
+                    spool.buffer().push(b',');
+                }
+                let content = LayerContent {
+                    layer: &layer.layer,
+                    filter: &layer.filter,
+                    srid: self.replica.srid,
+                    attachments: self.replica.return_attachments,
+                };
+                n_changes += write_content(tx, &content, self.bytes, &mut spool).await?;
             }
             spool.buffer().push(b']');
         }
@@ -300,49 +325,95 @@ impl Synchronization<'_> {
     async fn write_changes(&self, spool: &mut Spool, tx: &mut ReadTx<'_>, planned: &PlannedLayer) -> Result<u64> {
         let layer = &self.replica.layers[planned.index];
         spool.buffer().extend_from_slice(format!("{{\"id\":{},\"features\":{{", layer.layer.id).as_bytes());
-        let mut n_changes = 0;
-        match planned.presented.filter(|_| planned.direction.downloads()) {
-            Some(presented) => {
-                let newest_presented = layer.presented.max(presented);
-                let own_batches: Vec<i64> = self
-                    .batches
-                    .iter()
-                    .filter(|batch| batch.generation > presented)
-                    .filter(|batch| {
-                        let direction =
-                            if batch.downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload };
-                        is_own_batch(
-                            Some(batch.id) == self.uploaded.batch,
-                            direction,
-                            batch.generation > newest_presented,
-                        )
-                    })
-                    .map(|batch| batch.id)
-                    .collect();
-                let wanted = Delta {
-                    service: self.service.key.0,
-                    filter: &layer.filter,
-                    columns: &Columns::all(&layer.layer, self.replica.srid),
-                    after: presented.get(),
-                    upto: tx.generation.get(),
-                    given: layer.given.get(),
-                    own_batches: &own_batches,
-                    replica: self.replica.id.0,
-                };
-                n_changes += download::delta(tx, &layer.layer, &wanted, spool).await?;
+        let presented = planned.presented.filter(|_| planned.direction.downloads());
+        let mut n_changes = self.write_lists(spool, tx, layer, (&layer.layer, &layer.filter), presented).await?;
+        spool.buffer().extend_from_slice(b"},\"attachments\":{");
+        match &layer.layer.attachments {
+            Some(attachments) => {
+                let filter = Filter::of_attachments(&layer.layer, layer.filter.clone());
+                let presented = presented.filter(|_| self.replica.attachments_direction.downloads());
+                n_changes += self.write_lists(spool, tx, layer, (attachments, &filter), presented).await?;
             }
-            None => spool.buffer().extend_from_slice(b"\"adds\":[],\"updates\":[],\"deleteIds\":[]"),
+            // Clients ask for the length of the lists, whether there can be attachments or not.
+            None => {
+                spool.buffer().extend_from_slice(NO_CHANGES);
+                write_results(None, false, spool.buffer())?;
+            }
         }
-        let results = self
-            .uploaded
-            .results
-            .iter()
-            .find(|(key, _)| *key == layer.layer.key)
-            .map(|(_, results)| results.as_slice());
-        n_changes += write_results(results, self.request.return_ids_for_adds, spool.buffer())?;
-        spool.buffer().extend_from_slice(b"},");
-        spool.buffer().extend_from_slice(NO_ATTACHMENT_EDITS);
-        spool.buffer().push(b'}');
+        spool.buffer().extend_from_slice(b"}}");
         Ok(n_changes)
     }
+
+    /// Writes the lists of features or of attachments of a layer: what changed since `presented`, if that is wanted, and what
+    /// became of the client's edits.
+    async fn write_lists(
+        &self,
+        spool: &mut Spool,
+        tx: &mut ReadTx<'_>,
+        known: &ReplicaLayer,
+        (layer, filter): (&Layer, &Filter),
+        presented: Option<Generation>,
+    ) -> Result<u64> {
+        let mut n_changes = 0;
+        match presented {
+            Some(presented) => {
+                let wanted = Delta {
+                    service: self.service.key.0,
+                    filter,
+                    columns: &Columns::all(layer, self.replica.srid),
+                    after: presented.get(),
+                    upto: tx.generation.get(),
+                    given: known.given.get(),
+                    own_batches: &self.own_batches(presented, known.presented.max(presented)),
+                    replica: self.replica.id.0,
+                };
+                n_changes += download::delta(tx, layer, &wanted, self.bytes, spool).await?;
+            }
+            None => spool.buffer().extend_from_slice(NO_CHANGES),
+        }
+        let results = self.uploaded.results.iter().find(|(key, _)| *key == layer.key);
+        let results = results.map(|(_, results)| results.as_slice());
+        n_changes += write_results(results, self.request.return_ids_for_adds, spool.buffer())?;
+        Ok(n_changes)
+    }
+
+    /// The batches after `presented` that this client has sent itself.
+    fn own_batches(&self, presented: Generation, newest_presented: Generation) -> Vec<i64> {
+        let own = |batch: &&Batch| {
+            let direction = if batch.downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload };
+            let carried = Some(batch.id) == self.uploaded.batch;
+            batch.generation > presented && is_own_batch(carried, direction, batch.generation > newest_presented)
+        };
+        self.batches.iter().filter(own).map(|batch| batch.id).collect()
+    }
+}
+
+/// Lists without a change.
+const NO_CHANGES: &[u8] = b"\"adds\":[],\"updates\":[],\"deleteIds\":[]";
+
+/// Keeps the bytes that came with edits of attachments, so that the edits are like any other: from then on they name what
+/// is kept. What an edit brought that is then refused is swept away.
+async fn store_payloads(app: &App, edits: AttachmentEdits) -> Result<LayerEdits> {
+    let AttachmentEdits { layer, edits } = edits;
+    let mut stored = Vec::with_capacity(edits.len());
+    for edit in edits {
+        stored.push(match edit {
+            Ok((mut edit, payload)) => {
+                let content = match payload {
+                    Payload::Keep => None,
+                    Payload::Data(bytes) => Some(app.files.content_put(bytes.as_slice()).await?),
+                    Payload::Upload(_) => return Err(Error::NotSupported("uploads are not supported yet".to_owned())),
+                };
+                if let Some(content) = content {
+                    let size = i64::try_from(content.size_bytes).unwrap_or(i64::MAX);
+                    edit.values.push((attachment::SIZE, Value::Integer(size)));
+                    edit.values.push((attachment::SHA256, Value::Text(content.sha256)));
+                    edit.values.sort_by_key(|(field, _)| *field);
+                }
+                Ok(edit)
+            }
+            Err(refusal) => Err(refusal),
+        });
+    }
+    Ok(LayerEdits { layer, edits: stored })
 }

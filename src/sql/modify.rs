@@ -125,6 +125,17 @@ pub(crate) fn by_global_id(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
     out
 }
 
+/// Global id and object id of those of the features that exist, which are kept from being deleted until the transaction
+/// ends.
+pub(crate) fn lock(layer: &Layer, mut global_ids: Vec<Uuid>) -> Fragment {
+    global_ids.sort_unstable();
+    global_ids.dedup();
+    let mut out = by_global_id(layer, global_ids);
+    // In one order everywhere, so that nobody waits in a circle.
+    out.sql(" order by n.").ident(&column(layer, layer.global_id)).sql(" for key share");
+    out
+}
+
 fn each_column(layer: &Layer, rows: &Rows<'_>, mut each: impl FnMut(&Ident, &mut Fragment), out: &mut Fragment) {
     for (index, _) in &rows.columns {
         each(&column(layer, *index), out);

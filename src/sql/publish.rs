@@ -163,9 +163,9 @@ pub(crate) fn attachment_table(features: LayerKey) -> Vec<Ddl> {
     .collect()
 }
 
-/// The statement that makes rows quick to find by the key of what they belong to.
-pub(crate) fn index_on(layer: &Layer, field: usize) -> Ddl {
-    Ddl(format!("create index on {} ({})", table(layer).as_str(), column(layer, field).as_str()))
+/// The statement that makes rows of a table quick to find by a column.
+pub(crate) fn index_on(schema: &str, table: &str, column: &str) -> Ddl {
+    Ddl(format!("create index on {} ({})", Ident::qualified(schema, table).as_str(), Ident::new(column).as_str()))
 }
 
 /// The statement that takes a table of attachments away.

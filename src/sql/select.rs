@@ -3,7 +3,7 @@
 use crate::model::{
     filter::{Filter, Related},
     id::LayerKey,
-    layer::Layer,
+    layer::{Layer, attachment},
     predicate::Predicate,
     query::{Columns, SpatialRelation},
     value::FieldType,
@@ -199,6 +199,41 @@ fn from_where(layer: &Layer, selection: &Selection<'_>, out: &mut Fragment) {
             out.bind(area.clone()).sql("::bytea::geometry").sql(between).sql("n.").ident(&shape).sql(")");
         }
     }
+}
+
+/// All columns of attachments whose features are there: of one feature by its object id, or one by its own id.
+pub(crate) fn attachments(features: &Layer, table_of: &Layer, feature: Option<i64>, id: Option<i64>) -> Fragment {
+    let mut out = Fragment::new("-- attachments\nselect ");
+    list(table_of, &Columns::all(table_of, 0), "n", &mut out);
+    out.sql("\nfrom ").ident(&table(table_of)).sql(" n join ").ident(&table(features)).sql(" f on f.");
+    out.ident(&column(features, features.global_id)).sql(" = n.").ident(&column(table_of, attachment::PARENT));
+    out.sql("\nwhere true");
+    if let Some(feature) = feature {
+        out.sql(" and f.").ident(&column(features, features.object_id)).sql(" = ").bind(feature);
+    }
+    if let Some(id) = id {
+        out.sql(" and n.").ident(&column(table_of, attachment::ID)).sql(" = ").bind(id);
+    }
+    out.sql("\norder by n.").ident(&column(table_of, attachment::ID));
+    out
+}
+
+/// Those of the contents that attachments hold, or held as far as changes are kept.
+pub(crate) fn contents_in_use(table_of: &Layer, sha256: &[String]) -> Fragment {
+    let held = column(table_of, attachment::SHA256);
+    let mut out = Fragment::new("-- contents_in_use\nselect n.");
+    out.ident(&held).sql(" from ").ident(&table(table_of)).sql(" n where n.").ident(&held).sql(" = any(");
+    out.bind(sha256.to_vec()).sql(")\nunion select c.").ident(&held).sql(" from ").ident(&change_table(table_of.key));
+    out.sql(" c where c.").ident(&held).sql(" = any(").bind(sha256.to_vec()).sql(")");
+    out
+}
+
+/// The object id, if there is such a feature.
+pub(crate) fn object_id(layer: &Layer, id: i64) -> Fragment {
+    let key = column(layer, layer.object_id);
+    let mut out = Fragment::new("-- object_id\nselect n.");
+    out.ident(&key).sql("::int8 from ").ident(&table(layer)).sql(" n where n.").ident(&key).sql(" = ").bind(id);
+    out
 }
 
 /// A page of features in a stable order.

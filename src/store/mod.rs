@@ -5,6 +5,7 @@
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
 pub(crate) mod catalogue;
+pub(crate) mod contents;
 pub(crate) mod exports;
 pub mod publish;
 pub mod relations;

@@ -13,6 +13,7 @@ use crate::{
     sql::{
         fragment::Fragment,
         publish::{Ddl, Missing, complete, drop_attachment_table, track, untrack},
+        select::{self, Selection},
     },
 };
 
@@ -72,7 +73,7 @@ impl Store {
     }
 
     /// Ends the publication of a layer: tracking is taken away, the table and its rows stay. Replicas that hold the
-    /// layer are unregistered, which must be asked for by `force`.
+    /// layer are unregistered, and its attachments deleted, which must be asked for by `force`.
     pub async fn unpublish(&self, service: &str, layer_id: LayerId, force: bool) -> Result<Vec<Ddl>> {
         let service = self.service(service).await?;
         let layer = service
@@ -92,6 +93,19 @@ impl Store {
                 "{n_replicas} replicas hold layer {layer_id} of {}; unregister them first, or use --force to unregister them with it",
                 service.name
             )));
+        }
+        if let Some(attachments) = layer.attachments.as_ref().filter(|_| !force) {
+            let n_attachments: i64 = select::count(attachments, &Selection::default())
+                .query()?
+                .fetch_one(&mut *connection)
+                .await?
+                .try_get(0)?;
+            if n_attachments > 0 {
+                return Err(Error::NotSupported(format!(
+                    "layer {layer_id} of {} has {n_attachments} attachments, which would be deleted with it; save them first, or use --force",
+                    service.name
+                )));
+            }
         }
         sqlx::query("-- replica_delete_by_layer\ndelete from syncline.replica where replica_id in (select replica_id from syncline.replica_layer where layer_key = $1)")
             .bind(layer.key.0)

@@ -60,7 +60,7 @@ impl Store {
         }
         let single = is_unique(connection, destination, &held.name).await?;
         if !is_indexed(connection, destination, &held.name).await? {
-            run(connection, &index_on(destination, destination_field)).await?;
+            run(connection, &index_on(&destination.table_schema, &destination.table_name, &held.name)).await?;
         }
         let name = declared.name.clone().unwrap_or_else(|| format!("{}_{}", origin.name, destination.name));
         let ends = Ends {
@@ -210,9 +210,9 @@ pub(super) async fn relate_by_foreign_keys(
             continue;
         }
         related.notices.push(format!("relationship {name}: rows of {destination_name} belong to rows of {origin_name} by the foreign key {destination_field}"));
-        if !row.try_get::<bool, _>(7)? && layer.key == ends.destination {
-            let index = layer.fields.iter().position(|field| field.name == destination_field);
-            related.statements.extend(index.map(|index| index_on(layer, index)));
+        if !row.try_get::<bool, _>(7)? {
+            let (schema, table): (String, String) = (row.try_get(8)?, row.try_get(9)?);
+            related.statements.push(index_on(&schema, &table, &destination_field));
         }
     }
     Ok(related)

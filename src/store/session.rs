@@ -95,6 +95,11 @@ impl ReadTx<'_> {
         Ok(statement.query()?.fetch_one(&mut *self.tx).await?)
     }
 
+    /// All rows of a statement that gives few.
+    pub(crate) async fn all(&mut self, statement: Fragment) -> Result<Vec<PgRow>> {
+        Ok(statement.query()?.fetch_all(&mut *self.tx).await?)
+    }
+
     /// Bounds what a single statement may take, for requests that somebody waits for.
     pub(crate) async fn limit_statements(&mut self) -> Result<()> {
         sqlx::query("set local statement_timeout = '30s'").execute(&mut *self.tx).await?;

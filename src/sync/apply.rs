@@ -18,8 +18,8 @@ use crate::{
             DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
             Refusal,
         },
-        id::LayerKey,
-        layer::{Layer, Service, ShapeColumn},
+        id::{GlobalId, LayerKey},
+        layer::{Layer, Service, ShapeColumn, attachment},
         value::Value,
     },
     sql::{
@@ -28,6 +28,8 @@ use crate::{
     },
     store::{Session, Store, WriteTx, uploads::Upload},
 };
+
+use super::order::{Missing, links, parents_first};
 
 /// The most edits in one statement. There is next to nothing to gain beyond.
 const ROWS_PER_STATEMENT: usize = 5_000;
@@ -80,10 +82,7 @@ async fn submit_once(
     upload: Option<&Upload>,
 ) -> Result<Submitted> {
     let mut tx = session.write(service.key, upload.map(|upload| upload.replica)).await?;
-    let mut results = Vec::with_capacity(edits.len());
-    for layer_edits in edits {
-        results.push((layer_edits.layer.clone(), apply_layer(&mut tx, layer_edits).await?));
-    }
+    let mut results = apply_all(&mut tx, service, edits).await?;
     // A connected client has no answer to learn from that a feature is gone, so that it is a failure like any other.
     let undoes = |result: &EditResult| match upload {
         Some(_) => result.undoes_batch(),
@@ -130,6 +129,11 @@ fn rolled_back(results: Vec<EditResult>) -> Vec<EditResult> {
 /// Whether the database ended the transaction for a reason that passes by itself: deadlock or serialization.
 fn is_passing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     database_code(error).is_some_and(|code| code.starts_with("40"))
+}
+
+/// Whether a row is missing that the edit refers to, or one still refers to what it deletes.
+fn is_foreign_key(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("23503"))
 }
 
 fn is_constraint(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
@@ -179,36 +183,163 @@ pub(crate) async fn look_up_object_ids(store: &Store, layer: Arc<Layer>, direct:
     Ok(LayerEdits { layer, edits: ready })
 }
 
-/// Applies the edits of one layer in the order adds, updates, deletes.
-async fn apply_layer(tx: &mut WriteTx<'_>, layer_edits: &LayerEdits) -> Result<Vec<EditResult>> {
-    let layer = &layer_edits.layer;
-    let mut results: Vec<Option<EditResult>> = Vec::with_capacity(layer_edits.edits.len());
-    for edit in &layer_edits.edits {
-        results.push(match edit {
-            Ok(_) => None,
-            Err(refusal) => Some(EditResult::from(refusal.clone())),
-        });
+/// The edits of one layer while they are applied.
+struct Work<'a> {
+    edits: &'a LayerEdits,
+    /// What became of each so far.
+    results: Vec<Option<EditResult>>,
+    /// Those that a foreign key refused: what they refer to may come yet.
+    dangling: Vec<usize>,
+}
+
+/// Applies all edits: adds and updates of what others belong to first, deletes of it last.
+async fn apply_all(tx: &mut WriteTx<'_>, service: &Service, edits: &[LayerEdits]) -> Result<Results> {
+    let mut work: Vec<Work<'_>> = edits.iter().map(Work::new).collect();
+    let order = parents_first(service, edits);
+    for &index in &order {
+        refuse_orphans(tx, service, &mut work, index).await?;
+        work[index].apply(tx, Op::Add).await?;
+        work[index].apply(tx, Op::Update).await?;
     }
-    for op in [Op::Add, Op::Update, Op::Delete] {
+    for &index in order.iter().rev() {
+        work[index].apply(tx, Op::Delete).await?;
+    }
+    // Rows may refer to each other within a layer, or in a circle.
+    loop {
+        let n_dangling: usize = work.iter().map(|work| work.dangling.len()).sum();
+        if n_dangling == 0 {
+            break;
+        }
+        for &index in &order {
+            work[index].retry(tx).await?;
+        }
+        if work.iter().map(|work| work.dangling.len()).sum::<usize>() >= n_dangling {
+            break;
+        }
+    }
+    work.into_iter().map(|work| Ok((work.edits.layer.clone(), work.finish()?))).collect()
+}
+
+/// Refuses the edits of a layer that would belong to a row that was itself refused and is not there. Attachments are
+/// refused as well if there is no such feature at all; the features of the others are kept from going away meanwhile.
+async fn refuse_orphans(tx: &mut WriteTx<'_>, service: &Service, work: &mut [Work<'_>], index: usize) -> Result<()> {
+    let layer = &work[index].edits.layer;
+    let mut refused = Vec::new();
+    for link in links(service, layer) {
+        let mut missing = Missing::default();
+        for parents in work.iter().filter(|other| other.edits.layer.key == link.origin) {
+            let ids: Vec<Uuid> = parents.refused().collect();
+            if !ids.is_empty() {
+                let standing = standing(tx, &parents.edits.layer, ids).await?;
+                missing.collect(&link, parents.edits, &parents.results, |id| standing.contains(&id));
+            }
+        }
+        for (position, edit) in work[index].open() {
+            if let Some(reason) = missing.reason(&link, edit) {
+                refused.push((position, format!("it belongs to a row that is not there: {reason}")));
+            }
+        }
+    }
+    if let Some(features) = layer.attached_to.and_then(|key| service.layer_by_key(key)) {
+        let parent = |edit: &Edit| match edit.value(attachment::PARENT) {
+            Some(Value::Guid(id)) if edit.op != Op::Delete => Some(*id),
+            _ => None,
+        };
+        let ids: Vec<Uuid> = work[index].open().filter_map(|(_, edit)| parent(edit)).collect();
+        let standing: HashSet<Uuid> = match ids.is_empty() {
+            true => HashSet::new(),
+            false => tx.edit(modify::lock(features, ids)).await??.into_iter().map(|(id, _)| id).collect(),
+        };
+        for (position, edit) in work[index].open() {
+            if let Some(id) = parent(edit).filter(|id| !standing.contains(id)) {
+                refused.push((position, format!("there is no feature {} in layer {}", GlobalId(id), features.id)));
+            }
+        }
+    }
+    for (position, description) in refused {
+        work[index].refuse(position, description);
+    }
+    Ok(())
+}
+
+/// Which of these features exist.
+async fn standing(tx: &mut WriteTx<'_>, layer: &Layer, ids: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+    Ok(tx.edit(modify::by_global_id(layer, ids)).await??.into_iter().map(|(id, _)| id).collect())
+}
+
+impl<'a> Work<'a> {
+    fn new(edits: &'a LayerEdits) -> Work<'a> {
+        let refused = |edit: &std::result::Result<Edit, Refusal>| edit.as_ref().err().cloned().map(EditResult::from);
+        Work { edits, results: edits.edits.iter().map(refused).collect(), dangling: Vec::new() }
+    }
+
+    /// The edits without a result.
+    fn open(&self) -> impl Iterator<Item = (usize, &'a Edit)> {
+        self.edits
+            .edits
+            .iter()
+            .enumerate()
+            .filter_map(|(index, edit)| Some((index, edit.as_ref().ok()?)))
+            .filter(|(index, _)| self.results[*index].is_none())
+    }
+
+    /// The features whose edit was refused.
+    fn refused(&self) -> impl Iterator<Item = Uuid> {
+        self.results
+            .iter()
+            .flatten()
+            .filter(|result| result.error.is_some())
+            .filter_map(|result| Some(result.global_id?.0))
+    }
+
+    /// Refuses an edit that has no result yet, or another one's refusal by now.
+    fn refuse(&mut self, position: usize, description: String) {
+        if let Ok(edit) = &self.edits.edits[position]
+            && self.results[position].is_none()
+        {
+            self.results[position] = Some(EditResult {
+                op: edit.op,
+                global_id: Some(edit.global_id),
+                object_id: None,
+                altered: false,
+                error: Some(EditError { code: EditErrorCode::failed(&self.edits.layer, edit.op), description }),
+            });
+        }
+    }
+
+    /// Applies the open edits of one kind.
+    async fn apply(&mut self, tx: &mut WriteTx<'_>, op: Op) -> Result<()> {
+        let layer = &self.edits.layer;
+        let edits: Vec<(usize, &Edit)> = self.open().filter(|(_, edit)| edit.op == op).collect();
         // A statement must not touch a row twice: when an edit names a feature again, what came before is applied first.
         let mut wave = Wave::default();
-        for (index, edit) in layer_edits.edits.iter().enumerate() {
-            let Ok(edit) = edit else { continue };
-            if edit.op != op {
-                continue;
-            }
+        for (index, edit) in edits {
             if !wave.seen.insert(edit.global_id.0) {
-                std::mem::take(&mut wave).apply(tx, layer, op, &mut results).await?;
+                std::mem::take(&mut wave).apply(tx, layer, op, self).await?;
                 wave.seen.insert(edit.global_id.0);
             }
             wave.groups.entry(Likeness::of(layer, edit)).or_default().push((index, edit));
         }
-        wave.apply(tx, layer, op, &mut results).await?;
+        wave.apply(tx, layer, op, self).await
     }
-    results
-        .into_iter()
-        .map(|result| result.ok_or_else(|| Error::internal("applying edits", "an edit was left without a result")))
-        .collect()
+
+    /// Tries the dangling edits once more.
+    async fn retry(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+        for index in std::mem::take(&mut self.dangling) {
+            self.results[index] = None;
+        }
+        for op in [Op::Add, Op::Update, Op::Delete] {
+            self.apply(tx, op).await?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<EditResult>> {
+        self.results
+            .into_iter()
+            .map(|result| result.ok_or_else(|| Error::internal("applying edits", "an edit was left without a result")))
+            .collect()
+    }
 }
 
 /// What edits must have in common to go into one statement.
@@ -241,24 +372,21 @@ struct Wave<'a> {
 }
 
 impl Wave<'_> {
-    async fn apply(
-        self,
-        tx: &mut WriteTx<'_>,
-        layer: &Layer,
-        op: Op,
-        results: &mut [Option<EditResult>],
-    ) -> Result<()> {
+    async fn apply(self, tx: &mut WriteTx<'_>, layer: &Layer, op: Op, work: &mut Work<'_>) -> Result<()> {
         for (likeness, mut edits) in self.groups {
             // In one order everywhere, so that uploads of the same features wait for each other instead of deadlocking.
             edits.sort_by_key(|(_, edit)| edit.global_id);
             let mut todo: Vec<&[(usize, &Edit)]> = edits.chunks(ROWS_PER_STATEMENT).rev().collect();
             while let Some(chunk) = todo.pop() {
                 match tx.edit(statement(layer, op, &likeness, chunk)?).await? {
-                    Ok(touched) => settle(tx, layer, op, chunk, touched, results).await?,
+                    Ok(touched) => settle(tx, layer, op, chunk, touched, &mut work.results).await?,
                     Err(error) if is_fatal(&error) => return Err(error.into()),
                     Err(error) => match chunk {
                         [(index, edit)] => {
-                            results[*index] = Some(EditResult {
+                            if is_foreign_key(&error) {
+                                work.dangling.push(*index);
+                            }
+                            work.results[*index] = Some(EditResult {
                                 op,
                                 global_id: Some(edit.global_id),
                                 object_id: None,
@@ -333,11 +461,7 @@ async fn settle(
     for (index, edit) in edits {
         let id = edit.global_id.0;
         let suppressed = || EditError {
-            code: match op {
-                Op::Add => EditErrorCode::InsertFailed,
-                Op::Update => EditErrorCode::UpdateFailed,
-                Op::Delete => EditErrorCode::DeleteFailed,
-            },
+            code: EditErrorCode::failed(layer, op),
             description: format!(
                 "a trigger of table {} dropped the edit; ask the table's owner which rule it follows",
                 layer.table_name
@@ -423,14 +547,7 @@ fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
                 .to_owned(),
         ),
         other if other.starts_with("22") => (EditErrorCode::Value, "a value does not fit its field".to_owned()),
-        _ => (
-            match op {
-                Op::Add => EditErrorCode::InsertFailed,
-                Op::Update => EditErrorCode::UpdateFailed,
-                Op::Delete => EditErrorCode::DeleteFailed,
-            },
-            "the database refused the edit; the server's log says why".to_owned(),
-        ),
+        _ => (EditErrorCode::failed(layer, op), "the database refused the edit; the server's log says why".to_owned()),
     };
     EditError { code, description }
 }

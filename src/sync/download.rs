@@ -4,12 +4,17 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, postgres::PgRow};
+use tokio::{fs::File, io::AsyncReadExt as _};
 
 use crate::{
     error::{Error, Result},
-    files::Spool,
-    format::json::{FeatureWriter, global_id},
+    files::{Files, Spool},
+    format::{
+        attachments::{base64, open_info, read_info},
+        json::{FeatureWriter, global_id, string},
+    },
     model::{
+        attachment::AttachmentInfo,
         edit::{EditErrorCode, Op},
         filter::Filter,
         id::GlobalId,
@@ -24,35 +29,126 @@ use crate::{
     store::ReadTx,
 };
 
-/// Appends the features of a layer that pass a filter, as the elements of a JSON array. Returns how many.
+/// How the bytes of attachments are given.
+#[derive(Clone, Copy)]
+pub(crate) enum AttachmentBytes<'a> {
+    /// As addresses below this one, which is that of the service.
+    Address(&'a str),
+    /// In the document, from here.
+    Embedded(&'a Files),
+}
+
+/// Writes rows of one layer, each as what it is.
+enum RowWriter<'a> {
+    Features(FeatureWriter),
+    Attachments { layer: &'a Layer, bytes: AttachmentBytes<'a> },
+}
+
+impl<'a> RowWriter<'a> {
+    fn new(layer: &'a Layer, columns: &Columns, bytes: AttachmentBytes<'a>) -> RowWriter<'a> {
+        match layer.attached_to {
+            None => RowWriter::Features(FeatureWriter::new(layer, columns)),
+            Some(_) => RowWriter::Attachments { layer, bytes },
+        }
+    }
+
+    async fn write(&self, row: &PgRow, first: usize, spool: &mut Spool) -> Result<()> {
+        match self {
+            RowWriter::Features(writer) => writer.write(row, first, spool.buffer())?,
+            RowWriter::Attachments { layer, bytes } => {
+                write_attachment(&read_info(row, first)?, layer, *bytes, spool).await?;
+            }
+        }
+        spool.relieve().await
+    }
+}
+
+async fn write_attachment(
+    info: &AttachmentInfo,
+    layer: &Layer,
+    bytes: AttachmentBytes<'_>,
+    spool: &mut Spool,
+) -> Result<()> {
+    open_info(info, spool.buffer());
+    match bytes {
+        AttachmentBytes::Address(service) => {
+            spool.buffer().extend_from_slice(b",\"url\":");
+            string(&format!("{service}/{}/attachments/{}", layer.id, info.id), spool.buffer());
+        }
+        AttachmentBytes::Embedded(files) => {
+            let (mut file, _) = files.content(&info.sha256).await?.ok_or_else(|| {
+                Error::Unavailable(format!(
+                    "the bytes of attachment {} ({}) of layer {} are missing in the data directory; restore them from a back-up, or delete the attachment",
+                    info.global_id, info.name, layer.id
+                ))
+            })?;
+            spool.buffer().extend_from_slice(b",\"data\":\"");
+            let mut chunk = vec![0; EMBEDDED_CHUNK];
+            loop {
+                let n_read = fill(&mut file, &mut chunk).await?;
+                base64(chunk.get(..n_read).unwrap_or_default(), spool.buffer());
+                spool.relieve().await?;
+                if n_read < chunk.len() {
+                    break;
+                }
+            }
+            spool.buffer().push(b'"');
+        }
+    }
+    spool.buffer().push(b'}');
+    Ok(())
+}
+
+/// How much of an attachment is encoded at a time. Three divides it.
+const EMBEDDED_CHUNK: usize = 3 << 16;
+
+/// Reads until the buffer is full or the file at its end.
+async fn fill(file: &mut File, buffer: &mut [u8]) -> Result<usize> {
+    let mut n_filled = 0;
+    while let Some(rest) = buffer.get_mut(n_filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest).await.map_err(|error| Error::internal("reading an attachment", error))? {
+            0 => break,
+            n_read => n_filled += n_read,
+        }
+    }
+    Ok(n_filled)
+}
+
+/// Appends the features of a layer, or its attachments, that pass a filter, as the elements of a JSON array. Returns how many.
 pub(crate) async fn snapshot(
     tx: &mut ReadTx<'_>,
     layer: &Layer,
     filter: &Filter,
     srid: i32,
+    bytes: AttachmentBytes<'_>,
     spool: &mut Spool,
 ) -> Result<u64> {
     if matches!(filter, Filter::None) {
         return Ok(0);
     }
     let columns = Columns::all(layer, srid);
-    let writer = FeatureWriter::new(layer, &columns);
+    let writer = RowWriter::new(layer, &columns, bytes);
     let mut rows = pin!(tx.stream(select::snapshot(layer, filter, &columns))?);
     let mut n_features = 0;
     while let Some(row) = rows.try_next().await? {
         if n_features > 0 {
             spool.buffer().push(b',');
         }
-        writer.write(&row, 0, spool.buffer())?;
-        spool.relieve().await?;
+        writer.write(&row, 0, spool).await?;
         n_features += 1;
     }
     Ok(n_features)
 }
 
 /// Appends `"adds":[…],"updates":[…],"deleteIds":[…]` for a window of a layer. Returns how many of them all.
-pub(crate) async fn delta(tx: &mut ReadTx<'_>, layer: &Layer, wanted: &Delta<'_>, spool: &mut Spool) -> Result<u64> {
-    let writer = FeatureWriter::new(layer, wanted.columns);
+pub(crate) async fn delta(
+    tx: &mut ReadTx<'_>,
+    layer: &Layer,
+    wanted: &Delta<'_>,
+    bytes: AttachmentBytes<'_>,
+    spool: &mut Spool,
+) -> Result<u64> {
+    let writer = RowWriter::new(layer, wanted.columns, bytes);
     let mut list = Lists { open: List::Adds, n_in_list: 0, n_rows: 0 };
     spool.buffer().extend_from_slice(List::Adds.head());
     // A window without changes and without own edits needs no statement at all.
@@ -64,18 +160,18 @@ pub(crate) async fn delta(tx: &mut ReadTx<'_>, layer: &Layer, wanted: &Delta<'_>
                 Verdict::Nothing => continue,
                 Verdict::Add => {
                     list.next(List::Adds, spool.buffer())?;
-                    writer.write(&row, N_FACTS, spool.buffer())?;
+                    writer.write(&row, N_FACTS, spool).await?;
                 }
                 Verdict::Update => {
                     list.next(List::Updates, spool.buffer())?;
-                    writer.write(&row, N_FACTS, spool.buffer())?;
+                    writer.write(&row, N_FACTS, spool).await?;
                 }
                 Verdict::Delete => {
                     list.next(List::Deletes, spool.buffer())?;
                     global_id(id, spool.buffer());
+                    spool.relieve().await?;
                 }
             }
-            spool.relieve().await?;
         }
     }
     list.close(spool.buffer());

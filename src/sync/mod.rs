@@ -5,3 +5,4 @@
 
 pub(crate) mod apply;
 pub(crate) mod download;
+mod order;

@@ -14,14 +14,20 @@ use serde_json::{Value as Json, json, value::RawValue};
 use crate::{
     error::{Error, Result},
     model::{
-        edit::{DirectEdits, Edit, EditError, EditErrorCode, EditResult, GeometryEdit, LayerEdits, Op, Refusal},
+        edit::{
+            AttachmentEdits, DirectEdits, Edit, EditError, EditErrorCode, EditResult, GeometryEdit, LayerEdits, Op,
+            Refusal,
+        },
         id::{GlobalId, LayerId},
         layer::{Layer, Service},
         value::{Scalar, Value, brief, coerce},
     },
 };
 
-use super::geometry::{Parsed, Refused, parse};
+use super::{
+    attachments::{AttachmentEditsJson, parse_attachment_edits},
+    geometry::{Parsed, Refused, parse},
+};
 
 /// Attributes in the order in which they came.
 struct Attributes(Vec<(String, Scalar)>);
@@ -113,8 +119,8 @@ struct LayerEditsJson<'a> {
     id: &'a RawValue,
     #[serde(borrow, default)]
     features: Option<FeatureEditsJson<'a>>,
-    #[serde(default)]
-    attachments: Option<Json>,
+    #[serde(borrow, default)]
+    attachments: Option<AttachmentEditsJson<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -128,24 +134,42 @@ struct FeatureEditsJson<'a> {
     delete_ids: Option<Json>,
 }
 
+/// The edits of an upload.
+#[derive(Debug, Default)]
+pub(crate) struct SyncEdits {
+    /// Those of features, by layer.
+    pub(crate) features: Vec<LayerEdits>,
+    /// Those of attachments, by layer.
+    pub(crate) attachments: Vec<AttachmentEdits>,
+}
+
 /// Reads the `edits` parameter of synchronizeReplica. `layer_of` finds a layer of the replica; `default_srid` is the
-/// reference of geometries that name none.
+/// reference of geometries that name none. Attachments are refused one by one unless the replica takes them.
 pub(crate) fn parse_sync_edits(
     text: &str,
     default_srid: i32,
+    takes_attachments: bool,
     layer_of: impl Fn(LayerId) -> Result<Arc<Layer>>,
-) -> Result<Vec<LayerEdits>> {
+) -> Result<SyncEdits> {
     let given: Vec<LayerEditsJson<'_>> = serde_json::from_str(text).map_err(|error| {
         Error::invalid("edits", format!("it is not an array of {{\"id\":…,\"features\":{{\"adds\":[],\"updates\":[],\"deleteIds\":[]}}}}: {error}"))
     })?;
     let mut edits: Vec<LayerEdits> = Vec::with_capacity(given.len());
+    let mut attachments: Vec<AttachmentEdits> = Vec::new();
     for element in given {
         let id =
             element.id.get().trim_matches('"').parse().map(LayerId).map_err(|_| {
                 Error::invalid("edits", format!("{} is not the id of a layer", brief(element.id.get())))
             })?;
         let layer = layer_of(id)?;
-        refuse_attachments(&element)?;
+        let given = element.attachments.unwrap_or_default();
+        if !given.is_empty() {
+            let read = parse_attachment_edits(given, &layer, takes_attachments)?;
+            match attachments.iter_mut().find(|known| known.layer.key == read.layer.key) {
+                Some(known) => known.edits.extend(read.edits),
+                None => attachments.push(read),
+            }
+        }
         let features = element.features.unwrap_or_default();
         let reader = FeatureReader { layer: &layer, default_srid };
         let mut read = Vec::new();
@@ -157,26 +181,11 @@ pub(crate) fn parse_sync_edits(
             None => edits.push(LayerEdits { layer, edits: read }),
         }
     }
-    Ok(edits)
-}
-
-/// Attachments come with a later version; losing them silently is not an option.
-fn refuse_attachments(element: &LayerEditsJson<'_>) -> Result<()> {
-    let any = element
-        .attachments
-        .as_ref()
-        .and_then(Json::as_object)
-        .is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|items| !items.is_empty())));
-    if any {
-        return Err(Error::NotSupported(
-            "attachments are not supported yet; nothing was applied. Send the edits without attachments".to_owned(),
-        ));
-    }
-    Ok(())
+    Ok(SyncEdits { features: edits, attachments })
 }
 
 /// Global ids as an array, or as a list with commas.
-fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
+pub(super) fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
     match given {
         None | Some(Json::Null) => Ok(Vec::new()),
         Some(Json::Array(items)) => items
@@ -198,7 +207,7 @@ fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
     }
 }
 
-fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
+pub(super) fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
     match GlobalId::parse(id) {
         Some(global_id) => Ok(Edit { op: Op::Delete, global_id, values: Vec::new(), geometry: GeometryEdit::Keep }),
         None => {
@@ -207,7 +216,7 @@ fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
     }
 }
 
-fn refusal(op: Op, global_id: Option<GlobalId>, code: EditErrorCode, description: String) -> Refusal {
+pub(super) fn refusal(op: Op, global_id: Option<GlobalId>, code: EditErrorCode, description: String) -> Refusal {
     Refusal { op, global_id, object_id: None, error: EditError { code, description } }
 }
 

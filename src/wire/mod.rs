@@ -2,6 +2,7 @@
 //!
 //! All tolerance of spelling is here and nowhere else. After this room there is no unchecked text left.
 
+pub(crate) mod attachments;
 pub(crate) mod edits;
 pub(crate) mod geometry;
 pub(crate) mod params;

@@ -2,7 +2,7 @@
 //!
 //! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
 //! refused by name: asynchronous jobs, formats other than JSON, exports without a replica, replicaOptions, server targets,
-//! uploads by id, attachments.
+//! uploads by id.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,9 +11,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     error::{Error, Result},
     model::{
-        edit::{FailurePolicy, LayerEdits},
+        edit::{AttachmentEdits, FailurePolicy, LayerEdits},
         filter::{Area, LayerQuery, QueryOption},
-        id::{Generation, LayerId, ReplicaId},
+        id::{Generation, LayerId, LayerKey, ReplicaId},
         layer::{Layer, Service},
         replica::{AttachmentsDirection, NewReplica, Replica, SyncDirection, SyncModel},
         value::brief,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    edits::{layer_of, parse_sync_edits},
+    edits::{SyncEdits, layer_of, parse_sync_edits},
     geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
     params::{Params, json as parse_json},
 };
@@ -64,7 +64,6 @@ pub(crate) struct CreateReplicaRequest {
     /// How the data is wanted.
     pub(crate) transport: Transport,
     /// Whether the contents of attachments are given as addresses instead of in the document.
-    #[expect(dead_code, reason = "no document has attachments yet")]
     pub(crate) attachments_by_url: bool,
 }
 
@@ -311,7 +310,6 @@ pub(crate) struct SynchronizeReplicaRequest<'a> {
     /// Whether the ids of added features are wanted.
     pub(crate) return_ids_for_adds: bool,
     /// Whether the contents of attachments are given as addresses instead of in the document.
-    #[expect(dead_code, reason = "no document has attachments yet")]
     pub(crate) attachments_by_url: bool,
 }
 
@@ -320,8 +318,10 @@ pub(crate) struct SynchronizeReplicaRequest<'a> {
 pub(crate) struct SyncPlan {
     /// The layers that take part.
     pub(crate) layers: Vec<PlannedLayer>,
-    /// The edits to apply.
+    /// The edits to apply to features.
     pub(crate) edits: Vec<LayerEdits>,
+    /// The edits to apply to attachments.
+    pub(crate) attachments: Vec<AttachmentEdits>,
     /// What a refused edit does to the others.
     pub(crate) policy: FailurePolicy,
 }
@@ -392,10 +392,16 @@ impl<'a> SynchronizeReplicaRequest<'a> {
             Some(text) if layers.iter().any(|planned| planned.direction.uploads()) => {
                 self.edits(text, replica, &layers)?
             }
-            _ => Vec::new(),
+            _ => SyncEdits::default(),
         };
+        let SyncEdits { features: edits, attachments } = edits;
         let roll_back = self.params.flag(&["rollbackOnFailure"], replica.sync_model == SyncModel::PerReplica)?;
-        Ok(SyncPlan { layers, edits, policy: if roll_back { FailurePolicy::RollBack } else { FailurePolicy::Skip } })
+        Ok(SyncPlan {
+            layers,
+            edits,
+            attachments,
+            policy: if roll_back { FailurePolicy::RollBack } else { FailurePolicy::Skip },
+        })
     }
 
     fn generation(&self, name: &'static str) -> Result<Option<Generation>> {
@@ -446,8 +452,8 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         Ok(layers)
     }
 
-    fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<Vec<LayerEdits>> {
-        let mut edits = parse_sync_edits(text, replica.srid, |id| {
+    fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<SyncEdits> {
+        let mut edits = parse_sync_edits(text, replica.srid, replica.attachments_direction.uploads(), |id| {
             let planned = layers.iter().find(|planned| replica.layers[planned.index].layer.id == id);
             planned.map(|planned| replica.layers[planned.index].layer.clone()).ok_or_else(|| {
                 Error::invalid(
@@ -459,12 +465,11 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                 )
             })
         })?;
-        edits.retain(|edits| {
-            !edits.edits.is_empty()
-                && layers.iter().any(|planned| {
-                    planned.direction.uploads() && replica.layers[planned.index].layer.key == edits.layer.key
-                })
-        });
+        let uploads = |key: LayerKey| {
+            layers.iter().any(|planned| planned.direction.uploads() && replica.layers[planned.index].layer.key == key)
+        };
+        edits.features.retain(|edits| !edits.edits.is_empty() && uploads(edits.layer.key));
+        edits.attachments.retain(|edits| edits.layer.attached_to.is_some_and(uploads));
         Ok(edits)
     }
 }

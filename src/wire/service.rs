@@ -6,8 +6,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::{
+    attachment::AttachmentInfo,
     geometry::GeometryType,
-    id::Generation,
+    id::{Generation, LayerKey},
     layer::{Catalogue, Field, Layer, Service},
     query::Columns,
     value::FieldType,
@@ -147,13 +148,13 @@ pub(crate) fn layers(service: &Service, extents: &[Extent]) -> Json {
     let (layers, tables): (Vec<_>, Vec<_>) =
         service.layers.iter().zip(extents).partition(|(layer, _)| layer.shape.is_some());
     json!({
-        "layers": layers.iter().map(|(shown, extent)| layer(shown, **extent)).collect::<Json>(),
-        "tables": tables.iter().map(|(shown, extent)| layer(shown, **extent)).collect::<Json>(),
+        "layers": layers.iter().map(|(shown, extent)| layer(service, shown, **extent)).collect::<Json>(),
+        "tables": tables.iter().map(|(shown, extent)| layer(service, shown, **extent)).collect::<Json>(),
     })
 }
 
 /// A layer or table.
-pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
+pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
     let mut shown = json!({
         "currentVersion": CURRENT_VERSION,
         "id": layer.id.0,
@@ -165,7 +166,7 @@ pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
         "copyrightText": "",
         "definitionExpression": "",
         "defaultVisibility": true,
-        "relationships": [],
+        "relationships": relationships(service, layer),
         "isDataVersioned": false,
         "isDataBranchVersioned": false,
         "isDataArchived": false,
@@ -182,8 +183,8 @@ pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
         "supportsAppend": false,
         "supportsValidateSQL": false,
         "supportsValidateSql": false,
-        "supportsAttachmentsByUploadId": false,
-        "hasAttachments": false,
+        "supportsAttachmentsByUploadId": layer.attachments.is_some(),
+        "hasAttachments": layer.attachments.is_some(),
         "hasStaticData": false,
         "htmlPopupType": "esriServerHTMLPopupTypeNone",
         "objectIdField": layer.object_id_field().name,
@@ -220,6 +221,15 @@ pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
         "dateFieldsTimeReference": {"timeZone": "UTC", "timeZoneIANA": "Etc/UTC", "respectsDaylightSaving": false},
         "infoInEstimates": [],
     });
+    if let (Some(_), Some(members)) = (&layer.attachments, shown.as_object_mut()) {
+        let property = |name: &str, on: bool| json!({"name": name, "isEnabled": on});
+        let properties =
+            [("name", true), ("size", true), ("contentType", true), ("keywords", true), ("exifInfo", false)];
+        members.insert(
+            "attachmentProperties".to_owned(),
+            properties.map(|(name, on)| property(name, on)).into_iter().collect(),
+        );
+    }
     if let (Some(shape), Some(members)) = (&layer.shape, shown.as_object_mut()) {
         members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
         members.insert("hasZ".to_owned(), shape.has_z.into());
@@ -231,6 +241,46 @@ pub(crate) fn layer(layer: &Layer, extent: Extent) -> Json {
         members.insert("drawingInfo".to_owned(), drawing_info(shape.geometry_type));
     }
     shown
+}
+
+/// The relationships that a layer takes part in, each seen from it.
+fn relationships(service: &Service, layer: &Layer) -> Json {
+    let id = |key: LayerKey| service.layer_by_key(key).map_or(-1, |layer| layer.id.0);
+    let mut shown = Vec::new();
+    for relationship in &service.relationships {
+        let mut role = |name: &str, related: LayerKey, field: usize| {
+            shown.push(json!({
+                "id": relationship.id,
+                "name": relationship.name,
+                "relatedTableId": id(related),
+                "cardinality": if relationship.single { "esriRelCardinalityOneToOne" } else { "esriRelCardinalityOneToMany" },
+                "role": name,
+                "keyField": layer.fields[field].name,
+                "composite": false,
+            }));
+        };
+        if relationship.origin == layer.key {
+            role("esriRelRoleOrigin", relationship.destination, relationship.origin_field);
+        }
+        if relationship.destination == layer.key {
+            role("esriRelRoleDestination", relationship.origin, relationship.destination_field);
+        }
+    }
+    Json::Array(shown)
+}
+
+/// What is known of an attachment, as the attachment resources show it.
+pub(crate) fn attachment_info(info: &AttachmentInfo) -> Json {
+    json!({
+        "id": info.id,
+        "globalId": info.global_id.to_string(),
+        "parentGlobalId": info.parent.to_string(),
+        "name": info.name,
+        "contentType": info.content_type,
+        "size": info.size_bytes,
+        "keywords": info.keywords.as_deref().unwrap_or_default(),
+        "exifInfo": null,
+    })
 }
 
 fn type_of(layer: &Layer) -> &'static str {

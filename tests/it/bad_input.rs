@@ -146,7 +146,7 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
         &server,
         "synchronizeReplica",
         &of_sync,
-        &[(&[("edits", attachments)], 400, &["attachments are not supported yet; nothing was applied"])],
+        &[(&[("edits", attachments)], 400, &["layer 0 has no attachments, nothing was applied"])],
     )
     .await;
     refused(

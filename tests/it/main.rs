@@ -7,6 +7,7 @@
 
 mod support;
 
+mod attachments;
 mod bad_input;
 mod clients;
 mod editing;
@@ -14,6 +15,7 @@ mod program;
 mod publish;
 mod query;
 mod regressions;
+mod relationships;
 mod replica_parameters;
 mod replicas;
 mod rooms;

@@ -1,0 +1,243 @@
+//! Edits of attachments, as synchronizeReplica brings them.
+//!
+//! API reference: *Synchronize Replica*, `edits`; *Sync and attachments*. The bytes come in the edit (`data`, base64) or were
+//! uploaded before (`uploadId`, or `url` with the address of such an upload; no other address is ever fetched).
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        edit::{AttachmentEdits, Edit, EditErrorCode, GeometryEdit, Op, Payload, Refusal},
+        id::GlobalId,
+        layer::{Layer, attachment},
+        value::{Value, brief},
+    },
+};
+
+use super::edits::{delete, global_ids, refusal};
+
+/// The `attachments` of one layer's edits.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AttachmentEditsJson<'a> {
+    #[serde(borrow, default)]
+    adds: Option<Vec<AttachmentJson<'a>>>,
+    #[serde(borrow, default)]
+    updates: Option<Vec<AttachmentJson<'a>>>,
+    #[serde(default)]
+    delete_ids: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct AttachmentJson<'a> {
+    #[serde(borrow, default, alias = "globalid", alias = "globalID", alias = "GlobalID", rename = "globalId")]
+    global_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "parentGlobalID", rename = "parentGlobalId")]
+    parent_global_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "contenttype", rename = "contentType")]
+    content_type: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    keywords: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    data: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "URL")]
+    url: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "uploadID", rename = "uploadId")]
+    upload_id: Option<Cow<'a, str>>,
+}
+
+impl AttachmentEditsJson<'_> {
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.adds.as_ref().is_none_or(Vec::is_empty)
+            && self.updates.as_ref().is_none_or(Vec::is_empty)
+            && match &self.delete_ids {
+                None | Some(Json::Null) => true,
+                Some(Json::Array(ids)) => ids.is_empty(),
+                Some(Json::String(ids)) => ids.trim().is_empty(),
+                Some(_) => false,
+            }
+    }
+}
+
+/// Reads the attachments of one layer's edits.
+pub(super) fn parse_attachment_edits(
+    given: AttachmentEditsJson<'_>,
+    features: &Layer,
+    taken: bool,
+) -> Result<AttachmentEdits> {
+    let Some(layer) = &features.attachments else {
+        return Err(Error::invalid(
+            "edits",
+            format!(
+                "layer {} has no attachments, nothing was applied; send the edits without them, or let the layer have attachments (syncline attachments)",
+                features.id
+            ),
+        ));
+    };
+    let mut edits = Vec::new();
+    edits.extend(given.adds.into_iter().flatten().map(|attachment| read(Op::Add, &attachment)));
+    edits.extend(given.updates.into_iter().flatten().map(|attachment| read(Op::Update, &attachment)));
+    edits.extend(global_ids(given.delete_ids.as_ref())?.iter().map(|id| Ok((delete(id)?, Payload::Keep))));
+    if !taken {
+        edits = edits.into_iter().map(not_taken).collect();
+    }
+    Ok(AttachmentEdits { layer: layer.clone(), edits })
+}
+
+fn not_taken(edit: std::result::Result<(Edit, Payload), Refusal>) -> std::result::Result<(Edit, Payload), Refusal> {
+    let (op, global_id) = match edit {
+        Ok((edit, _)) => (edit.op, Some(edit.global_id)),
+        Err(refusal) => (refusal.op, refusal.global_id),
+    };
+    Err(refusal(
+        op,
+        global_id,
+        code(op),
+        "the replica was created with attachmentsSyncDirection=none, so that no attachments are taken from it; create it with upload or bidirectional"
+            .to_owned(),
+    ))
+}
+
+fn code(op: Op) -> EditErrorCode {
+    match op {
+        Op::Add => EditErrorCode::AttachmentAdd,
+        Op::Update => EditErrorCode::AttachmentUpdate,
+        Op::Delete => EditErrorCode::AttachmentDelete,
+    }
+}
+
+fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payload), Refusal> {
+    let id = given.global_id.as_deref().unwrap_or_default();
+    let global_id = GlobalId::parse(id).ok_or_else(|| match id.trim() {
+        "" => refusal(op, None, EditErrorCode::GlobalIdMissing, "the attachment has no globalId".to_owned()),
+        id => refusal(op, None, EditErrorCode::GlobalIdEmpty, format!("globalId '{}' is not a global id", brief(id))),
+    })?;
+    let refused = |description: String| refusal(op, Some(global_id), code(op), description);
+    let payload = payload(given).map_err(refused)?;
+    let mut values = Vec::new();
+    match given.parent_global_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
+        Some(parent) => {
+            let parent = GlobalId::parse(parent)
+                .ok_or_else(|| refused(format!("parentGlobalId '{}' is not a global id", brief(parent))))?;
+            values.push((attachment::PARENT, Value::Guid(parent.0)));
+        }
+        None if op == Op::Add => {
+            return Err(refused(
+                "parentGlobalId is missing; it names the feature that the attachment belongs to".to_owned(),
+            ));
+        }
+        None => {}
+    }
+    if op == Op::Add && matches!(payload, Payload::Keep) {
+        return Err(refused("the attachment has no bytes: give data, uploadId or url".to_owned()));
+    }
+    let name = match given.name.as_deref().map(file_name) {
+        Some(name) if !name.is_empty() => Some(name),
+        _ => (op == Op::Add).then_some("attachment"),
+    };
+    let content_type = match given.content_type.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        Some(text) if is_media_type(text) => Some(text),
+        Some(text) => {
+            return Err(refused(format!("contentType '{}' is not a media type, such as image/jpeg", brief(text))));
+        }
+        None => (op == Op::Add).then_some("application/octet-stream"),
+    };
+    for (field, text, longest) in [
+        (attachment::NAME, name, 250),
+        (attachment::CONTENT_TYPE, content_type, 150),
+        (attachment::KEYWORDS, given.keywords.as_deref(), 4_000),
+    ] {
+        let Some(text) = text else { continue };
+        if text.chars().count() > longest || text.contains('\0') {
+            return Err(refused(format!("'{}' is longer than {longest} characters, or has a NUL in it", brief(text))));
+        }
+        values.push((field, Value::Text(text.to_owned())));
+    }
+    Ok((Edit { op, global_id, values, geometry: GeometryEdit::Keep }, payload))
+}
+
+fn payload(given: &AttachmentJson<'_>) -> std::result::Result<Payload, String> {
+    let present =
+        |text: &Option<Cow<'_, str>>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let (data, url, upload) = (given.data.as_deref(), present(&given.url), present(&given.upload_id));
+    match (data, url, upload) {
+        (None, None, None) => Ok(Payload::Keep),
+        (Some(data), None, None) => {
+            STANDARD.decode(data.trim()).map(Payload::Data).map_err(|error| format!("data is not base64: {error}"))
+        }
+        (None, None, Some(id)) => Ok(Payload::Upload(id)),
+        (None, Some(url), None) => {
+            let bare = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+            match bare.rsplit_once("/uploads/") {
+                Some((_, id)) if !id.is_empty() && !id.contains('/') => Ok(Payload::Upload(id.to_owned())),
+                _ => Err(format!(
+                    "url '{}' is not the address of an upload of this service; nothing else is fetched",
+                    brief(&url)
+                )),
+            }
+        }
+        _ => Err("more than one of data, url and uploadId is given; exactly one says where the bytes are".to_owned()),
+    }
+}
+
+/// The last part of a path, whichever system wrote it.
+fn file_name(name: &str) -> &str {
+    name.rsplit(['/', '\\']).next().unwrap_or(name).trim()
+}
+
+/// `type/subtype`, perhaps with parameters, of characters that may stand in a header.
+fn is_media_type(text: &str) -> bool {
+    let token =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+*".contains(c));
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+        && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_one(text: &str) -> std::result::Result<(Edit, Payload), Refusal> {
+        read(Op::Add, &serde_json::from_str(text).unwrap())
+    }
+
+    const IDS: &str = r#""globalId":"{AD5C0000-0000-4000-8000-000000000001}","parentGlobalId":"a6990000-0000-4000-8000-000000000002""#;
+
+    #[test]
+    fn bytes_come_from_exactly_one_place() {
+        let with = |more: &str| read_one(&format!("{{{IDS},\"contentType\":\"image/jpeg\",\"name\":\"a.jpg\"{more}}}"));
+        assert!(matches!(with(r#","data":"aGk=""#).unwrap().1, Payload::Data(bytes) if bytes == b"hi"));
+        assert!(matches!(with(r#","uploadId":"{C521}""#).unwrap().1, Payload::Upload(id) if id == "{C521}"));
+        assert!(
+            matches!(with(r#","url":"https://x/FeatureServer/uploads/ib7?token=1""#).unwrap().1, Payload::Upload(id) if id == "ib7")
+        );
+        assert!(with("").unwrap_err().error.description.contains("no bytes"));
+        assert!(
+            with(r#","url":"http://169.254.169.254/latest""#)
+                .unwrap_err()
+                .error
+                .description
+                .contains("not the address of an upload")
+        );
+        assert!(with(r#","data":"aGk=","uploadId":"x""#).unwrap_err().error.description.contains("exactly one"));
+        assert!(with(r#","data":"%%%""#).unwrap_err().error.description.contains("base64"));
+    }
+
+    #[test]
+    fn names_lose_their_directories_and_types_their_tricks() {
+        let (edit, _) = read_one(&format!(r#"{{{IDS},"name":"..\\..\\etc/pass wd.jpg","data":"aGk="}}"#)).unwrap();
+        assert_eq!(edit.value(attachment::NAME), Some(&Value::Text("pass wd.jpg".to_owned())));
+        assert_eq!(edit.value(attachment::CONTENT_TYPE), Some(&Value::Text("application/octet-stream".to_owned())));
+        let bad = read_one(&format!(r#"{{{IDS},"contentType":"a/b\r\nX: y","data":"aGk="}}"#)).unwrap_err();
+        assert_eq!(bad.error.code, EditErrorCode::AttachmentAdd);
+    }
+}
