@@ -68,14 +68,14 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
         out.sql(
             // What an own upload changed without having named it is news: a foreign key's action, a trigger.
             "\nfrom (select coalesce(c.g, o.g) as g, c.existed, c.then_in, \
-             f.g is not null or (coalesce(c.itself, false) and not coalesce(o.applied, false)) as is_foreign, \
+             f.g is not null or (coalesce(c.changed, false) and not coalesce(o.applied, false)) as is_foreign, \
              coalesce(c.between_answers, false) or u.g is not null as unsure, o.op, o.code, o.altered \
              from changed c full join edited o on o.g = c.g left join by_others f on f.g = coalesce(c.g, o.g) \
              left join unconfirmed u on u.g = coalesce(c.g, o.g)) k",
         );
     } else {
         out.sql(
-            "\nfrom (select c.g, c.existed, c.then_in, c.itself as is_foreign, c.between_answers as unsure, \
+            "\nfrom (select c.g, c.existed, c.then_in, c.changed as is_foreign, c.between_answers as unsure, \
              null::text as op, null::int as code, null::bool as altered from changed c) k",
         );
     }
@@ -124,7 +124,9 @@ impl<'a> Past<'a> {
                 .sql(") c.*, ");
             out.sql("c.syncline_existed and coalesce(");
             self.filter_then(&way.origin, &way.filter, "c", out);
-            out.sql(", false) as syncline_in, t.generation <= ").bind(self.wanted.given).sql(" as syncline_between");
+            out.sql(", false) as syncline_in, ");
+            self.between_answers(&way.origin, &way.filter, out);
+            out.sql(" as syncline_between");
             in_window(&way.origin, self.wanted, out);
             out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n), ");
             if let Filter::Related(further) = &way.filter {
@@ -147,10 +149,13 @@ impl<'a> Past<'a> {
         self.changed_itself(layer, global_id, out);
         out.sql("\n), moved_0 as materialized (");
         self.moved(layer, ways, 0, out);
-        out.sql("\n), changed as (\n select t.g, t.existed, t.then_in, t.between_answers, t.itself from then_0 t\n union all select n.");
+        out.sql("\n), changed as (\n select t.g, t.existed, t.then_in, t.between_answers, t.changed from then_0 t\n union all select n.");
         out.ident(global_id).sql(", true, coalesce(");
         self.filter_then(layer, self.wanted.filter, "n", out);
-        out.sql(", false), m.between_answers, false from moved_0 m join ").ident(&table(layer)).sql(" n on n.");
+        // Such a row may have left and come back without having changed: whoever applied the answer in between lacks it.
+        out.sql(", false), m.between_answers, m.between_answers from moved_0 m join ")
+            .ident(&table(layer))
+            .sql(" n on n.");
         out.ident(global_id).sql(" = m.g\n)");
     }
 
@@ -158,11 +163,25 @@ impl<'a> Past<'a> {
         out.sql("\n select distinct on (c.").ident(global_id).sql(") c.").ident(global_id);
         out.sql(" as g, c.syncline_existed as existed, c.syncline_existed and coalesce(");
         self.filter_then(layer, self.wanted.filter, "c", out);
-        out.sql(", false) as then_in, t.generation <= ")
-            .bind(self.wanted.given)
-            .sql(" as between_answers, true as itself");
+        out.sql(", false) as then_in, ");
+        self.between_answers(layer, self.wanted.filter, out);
+        out.sql(" as between_answers, true as changed");
         in_window(layer, self.wanted, out);
         out.sql("\n order by c.").ident(global_id).sql(", t.generation");
+    }
+
+    /// Appends whether an answer that the client never confirmed may have spoken of a changed row: because of the change, or
+    /// because of what the row belonged to before it.
+    fn between_answers(&self, layer: &Layer, rows: &Filter, out: &mut Fragment) {
+        out.sql("coalesce(t.generation <= ").bind(self.wanted.given);
+        if let (Filter::Related(ways), true) = (rows, self.wanted.given > self.wanted.after) {
+            for way in ways {
+                out.sql(" or c.").ident(&column(layer, way.destination_field)).sql(" in (select k.key from (");
+                self.keys(way, out);
+                out.sql(") k where k.between_answers and k.key is not null)");
+            }
+        }
+        out.sql(", false)");
     }
 
     /// Appends the rows of a layer that did not change, but belong, or belonged, to one that did: `g`, `between_answers`.

@@ -8,6 +8,7 @@
 //! of the other modules is a subject.
 
 mod bed;
+mod crowd;
 mod data;
 mod delta;
 mod export;
@@ -52,6 +53,7 @@ enum Subject {
     Export,
     Delta,
     Upload,
+    Crowd,
     Query,
 }
 
@@ -91,6 +93,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
             Subject::Export => export::measure(bed, options.rounds)?,
             Subject::Delta => delta::measure(bed, options.rows, options.rounds)?,
             Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
+            Subject::Crowd => crowd::measure(bed, options.rounds)?,
             Subject::Query => query::measure(bed, options.rows, options.rounds)?,
         });
     }

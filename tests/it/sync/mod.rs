@@ -4,3 +4,4 @@ mod commit_order;
 mod device;
 mod histories;
 mod model;
+mod related;
