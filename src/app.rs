@@ -46,6 +46,7 @@ impl App {
     async fn sweep_contents(&self) -> Result<()> {
         // Older than the longest upload: whoever kept them would have entered the attachment by now.
         const UNUSED: Duration = Duration::from_hours(24);
+        self.store.delete_orphans().await?;
         let old = self.files.old_contents(UNUSED).await?;
         let mut session = self.store.session().await?;
         for some in old.chunks(1000) {

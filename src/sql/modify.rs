@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::model::{
-    layer::{Field, Layer},
+    layer::{Field, Layer, attachment},
     value::{FieldType, Value},
 };
 
@@ -133,6 +133,17 @@ pub(crate) fn lock(layer: &Layer, mut global_ids: Vec<Uuid>) -> Fragment {
     let mut out = by_global_id(layer, global_ids);
     // In one order everywhere, so that nobody waits in a circle.
     out.sql(" order by n.").ident(&column(layer, layer.global_id)).sql(" for key share");
+    out
+}
+
+/// Removes attachments whose feature is gone. Returns global id and object id of each.
+pub(crate) fn delete_orphans(features: &Layer, attachments: &Layer) -> Fragment {
+    let global_id = column(attachments, attachments.global_id);
+    let mut out = Fragment::new("-- delete_orphans\ndelete from ");
+    out.ident(&table(attachments)).sql(" n where not exists (select from ").ident(&table(features)).sql(" f where f.");
+    out.ident(&column(features, features.global_id)).sql(" = n.").ident(&column(attachments, attachment::PARENT));
+    out.sql(")\nreturning n.").ident(&global_id);
+    out.sql(", n.").ident(&column(attachments, attachments.object_id)).sql("::int8");
     out
 }
 

@@ -4,9 +4,31 @@ use std::collections::HashSet;
 
 use sqlx::Row as _;
 
-use crate::{error::Result, model::layer::Catalogue, sql::select};
+use crate::{
+    error::Result,
+    model::layer::Catalogue,
+    sql::{modify, select},
+};
 
-use super::OwnTx;
+use super::{OwnTx, Store};
+
+impl Store {
+    /// Deletes attachments whose feature is gone. That there are any takes a program that deletes a feature in a snapshot
+    /// from before the attachment came; nobody sees such an attachment meanwhile. Returns how many.
+    pub(crate) async fn delete_orphans(&self) -> Result<usize> {
+        let mut n_deleted = 0;
+        for service in &self.catalogue().services {
+            for layer in &service.layers {
+                let Some(attachments) = &layer.attachments else { continue };
+                let mut session = self.session().await?;
+                let mut tx = session.write(service.key, None).await?;
+                n_deleted += tx.edit(modify::delete_orphans(layer, attachments)).await??.len();
+                tx.commit().await?;
+            }
+        }
+        Ok(n_deleted)
+    }
+}
 
 impl OwnTx<'_> {
     /// Those of the contents that nothing refers to: no attachment, and no change of one that is still kept, from which it

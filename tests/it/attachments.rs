@@ -265,3 +265,23 @@ async fn the_layer_says_what_it_has_and_a_feature_lists_its_attachments() {
     let (code, message) = error(&server.get("0/999/attachments", &[]).await);
     assert!(code == 404 && message.contains("object id 999"), "{message}");
 }
+
+#[tokio::test]
+async fn an_attachment_that_came_while_its_feature_went_is_seen_by_nobody_and_swept() {
+    let server = with_attachments().await;
+    let device = create(&server, &[BOTH_WAYS]).await;
+    let mut other = server.database.connect().await;
+    let mut run = async |statements: &'static str| sqlx::raw_sql(statements).execute(&mut other).await.unwrap();
+    run("begin isolation level repeatable read; select count(*) from oak").await;
+    synchronize(&server, &device, &[("edits", &edits(&json!({"adds": [attachment(1, 1, b"late")]})))]).await;
+    run("delete from oak where species = 'elm'; commit").await;
+    let table: String = server
+        .database
+        .value("select 'syncline.' || table_name from syncline.layer where attached_to is not null")
+        .await;
+    let left = async || server.database.value::<i64>(&format!("select count(*) from {table}")).await;
+    assert_eq!(left().await, 1, "otherwise this test tests nothing");
+    assert_eq!(create(&server, &[BOTH_WAYS]).await["layers"][0]["attachments"], json!([]));
+    server.app.sweep_files().await.unwrap();
+    assert_eq!(left().await, 0);
+}
