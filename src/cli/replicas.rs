@@ -1,6 +1,6 @@
 //! `syncline replicas`
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -13,7 +13,11 @@ use crate::{
     model::{id::ReplicaId, layer::Service, replica::Replica},
     replica,
     store::Store,
-    wire::replica::{Unregister, info},
+    wire::{
+        import::Source,
+        params::Params,
+        replica::{Unregister, info},
+    },
 };
 
 use super::say;
@@ -26,6 +30,20 @@ pub(super) enum Replicas {
     Show(One),
     /// Forget a replica; its client must create a new one
     Unregister(One),
+    /// Register a replica of another server, and load what its createReplica (targetType=server) answered
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The JSON document that createReplica answered, or the file behind its URL
+    file: PathBuf,
+    /// The service; its layers have the ids and fields of the other service's, and no rows
+    #[arg(long)]
+    service: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -55,7 +73,30 @@ impl Replicas {
             Replicas::List(list) => list.run(&app).await,
             Replicas::Show(one) => one.show(&app).await,
             Replicas::Unregister(one) => one.unregister(&app).await,
+            Replicas::Import(import) => import.run(&app).await,
         }
+    }
+}
+
+impl Import {
+    async fn run(self, app: &App) -> Result<()> {
+        let service = app.store.service(&self.service).await?;
+        let imported = replica::import(app, &service, Params::new(), Source::File(self.file)).await?;
+        if self.json {
+            return say(imported.to_string());
+        }
+        let text = |member: &str| imported[member].as_str().unwrap_or_default().to_owned();
+        say(format!(
+            "Replica {} ({}) is registered with service {}, direction {}.",
+            text("replicaID"),
+            text("replicaName"),
+            service.name,
+            text("syncDirection")
+        ))?;
+        for layer in imported["layers"].as_array().into_iter().flatten() {
+            say(format!("Layer {}: {} features loaded.", layer["id"], layer["count"]))?;
+        }
+        Ok(())
     }
 }
 

@@ -21,6 +21,8 @@ use crate::{
     sync::apply::{look_up_object_ids, submit},
     wire::{
         edits::{layer_of, parse_deletes, parse_features, results_json},
+        extract::ExtractChangesRequest,
+        import::Source,
         params::Params,
         query as wire_query,
         replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
@@ -88,10 +90,35 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             ))
         }
         OfService::UnregisterReplica => unregister(call, service).await,
+        OfService::ImportReplica => {
+            let layers = call.params.text("layers").ok_or_else(|| {
+                Error::invalid(
+                    "layers",
+                    "it is missing; send the document that createReplica answered as the body, as JSON",
+                )
+            })?;
+            let source = Source::Layers(layers.into());
+            Ok(Reply::Json(replica::import(&call.app, service, call.params.clone(), source).await?))
+        }
+        // An empty form, which is how a person begins.
+        OfService::ExtractChanges
+            if call.format == Format::Html && call.method != Method::POST && !asks_changes(&call.params) =>
+        {
+            Ok(Reply::Form)
+        }
+        OfService::ExtractChanges => {
+            let request = ExtractChangesRequest::parse(&call.params, service)?;
+            Ok(answer(call, service, replica::extract(&call.app, service, &request).await?))
+        }
         OfService::Replicas => {
             let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;
             let with_version = call.params.flag(&["returnVersion"], false)?;
-            let replicas = replica::list(&call.app, service).await?;
+            // There is one version of the data, which has the name that clients know.
+            let of_version = call.params.text("replicaVersion");
+            let replicas = match of_version.is_none_or(|name| name.eq_ignore_ascii_case("sde.DEFAULT")) {
+                true => replica::list(&call.app, service).await?,
+                false => Vec::new(),
+            };
             Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
         }
         OfService::Replica(id) => {
@@ -141,6 +168,10 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
 
 fn asks_anything(params: &Params) -> bool {
     ["where", "objectIds", "geometry"].iter().any(|name| params.get(&[name]).is_some())
+}
+
+fn asks_changes(params: &Params) -> bool {
+    params.get(&["serverGens", "layerServerGens"]).is_some()
 }
 
 /// The response of a replica operation: the document, or where to fetch it.
@@ -343,6 +374,8 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
         OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
         OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
         OfService::UnregisterReplica => operation("unRegisterReplica", Kind::UnregisterReplica),
+        OfService::ImportReplica => operation("importReplica", Kind::ImportReplica),
+        OfService::ExtractChanges => operation("extractChanges", Kind::ExtractChanges),
         OfService::Replicas => {
             operation("replicas", Kind::Replicas);
             (format!("All Replicas ({name})"), Kind::Replicas)

@@ -49,6 +49,10 @@ pub(crate) enum OfService {
     SynchronizeReplica,
     /// unRegisterReplica
     UnregisterReplica,
+    /// importReplica
+    ImportReplica,
+    /// extractChanges
+    ExtractChanges,
     /// All replicas.
     Replicas,
     /// One replica, by its id.
@@ -123,6 +127,7 @@ impl Route {
             OfService::CreateReplica => "createReplica",
             OfService::SynchronizeReplica => "synchronizeReplica",
             OfService::UnregisterReplica => "unRegisterReplica",
+            OfService::ImportReplica => "importReplica",
             OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
             OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
             OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
@@ -140,6 +145,8 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
         ["createreplica"] => OfService::CreateReplica,
         ["synchronizereplica"] => OfService::SynchronizeReplica,
         ["unregisterreplica"] => OfService::UnregisterReplica,
+        ["importreplica"] => OfService::ImportReplica,
+        ["extractchanges"] => OfService::ExtractChanges,
         ["replicas"] => OfService::Replicas,
         ["replicas", _] => OfService::Replica(own(1)),
         ["replicafiles", _] => OfService::ReplicaFile(own(1)),
@@ -222,6 +229,7 @@ mod tests {
             "createReplica",
             "synchronizeReplica",
             "unRegisterReplica",
+            "importReplica",
             "0/applyEdits",
             "0/addFeatures",
             "0/updateFeatures",

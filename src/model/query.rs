@@ -90,3 +90,14 @@ pub struct Page {
     /// The most to give.
     pub limit: i64,
 }
+
+/// Which changes of rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeKinds {
+    /// Rows that came.
+    pub inserts: bool,
+    /// Rows that changed.
+    pub updates: bool,
+    /// Rows that went.
+    pub deletes: bool,
+}

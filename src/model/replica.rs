@@ -118,6 +118,30 @@ impl AttachmentsDirection {
     }
 }
 
+/// Who holds a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetType {
+    /// A device or a program.
+    Client,
+    /// Another server, which has a replica of the same id.
+    Server,
+}
+
+impl TargetType {
+    /// The API's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            TargetType::Client => "client",
+            TargetType::Server => "server",
+        }
+    }
+
+    /// The type with this name, in any case.
+    pub fn from_name(name: &str) -> Option<TargetType> {
+        [TargetType::Client, TargetType::Server].into_iter().find(|target| target.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// A registered replica.
 #[derive(Clone, Debug)]
 pub struct Replica {
@@ -129,6 +153,8 @@ pub struct Replica {
     pub owner: String,
     /// One generation or one for each layer.
     pub sync_model: SyncModel,
+    /// Who holds it.
+    pub target: TargetType,
     /// The directions it was made for.
     pub direction: SyncDirection,
     /// The spatial reference of what it is sent, and of what it sends without saying.
@@ -160,6 +186,10 @@ pub struct ReplicaLayer {
     pub given: Generation,
     /// The newest generation that the client has ever presented, which proves that it had it.
     pub presented: Generation,
+    /// The generation at which the replica was registered: its holder has everything up to it by what it was made of.
+    pub base: Generation,
+    /// What was received from the other server, in that server's generations.
+    pub sibling: Option<Generation>,
 }
 
 /// What a replica is to be, before it has an identity.
@@ -169,6 +199,8 @@ pub struct NewReplica {
     pub name: Option<String>,
     /// One generation or one for each layer.
     pub sync_model: SyncModel,
+    /// Who will hold it.
+    pub target: TargetType,
     /// The directions that it will synchronize in.
     pub direction: SyncDirection,
     /// The spatial reference of what it is sent.

@@ -13,7 +13,7 @@ use crate::{
     model::{
         edit::{EditResult, Op},
         id::{Generation, LayerId, ReplicaId, ServiceKey},
-        replica::SyncModel,
+        replica::{SyncModel, TargetType},
     },
     wire::{
         edits::results_json,
@@ -34,16 +34,20 @@ pub(crate) enum ResponseType {
     EditsAndData,
     /// Nothing.
     NoEdits,
+    /// A registration without data.
+    Info,
 }
 
 impl ResponseType {
-    fn name(self) -> &'static str {
+    /// The API's spelling.
+    pub(super) fn name(self) -> &'static str {
         match self {
             ResponseType::Data => "esriReplicaResponseTypeData",
             ResponseType::Edits => "esriReplicaResponseTypeEdits",
             ResponseType::ReplacementData => "esriReplicaResponseTypeReplacementData",
             ResponseType::EditsAndData => "esriReplicaResponseTypeEditsAndData",
             ResponseType::NoEdits => "esriReplicaResponseTypeNoEdits",
+            ResponseType::Info => "esriReplicaResponseTypeInfo",
         }
     }
 }
@@ -74,6 +78,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) name: &'a str,
     /// Its sync model.
     pub(crate) model: SyncModel,
+    /// Who holds it.
+    pub(crate) target: TargetType,
     /// The generations that the client has once it has applied the answer.
     pub(crate) generations: &'a [(LayerId, Generation)],
     /// How it is sent.
@@ -91,20 +97,31 @@ impl Subject<'_> {
         head.insert("transportType".to_owned(), self.transport.name().into());
         head.insert("responseType".to_owned(), self.response.name().into());
         head.insert("syncModel".to_owned(), self.model.name().into());
-        head.insert("targetType".to_owned(), "client".into());
+        head.insert("targetType".to_owned(), self.target.name().into());
         generations(self.model, self.generations, &mut head);
         head
     }
 
     /// Completes a document whose data has been written, and decides where it goes. A file is registered by the caller.
-    pub(crate) async fn finish(&self, app: &App, mut spool: Spool) -> Result<Answer> {
-        let head = self.head();
+    pub(crate) async fn finish(&self, app: &App, spool: Spool) -> Result<Answer> {
+        Answer::finish(self.head(), self.transport, app, spool).await
+    }
+}
+
+impl Answer {
+    /// Completes a document whose data has been written with the members that describe it, and decides where it goes.
+    pub(crate) async fn finish(
+        head: Map<String, Json>,
+        transport: Transport,
+        app: &App,
+        mut spool: Spool,
+    ) -> Result<Answer> {
         // The data is the first member, since the head is only known now.
         let tail = serde_json::to_string(&head).map_err(|error| Error::internal("writing an answer", error))?;
         spool.buffer().push(b',');
         spool.buffer().extend_from_slice(tail.trim_start_matches('{').as_bytes());
         let finished = spool.finish().await?;
-        let body = match self.transport {
+        let body = match transport {
             Transport::Embedded => Body::Document(finished),
             Transport::Url => {
                 let id = Uuid::new_v4();
@@ -114,20 +131,18 @@ impl Subject<'_> {
         };
         Ok(Answer { head, body })
     }
-}
 
-impl Answer {
     /// The row that makes a kept file fetchable, if there is one.
     pub(crate) async fn register(
         &self,
         app: &App,
         tx: &mut crate::store::OwnTx<'_>,
         service: ServiceKey,
-        replica: ReplicaId,
+        replica: Option<ReplicaId>,
     ) -> Result<()> {
         if let Body::File(id) = &self.body {
             let size_bytes = app.files.export(*id).await?.map_or(0, |(_, size_bytes)| size_bytes);
-            tx.export_insert(*id, service, Some(replica), size_bytes).await?;
+            tx.export_insert(*id, service, replica, size_bytes).await?;
         }
         Ok(())
     }

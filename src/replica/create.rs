@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
@@ -9,67 +10,238 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
-        filter::{Filter, QueryOption},
+        filter::{Area, Filter, LayerQuery, QueryOption},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
-        replica::NewReplica,
+        replica::{NewReplica, Replica, TargetType},
     },
-    store::{ReadTx, replicas::filter_of},
+    store::{
+        ReadTx, Session,
+        replicas::{Holding, filter_of},
+    },
     sync::download::{self, AttachmentBytes},
-    wire::replica::{CreateReplicaRequest, Transport},
+    wire::{
+        geometry::{parse_area, spatial_reference},
+        options::{Held, Purpose, Reference},
+        replica::{CreateReplicaRequest, Transport},
+    },
 };
 
-use super::answer::{Answer, ResponseType, Subject};
+use super::answer::{Answer, Body, ResponseType, Subject};
 
-/// Registers a replica and gives its data, both as of one snapshot. The replica is not visible before its data is
-/// complete, and nothing remains of it if that fails.
-/// `address` is that of the service.
+/// Gives data, registers who holds it, or both. `address` is that of the service.
 pub(crate) async fn create(
     app: &App,
     service: &Service,
     address: &str,
     request: CreateReplicaRequest,
 ) -> Result<Answer> {
-    let CreateReplicaRequest { replica: new, transport, attachments_by_url } = request;
+    let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url } = request;
+    let bytes = attachment_bytes(app, address, attachments_by_url);
+    match purpose {
+        Purpose::Replica => with_data(app, service, &new, transport, bytes).await,
+        Purpose::Export => export(app, service, &new, transport, bytes).await,
+        Purpose::Existing(reference) => existing(app, service, new, &reference).await,
+    }
+}
+
+/// Registers a replica and gives its data, both as of one snapshot. The replica is not visible before its data is
+/// complete, and nothing remains of it if that fails.
+async fn with_data(
+    app: &App,
+    service: &Service,
+    new: &NewReplica,
+    transport: Transport,
+    bytes: AttachmentBytes<'_>,
+) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
 
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
-    tx.require_srid("replicaSR", new.srid).await?;
-    let (areas, filters) = filters(&mut tx, service, &new).await?;
-    let bytes = attachment_bytes(app, address, attachments_by_url);
-    let mut spool = app.files.spool();
-    spool.buffer().extend_from_slice(b"{\"layers\":[");
-    for (position, ((layer, _), filter)) in new.layers.iter().zip(&filters).enumerate() {
-        if position > 0 {
-            spool.buffer().push(b',');
-        }
-        let content = LayerContent { layer, filter, srid: new.srid, attachments: new.return_attachments };
-        write_content(&mut tx, &content, bytes, &mut spool).await?;
-    }
-    spool.buffer().push(b']');
+    let (areas, filters) = filters(&mut tx, service, new, Lasting::Yes).await?;
+    let spool = write_layers(app.files.spool(), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
 
+    let holdings: Vec<Holding> =
+        areas.into_iter().map(|area| Holding { area, given: generation, sibling: None }).collect();
     let mut tx = session.own().await?;
-    let name = tx.replica_insert(service, id, &new, &areas, generation).await?;
-    let generations: Vec<(LayerId, Generation)> = new.layers.iter().map(|(layer, _)| (layer.id, generation)).collect();
-    let subject = Subject {
-        id,
-        name: &name,
-        model: new.sync_model,
-        generations: &generations,
-        transport,
-        response: ResponseType::Data,
-    };
-    let answer = subject.finish(app, spool).await?;
-    answer.register(app, &mut tx, service.key, id).await?;
+    let name = tx.replica_insert(service, id, new, &holdings).await?;
+    let mut head = head(id, &name, new, &holdings, transport, ResponseType::Data);
+    if new.target == TargetType::Server {
+        // What the other server needs to know beside, to register the same replica.
+        head.insert("syncDirection".to_owned(), new.direction.name().into());
+        head.insert("spatialReference".to_owned(), spatial_reference(new.srid));
+    }
+    let answer = Answer::finish(head, transport, app, spool).await?;
+    answer.register(app, &mut tx, service.key, Some(id)).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name, replica.id = %id, %generation, n_layers = new.layers.len(), by_url = transport == Transport::Url,
         "replica created"
     );
     Ok(answer)
+}
+
+/// Gives data of which nothing is kept in mind.
+async fn export(
+    app: &App,
+    service: &Service,
+    new: &NewReplica,
+    transport: Transport,
+    bytes: AttachmentBytes<'_>,
+) -> Result<Answer> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    let (_, filters) = filters(&mut tx, service, new, Lasting::No).await?;
+    let spool = write_layers(app.files.spool(), &mut tx, new, &filters, bytes).await?;
+    tx.end().await?;
+
+    let mut head = Map::new();
+    head.insert("replicaName".to_owned(), new.name.as_deref().unwrap_or_default().into());
+    // Clients look for the member; there is nothing that could be synchronized under it.
+    head.insert("replicaID".to_owned(), "".into());
+    head.insert("transportType".to_owned(), transport.name().into());
+    head.insert("responseType".to_owned(), ResponseType::Data.name().into());
+    head.insert("syncModel".to_owned(), "none".into());
+    head.insert("targetType".to_owned(), new.target.name().into());
+    let answer = Answer::finish(head, transport, app, spool).await?;
+    let mut tx = session.own().await?;
+    answer.register(app, &mut tx, service.key, None).await?;
+    tx.commit().await?;
+    tracing::info!(
+        service.name = service.name,
+        n_layers = new.layers.len(),
+        by_url = transport == Transport::Url,
+        "data exported"
+    );
+    Ok(answer)
+}
+
+/// Registers a replica of which the client has the data already, as a copy of another replica's.
+async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Reference) -> Result<Answer> {
+    let id = ReplicaId(Uuid::new_v4());
+    let mut session = app.store.session().await?;
+    let found = match reference.replica() {
+        Some(id) => session.own().await?.replica_find(service, id).await?,
+        None => None,
+    };
+    let new = match found {
+        Some(found) => like(&found, new)?,
+        None if new.layers.is_empty() => {
+            return Err(Error::invalid(
+                "replicaOptions",
+                format!(
+                    "reference replica not found: '{}' is not registered with this service, or no longer; name layers and layerQueries of the copy",
+                    crate::model::value::brief(reference.id.as_deref().unwrap_or_default())
+                ),
+            ));
+        }
+        None => new,
+    };
+    let mut tx = session.read(service).await?;
+    tx.require_srid("replicaSR", new.srid).await?;
+    let (areas, _) = filters(&mut tx, service, &new, Lasting::Yes).await?;
+    let mut holdings = Vec::with_capacity(areas.len());
+    for ((layer, _), area) in new.layers.iter().zip(areas) {
+        holdings.push(Holding { area, given: held(&tx, &reference.held, layer.id)?, sibling: None });
+    }
+    tx.end().await?;
+    let answer = register(&mut session, service, id, &new, &holdings).await?;
+    tracing::info!(service.name = service.name, replica.id = %id, "replica of existing data registered");
+    Ok(answer)
+}
+
+async fn register(
+    session: &mut Session,
+    service: &Service,
+    id: ReplicaId,
+    new: &NewReplica,
+    holdings: &[Holding],
+) -> Result<Answer> {
+    let mut tx = session.own().await?;
+    let name = tx.replica_insert(service, id, new, holdings).await?;
+    tx.commit().await?;
+    let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
+    Ok(Answer { head, body: Body::Nothing })
+}
+
+/// How recent the copy of a layer is, if a delta can begin there.
+fn held(tx: &ReadTx<'_>, held: &Held, layer: LayerId) -> Result<Generation> {
+    let generation = match held {
+        Held::Current => tx.generation,
+        Held::All(generation) => *generation,
+        Held::Layers(list) => {
+            let found = list.iter().find(|(id, _)| *id == layer);
+            found.map(|(_, generation)| *generation).ok_or_else(|| {
+                Error::invalid(
+                    "replicaOptions",
+                    format!(
+                        "refLayerServerGens has no generation of layer {layer}; every layer of the replica needs one"
+                    ),
+                )
+            })?
+        }
+    };
+    if generation > tx.generation {
+        return Err(Error::FutureGeneration { presented: generation, current: tx.generation });
+    }
+    if generation < tx.history_from {
+        return Err(Error::HistoryGone { presented: generation, history_from: tx.history_from });
+    }
+    Ok(generation)
+}
+
+/// What was asked for, with the definition of another replica.
+fn like(found: &Replica, new: NewReplica) -> Result<NewReplica> {
+    let area = match &found.area_json {
+        None => None,
+        Some(json) => parse_area("geometry", json, found.srid)?.map(|geometry| Area { geometry, json: json.clone() }),
+    };
+    Ok(NewReplica {
+        sync_model: found.sync_model,
+        srid: found.srid,
+        area,
+        return_attachments: found.return_attachments,
+        layers: found.layers.iter().map(|layer| (layer.layer.clone(), layer.query.clone())).collect(),
+        ..new
+    })
+}
+
+/// The members that describe an answer about a new replica.
+fn head(
+    id: ReplicaId,
+    name: &str,
+    new: &NewReplica,
+    holdings: &[Holding],
+    transport: Transport,
+    response: ResponseType,
+) -> Map<String, Json> {
+    let generations: Vec<(LayerId, Generation)> =
+        new.layers.iter().zip(holdings).map(|((layer, _), holding)| (layer.id, holding.given)).collect();
+    let (model, target) = (new.sync_model, new.target);
+    Subject { id, name, model, target, generations: &generations, transport, response }.head()
+}
+
+/// Writes `{"layers":[…]`, the rows of each layer that pass its filter.
+async fn write_layers(
+    mut spool: Spool,
+    tx: &mut ReadTx<'_>,
+    new: &NewReplica,
+    filters: &[Filter],
+    bytes: AttachmentBytes<'_>,
+) -> Result<Spool> {
+    tx.require_srid("replicaSR", new.srid).await?;
+    spool.buffer().extend_from_slice(b"{\"layers\":[");
+    for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
+        if position > 0 {
+            spool.buffer().push(b',');
+        }
+        let content = LayerContent { layer, filter, srid: new.srid, attachments: new.return_attachments };
+        write_content(tx, &content, bytes, &mut spool).await?;
+    }
+    spool.buffer().push(b']');
+    Ok(spool)
 }
 
 /// How the bytes of attachments are given in a document.
@@ -110,19 +282,43 @@ pub(super) async fn write_content(
     Ok(n_rows)
 }
 
+/// Whether filters are asked again later, and must then mean the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// They belong to a replica, or to two ends of a window.
+    Yes,
+    /// They are asked once.
+    No,
+}
+
 /// What each layer's query means: its area in its own reference, and the filter of it.
 async fn filters(
     tx: &mut ReadTx<'_>,
     service: &Service,
     new: &NewReplica,
-) -> Result<(Vec<Option<Vec<u8>>>, Vec<Filter>)> {
-    if let Some(area) = &new.area {
+    lasting: Lasting,
+) -> Result<AreasAndFilters> {
+    let (areas, own) = own_filters(tx, new.area.as_ref(), &new.layers, lasting).await?;
+    let filters = Filter::with_relationships(service, &new.layers, &own);
+    Ok((areas, filters))
+}
+
+type AreasAndFilters = (Vec<Option<Vec<u8>>>, Vec<Filter>);
+
+/// What each layer's query means by itself.
+pub(super) async fn own_filters(
+    tx: &mut ReadTx<'_>,
+    area: Option<&Area>,
+    layers: &[(Arc<Layer>, LayerQuery)],
+    lasting: Lasting,
+) -> Result<AreasAndFilters> {
+    if let Some(area) = area {
         tx.require_srid("inSR", area.geometry.srid).await?;
     }
     let (mut areas, mut filters) = (Vec::new(), Vec::new());
-    for (layer, query) in &new.layers {
+    for (layer, query) in layers {
         let restricts = query.option == QueryOption::UseFilter && query.use_geometry;
-        let area = match (&new.area, &layer.shape) {
+        let area = match (area, &layer.shape) {
             (Some(area), Some(shape)) if restricts => {
                 let ewkb = area.geometry.to_area(shape.srid);
                 let ewkb = ewkb.map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
@@ -132,12 +328,13 @@ async fn filters(
         };
         let filter = filter_of(layer, query, area.clone())?;
         if let Filter::Matching { rows: Some(rows), .. } = &filter
+            && lasting == Lasting::Yes
             && rows.is_volatile()
         {
             return Err(Error::invalid(
                 "layerQueries",
                 format!(
-                    "layer {}: the where clause asks for the current time, so rows would enter and leave the replica without any edit; \
+                    "layer {}: the where clause asks for the current time, so rows would enter and leave without any edit; \
                      compare with a fixed date instead",
                     layer.id
                 ),
@@ -146,6 +343,5 @@ async fn filters(
         areas.push(area);
         filters.push(filter);
     }
-    let filters = Filter::with_relationships(service, &new.layers, &filters);
     Ok((areas, filters))
 }

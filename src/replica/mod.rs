@@ -5,9 +5,13 @@
 
 pub(crate) mod answer;
 mod create;
+mod extract;
+mod import;
 mod synchronize;
 
 pub(crate) use create::create;
+pub(crate) use extract::extract;
+pub(crate) use import::import;
 pub(crate) use synchronize::synchronize;
 
 use crate::{

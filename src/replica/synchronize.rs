@@ -16,14 +16,14 @@ use crate::{
         id::{Generation, LayerId, LayerKey},
         layer::{Layer, Service, attachment},
         query::Columns,
-        replica::{Replica, ReplicaLayer, SyncDirection},
+        replica::{Replica, ReplicaLayer, SyncDirection, TargetType},
         value::Value,
         verdict::is_own_batch,
     },
     sql::delta::Delta,
     store::{
         ReadTx, Session,
-        uploads::{Batch, Upload},
+        uploads::{Batch, Partner, Upload},
     },
     sync::{
         apply::submit,
@@ -82,6 +82,7 @@ pub(crate) async fn synchronize(
         id: replica.id,
         name: &replica.name,
         model: replica.sync_model,
+        target: replica.target,
         generations: &generations,
         transport: request.transport,
         response: written.response,
@@ -101,6 +102,12 @@ pub(crate) async fn synchronize(
             news = true;
         }
     }
+    // Noted with the import already, unless there was nothing to import or it came again.
+    let siblings = siblings(&replica, &plan);
+    if !siblings.is_empty() {
+        tx.replica_sibling_note(replica.id, &siblings).await?;
+        news = true;
+    }
     if !news {
         // Only the time of the synchronization is noted, which a crash may take back.
         tx.do_not_wait_for_disk().await?;
@@ -109,7 +116,7 @@ pub(crate) async fn synchronize(
     if request.close {
         tx.replica_delete(service, replica.id).await?;
     }
-    answer.register(app, &mut tx, service.key, replica.id).await?;
+    answer.register(app, &mut tx, service.key, Some(replica.id)).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
@@ -157,6 +164,7 @@ async fn upload(session: &mut Session, service: &Service, replica: &Replica, pla
         digest: digest(&plan.edits),
         presented: presented_text(replica, plan),
         direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },
+        partner: (replica.target == TargetType::Server).then(|| Partner { siblings: siblings(replica, plan) }),
     };
     let mut tx = session.own().await?;
     if let Some(batch) = tx.batch_find(&upload).await? {
@@ -171,6 +179,15 @@ async fn upload(session: &mut Session, service: &Service, replica: &Replica, pla
     let submitted = submit(session, service, &plan.edits, plan.policy, Some(&upload)).await?;
     let results = submitted.results.into_iter().map(|(layer, results)| (layer.key, results)).collect();
     Ok(Uploaded { results, batch: submitted.batch })
+}
+
+/// The generations of the other server that layers reach with its upload.
+fn siblings(replica: &Replica, plan: &SyncPlan) -> Vec<(LayerKey, Generation)> {
+    plan.layers
+        .iter()
+        .filter(|planned| planned.direction.uploads())
+        .filter_map(|planned| Some((replica.layers[planned.index].layer.key, planned.sibling?)))
+        .collect()
 }
 
 /// A digest of edits in a canonical form: what they mean, not how their JSON was written.
@@ -366,6 +383,7 @@ impl Synchronization<'_> {
                     given: known.given.get(),
                     own_batches: &self.own_batches(presented, known.presented.max(presented)),
                     replica: self.replica.id.0,
+                    returns_altered: self.replica.target == TargetType::Client,
                 };
                 n_changes += download::delta(tx, layer, &wanted, self.bytes, spool).await?;
             }

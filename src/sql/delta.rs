@@ -34,6 +34,9 @@ pub(crate) struct Delta<'a> {
     pub(crate) own_batches: &'a [i64],
     /// The replica.
     pub(crate) replica: uuid::Uuid,
+    /// Whether a row is sent back to whom it came from because the table's own rules altered it. Two servers whose rules
+    /// both stamp rows would send them to and fro for ever.
+    pub(crate) returns_altered: bool,
 }
 
 /// The number of columns of facts with which each row of a delta begins.
@@ -252,7 +255,9 @@ impl<'a> Past<'a> {
 /// heard of in an answer that it never confirmed.
 fn own_edits(layer: &Layer, wanted: &Delta<'_>, global_id: &Ident, out: &mut Fragment) {
     out.sql(", edited as (\n select r.global_id as g, (array_agg(r.op order by r.batch_id desc, r.position desc))[1] as op,");
-    out.sql(" (array_agg(r.code order by r.batch_id desc, r.position desc))[1] as code, bool_or(r.altered) as altered, bool_or(r.code is null) as applied");
+    out.sql(" (array_agg(r.code order by r.batch_id desc, r.position desc))[1] as code, ");
+    out.sql(if wanted.returns_altered { "bool_or(r.altered)" } else { "false" });
+    out.sql(" as altered, bool_or(r.code is null) as applied");
     out.sql("\n from syncline.receipt r where r.batch_id = any(").bind(wanted.own_batches.to_vec());
     out.sql(") and r.layer_key = ").bind(layer.key.0).sql(" and r.global_id is not null group by r.global_id\n)");
     out.sql(", by_others as (\n select distinct c.").ident(global_id).sql(" as g");

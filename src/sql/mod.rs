@@ -3,6 +3,7 @@
 //! Nothing else builds SQL text. Text is static, a quoted name out of the catalogue, or a bound value; see
 //! [`fragment::Fragment`]. Nothing here executes anything.
 
+pub(crate) mod changes;
 pub(crate) mod delta;
 pub(crate) mod fragment;
 pub(crate) mod modify;

@@ -9,7 +9,7 @@ use crate::model::{
 
 use super::{
     fragment::{Fragment, Ident},
-    select::{column, table},
+    select::{change_table, column, table},
 };
 
 /// Edits of one layer that name the same attributes, and so go into one statement: column by column, ready to be bound
@@ -144,6 +144,39 @@ pub(crate) fn delete_orphans(features: &Layer, attachments: &Layer) -> Fragment 
     out.ident(&column(features, features.global_id)).sql(" = n.").ident(&column(attachments, attachment::PARENT));
     out.sql(")\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(attachments, attachments.object_id)).sql("::int8");
+    out
+}
+
+/// Keeps others from editing a layer until the end of the transaction. They may read.
+pub(crate) fn close(layer: &Layer) -> Fragment {
+    let mut out = Fragment::new("-- layer_close\nlock table ");
+    out.ident(&table(layer)).sql(" in share row exclusive mode");
+    out
+}
+
+/// How many rows a layer has, and how many of those that it had before a transaction were changed by it.
+pub(crate) fn loaded(layer: &Layer, mark: Option<i64>) -> Fragment {
+    let mut out = Fragment::new("-- layer_loaded\nselect (select count(*) from ");
+    out.ident(&table(layer)).sql("), (select count(*) from ").ident(&change_table(layer.key));
+    out.sql(" c where c.syncline_existed and c.syncline_txn = ").bind(mark).sql(")");
+    out
+}
+
+/// Global id and object id of those of the features that are stored already as the edits would have them.
+pub(crate) fn equal(layer: &Layer, rows: &Rows<'_>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- features_equal\nselect n.");
+    out.ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    source(layer, rows, &mut out);
+    out.sql("\njoin ").ident(&table(layer)).sql(" n on n.").ident(&global_id).sql(" = u.g\nwhere true");
+    expressions(
+        layer,
+        rows,
+        |name, out| {
+            out.sql(" and n.").ident(name).sql(" is not distinct from ");
+        },
+        &mut out,
+    );
     out
 }
 

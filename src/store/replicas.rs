@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
     error::{Error, Result},
@@ -11,7 +11,7 @@ use crate::{
         id::{Generation, LayerKey, ReplicaId},
         layer::{Layer, Service},
         predicate::Predicate,
-        replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel},
+        replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel, TargetType},
     },
 };
 
@@ -54,15 +54,24 @@ impl ReadTx<'_> {
     }
 }
 
+/// What the holder of a new replica has of one of its layers.
+pub(crate) struct Holding {
+    /// The replica's geometry in the layer's spatial reference, as EWKB.
+    pub(crate) area: Option<Vec<u8>>,
+    /// The generation up to which it has everything.
+    pub(crate) given: Generation,
+    /// For a server's replica: what was received from the other server, in its generations.
+    pub(crate) sibling: Option<Generation>,
+}
+
 impl OwnTx<'_> {
-    /// Registers a replica that holds what was read at `generation`. Its name is made unique within the service.
+    /// Registers a replica whose holder has these `holdings` of its layers, in their order. Its name is made unique within the service.
     pub(crate) async fn replica_insert(
         &mut self,
         service: &Service,
         id: ReplicaId,
         new: &NewReplica,
-        areas: &[Option<Vec<u8>>],
-        generation: Generation,
+        holdings: &[Holding],
     ) -> Result<String> {
         // Two requests with one name would otherwise both find it free.
         sqlx::query("-- replica_name_lock\nselect pg_advisory_xact_lock(1398361668, $1)")
@@ -84,8 +93,8 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- replica_insert
              insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid, area_json,
-               return_attachments, attachments_direction)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+               return_attachments, attachments_direction, target_type)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(id.0)
         .bind(service.key.0)
@@ -96,14 +105,15 @@ impl OwnTx<'_> {
         .bind(new.area.as_ref().map(|area| area.json.clone()))
         .bind(new.return_attachments)
         .bind(new.attachments_direction.name())
+        .bind(new.target.name())
         .execute(self.connection())
         .await?;
-        for (position, ((layer, query), area)) in new.layers.iter().zip(areas).enumerate() {
+        for (position, ((layer, query), holding)) in new.layers.iter().zip(holdings).enumerate() {
             sqlx::query(
                 "-- replica_layer_insert
                  insert into syncline.replica_layer (replica_id, layer_key, position, query_option, use_geometry, include_related,
-                   where_clause, area, given, presented)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
+                   where_clause, area, given, presented, base, sib_generation)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $9, $10)",
             )
             .bind(id.0)
             .bind(layer.key.0)
@@ -112,12 +122,22 @@ impl OwnTx<'_> {
             .bind(query.use_geometry)
             .bind(query.include_related)
             .bind(&query.where_clause)
-            .bind(area)
-            .bind(generation.get())
+            .bind(&holding.area)
+            .bind(holding.given.get())
+            .bind(holding.sibling.map(Generation::get))
             .execute(self.connection())
             .await?;
         }
         Ok(name)
+    }
+
+    /// Whether any service of this database has a replica with this id.
+    pub(crate) async fn replica_exists(&mut self, id: ReplicaId) -> Result<bool> {
+        let row = sqlx::query("-- replica_exists\nselect exists (select from syncline.replica where replica_id = $1)")
+            .bind(id.0)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(row.try_get(0)?)
     }
 
     /// The replica with this id in this service.
@@ -126,7 +146,7 @@ impl OwnTx<'_> {
             "-- replica_find
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
-               return_attachments, attachments_direction
+               return_attachments, attachments_direction, target_type
              from syncline.replica where service_id = $1 and replica_id = $2",
         )
         .bind(service.key.0)
@@ -137,7 +157,8 @@ impl OwnTx<'_> {
         let mut replica = replica(&row)?;
         for row in sqlx::query(
             "-- replica_layer_list
-             select layer_key, query_option, use_geometry, include_related, where_clause, area, given, presented
+             select layer_key, query_option, use_geometry, include_related, where_clause, area, given, presented,
+               base, sib_generation
              from syncline.replica_layer where replica_id = $1 order by position",
         )
         .bind(id.0)
@@ -160,7 +181,7 @@ impl OwnTx<'_> {
             "-- replica_list
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
-               return_attachments, attachments_direction
+               return_attachments, attachments_direction, target_type
              from syncline.replica where service_id = $1 order by created_at, replica_id",
         )
         .bind(service.key.0)
@@ -204,6 +225,15 @@ impl OwnTx<'_> {
         Ok(())
     }
 
+    /// Notes what was received from the other server. What is known already is not taken back.
+    pub(crate) async fn replica_sibling_note(
+        &mut self,
+        id: ReplicaId,
+        siblings: &[(LayerKey, Generation)],
+    ) -> Result<()> {
+        sibling_note(self.connection(), id, siblings).await
+    }
+
     /// Notes that a replica has synchronized now.
     pub(crate) async fn replica_touch(&mut self, id: ReplicaId) -> Result<()> {
         sqlx::query("-- replica_touch\nupdate syncline.replica set last_sync_at = now() where replica_id = $1")
@@ -214,14 +244,37 @@ impl OwnTx<'_> {
     }
 }
 
+/// Notes what was received from the other server, in whatever transaction that happens.
+pub(super) async fn sibling_note(
+    connection: &mut PgConnection,
+    id: ReplicaId,
+    siblings: &[(LayerKey, Generation)],
+) -> Result<()> {
+    let (layers, generations): (Vec<i32>, Vec<i64>) =
+        siblings.iter().map(|(layer, generation)| (layer.0, generation.get())).unzip();
+    sqlx::query(
+        "-- replica_sibling_note
+         update syncline.replica_layer l set sib_generation = greatest(l.sib_generation, s.generation)
+         from unnest($2::int4[], $3::int8[]) s(layer_key, generation)
+         where l.replica_id = $1 and l.layer_key = s.layer_key",
+    )
+    .bind(id.0)
+    .bind(layers)
+    .bind(generations)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 fn replica(row: &PgRow) -> Result<Replica> {
     let (model, direction): (String, String) = (row.try_get(3)?, row.try_get(4)?);
-    let attachments: String = row.try_get(10)?;
+    let (attachments, target): (String, String) = (row.try_get(10)?, row.try_get(11)?);
     Ok(Replica {
         id: ReplicaId(row.try_get(0)?),
         name: row.try_get(1)?,
         owner: row.try_get(2)?,
         sync_model: SyncModel::from_name(&model).ok_or_else(|| unknown("sync model", &model))?,
+        target: TargetType::from_name(&target).ok_or_else(|| unknown("target type", &target))?,
         direction: SyncDirection::from_name(&direction).ok_or_else(|| unknown("direction", &direction))?,
         srid: row.try_get(5)?,
         area_json: row.try_get(6)?,
@@ -251,6 +304,8 @@ fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
         query,
         given: generation_of(row, 6)?,
         presented: generation_of(row, 7)?,
+        base: generation_of(row, 8)?,
+        sibling: row.try_get::<Option<i64>, _>(9)?.and_then(Generation::new),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Connections and transactions.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{Stream, TryStreamExt as _};
 use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction, pool::PoolConnection, postgres::PgRow};
@@ -122,7 +122,7 @@ pub(crate) struct WriteTx<'s> {
     mark: Option<i64>,
 }
 
-impl WriteTx<'_> {
+impl<'s> WriteTx<'s> {
     /// Runs a statement that returns global id and object id of the rows that it touched. A failure leaves the transaction
     /// usable.
     pub(crate) async fn edit(
@@ -155,6 +155,35 @@ impl WriteTx<'_> {
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
+    }
+
+    /// Keeps everybody else from editing these layers until the transaction ends.
+    pub(crate) async fn close_layers(&mut self, layers: &[Arc<Layer>]) -> Result<()> {
+        // In one order everywhere, so that nobody waits in a circle.
+        let mut layers = layers.to_vec();
+        layers.sort_by_key(|layer| layer.key);
+        for layer in layers {
+            modify::close(&layer).query()?.execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows a layer has, and how many of those that it had before the transaction changed.
+    pub(crate) async fn loaded(&mut self, layer: &Layer) -> Result<(i64, i64)> {
+        let row = modify::loaded(layer, self.mark).query()?.fetch_one(&mut *self.tx).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    /// Ends the edits of an upload and gives them their generation, before the commit: what follows in the transaction can
+    /// make use of it, and touches only Syncline's own tables. Other commits of the service wait from here on.
+    pub(crate) async fn stamp(mut self) -> Result<(OwnTx<'s>, Generation)> {
+        sqlx::query("-- stamp_now\nset constraints syncline.stamp immediate").execute(&mut *self.tx).await?;
+        let row = sqlx::query("-- txn_generation\nselect generation from syncline.txn where txn_id = $1")
+            .bind(self.mark)
+            .fetch_one(&mut *self.tx)
+            .await?;
+        let generation = generation_of(&row, 0)?;
+        Ok((OwnTx { tx: self.tx }, generation))
     }
 
     /// Makes the edits visible and gives them their generation.

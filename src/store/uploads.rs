@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{OwnTx, WriteTx};
+use super::{OwnTx, WriteTx, replicas::sibling_note};
 
 /// The edits of one upload, as far as they are recognised by it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,15 @@ pub(crate) struct Upload {
     pub(crate) presented: String,
     /// The direction of the request.
     pub(crate) direction: SyncDirection,
+    /// Where it comes from another server.
+    pub(crate) partner: Option<Partner>,
+}
+
+/// What another server says of an upload.
+#[derive(Clone, Debug)]
+pub(crate) struct Partner {
+    /// The generation of that server that each layer reaches with the upload.
+    pub(crate) siblings: Vec<(LayerKey, Generation)>,
 }
 
 /// A batch that is in the books.
@@ -82,6 +91,10 @@ impl WriteTx<'_> {
         .fetch_one(self.connection())
         .await?;
         let batch: i64 = row.try_get(0)?;
+        if let Some(partner) = &upload.partner {
+            // With the import or not at all: otherwise the other server would skip changes, or send them for ever.
+            sibling_note(self.connection(), upload.replica, &partner.siblings).await?;
+        }
         for (layer, results) in results {
             let ops: Vec<&str> = results.iter().map(|result| result.op.name()).collect();
             let ids: Vec<Option<Uuid>> = results.iter().map(|result| result.global_id.map(|id| id.0)).collect();

@@ -82,7 +82,8 @@ async fn submit_once(
     upload: Option<&Upload>,
 ) -> Result<Submitted> {
     let mut tx = session.write(service.key, upload.map(|upload| upload.replica)).await?;
-    let mut results = apply_all(&mut tx, service, edits).await?;
+    let sender = if upload.is_some_and(|upload| upload.partner.is_some()) { Sender::Server } else { Sender::Client };
+    let mut results = apply_all(&mut tx, service, edits, sender).await?;
     // A connected client has no answer to learn from that a feature is gone, so that it is a failure like any other.
     let undoes = |result: &EditResult| match upload {
         Some(_) => result.undoes_batch(),
@@ -183,9 +184,19 @@ pub(crate) async fn look_up_object_ids(store: &Store, layer: Arc<Layer>, direct:
     Ok(LayerEdits { layer, edits: ready })
 }
 
+/// Who sends edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A client: an edit that changes nothing still is an edit.
+    Client,
+    /// Another server. What changes nothing leaves no trace: it came round in a circle of servers, and would go on round.
+    Server,
+}
+
 /// The edits of one layer while they are applied.
 struct Work<'a> {
     edits: &'a LayerEdits,
+    sender: Sender,
     /// What became of each so far.
     results: Vec<Option<EditResult>>,
     /// Those that a foreign key refused: what they refer to may come yet.
@@ -193,8 +204,13 @@ struct Work<'a> {
 }
 
 /// Applies all edits: adds and updates of what others belong to first, deletes of it last.
-async fn apply_all(tx: &mut WriteTx<'_>, service: &Service, edits: &[LayerEdits]) -> Result<Results> {
-    let mut work: Vec<Work<'_>> = edits.iter().map(Work::new).collect();
+pub(crate) async fn apply_all(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    edits: &[LayerEdits],
+    sender: Sender,
+) -> Result<Results> {
+    let mut work: Vec<Work<'_>> = edits.iter().map(|edits| Work::new(edits, sender)).collect();
     let order = parents_first(service, edits);
     for &index in &order {
         refuse_orphans(tx, service, &mut work, index).await?;
@@ -268,9 +284,9 @@ async fn standing(tx: &mut WriteTx<'_>, layer: &Layer, ids: Vec<Uuid>) -> Result
 }
 
 impl<'a> Work<'a> {
-    fn new(edits: &'a LayerEdits) -> Work<'a> {
+    fn new(edits: &'a LayerEdits, sender: Sender) -> Work<'a> {
         let refused = |edit: &std::result::Result<Edit, Refusal>| edit.as_ref().err().cloned().map(EditResult::from);
-        Work { edits, results: edits.edits.iter().map(refused).collect(), dangling: Vec::new() }
+        Work { edits, sender, results: edits.edits.iter().map(refused).collect(), dangling: Vec::new() }
     }
 
     /// The edits without a result.
@@ -374,6 +390,9 @@ struct Wave<'a> {
 impl Wave<'_> {
     async fn apply(self, tx: &mut WriteTx<'_>, layer: &Layer, op: Op, work: &mut Work<'_>) -> Result<()> {
         for (likeness, mut edits) in self.groups {
+            if work.sender == Sender::Server {
+                settle_equal(tx, layer, op, &likeness, &mut edits, &mut work.results).await?;
+            }
             // In one order everywhere, so that uploads of the same features wait for each other instead of deadlocking.
             edits.sort_by_key(|(_, edit)| edit.global_id);
             let mut todo: Vec<&[(usize, &Edit)]> = edits.chunks(ROWS_PER_STATEMENT).rev().collect();
@@ -408,10 +427,56 @@ impl Wave<'_> {
 }
 
 fn statement(layer: &Layer, op: Op, likeness: &Likeness, edits: &[(usize, &Edit)]) -> Result<Fragment> {
-    let global_ids: Vec<Uuid> = edits.iter().map(|(_, edit)| edit.global_id.0).collect();
     if op == Op::Delete {
-        return Ok(modify::delete(layer, global_ids));
+        return Ok(modify::delete(layer, edits.iter().map(|(_, edit)| edit.global_id.0).collect()));
     }
+    let rows = rows(layer, likeness, edits)?;
+    Ok(match op {
+        Op::Add => modify::upsert(layer, &rows),
+        // Nothing to set: it only matters whether the feature is there.
+        _ if rows.columns.is_empty() && rows.geometry.is_none() => modify::by_global_id(layer, rows.global_ids),
+        _ => modify::update(layer, &rows),
+    })
+}
+
+/// Gives the edits that would change nothing their results, and takes them out.
+async fn settle_equal(
+    tx: &mut WriteTx<'_>,
+    layer: &Layer,
+    op: Op,
+    likeness: &Likeness,
+    edits: &mut Vec<(usize, &Edit)>,
+    results: &mut [Option<EditResult>],
+) -> Result<()> {
+    if op == Op::Delete {
+        return Ok(());
+    }
+    let mut equal: HashMap<Uuid, i64> = HashMap::new();
+    for chunk in edits.chunks(ROWS_PER_STATEMENT) {
+        // A value that cannot be compared is found out again, and explained, when it is applied.
+        if let Ok(found) = tx.edit(modify::equal(layer, &rows(layer, likeness, chunk)?)).await? {
+            equal.extend(found);
+        }
+    }
+    edits.retain(|(index, edit)| match equal.get(&edit.global_id.0) {
+        None => true,
+        Some(&object_id) => {
+            results[*index] = Some(EditResult {
+                op,
+                global_id: Some(edit.global_id),
+                object_id: Some(object_id),
+                altered: false,
+                error: None,
+            });
+            false
+        }
+    });
+    Ok(())
+}
+
+/// Edits column by column.
+fn rows<'a>(layer: &Layer, likeness: &Likeness, edits: &[(usize, &'a Edit)]) -> Result<Rows<'a>> {
+    let global_ids: Vec<Uuid> = edits.iter().map(|(_, edit)| edit.global_id.0).collect();
     let mut columns: Vec<(usize, Vec<&Value>)> =
         likeness.fields.iter().map(|&field| (field, Vec::with_capacity(edits.len()))).collect();
     let mut geometry = likeness.geometry.then(|| Vec::with_capacity(edits.len()));
@@ -430,13 +495,7 @@ fn statement(layer: &Layer, op: Op, likeness: &Likeness, edits: &[(usize, &Edit)
             });
         }
     }
-    let rows = Rows { global_ids, columns, geometry, reproject: likeness.reproject };
-    Ok(match op {
-        Op::Add => modify::upsert(layer, &rows),
-        // Nothing to set: it only matters whether the feature is there.
-        _ if rows.columns.is_empty() && rows.geometry.is_none() => modify::by_global_id(layer, rows.global_ids),
-        _ => modify::update(layer, &rows),
-    })
+    Ok(Rows { global_ids, columns, geometry, reproject: likeness.reproject })
 }
 
 /// Gives each edit of a statement its result, from the rows that the statement touched.

@@ -5,4 +5,5 @@
 
 pub(crate) mod apply;
 pub(crate) mod download;
+pub(crate) mod extract;
 mod order;

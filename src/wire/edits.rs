@@ -184,6 +184,20 @@ pub(crate) fn parse_sync_edits(
     Ok(SyncEdits { features: edits, attachments })
 }
 
+/// Reads features as another server stores them, to be put here as they are.
+pub(crate) fn parse_stored(
+    features: &[Box<RawValue>],
+    layer: &Layer,
+    default_srid: i32,
+) -> Vec<std::result::Result<Edit, Refusal>> {
+    let reader = FeatureReader { layer, default_srid };
+    let read = |feature: &RawValue| match serde_json::from_str::<FeatureJson<'_>>(feature.get()) {
+        Ok(feature) => reader.by_global_id(Op::Add, feature),
+        Err(error) => Err(refusal(Op::Add, None, EditErrorCode::Other, format!("it is not a feature: {error}"))),
+    };
+    features.iter().map(|feature| read(feature)).collect()
+}
+
 /// Global ids as an array, or as a list with commas.
 pub(super) fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
     match given {

@@ -4,7 +4,11 @@
 
 pub(crate) mod attachments;
 pub(crate) mod edits;
+pub(crate) mod extract;
 pub(crate) mod geometry;
+pub(crate) mod import;
+pub(crate) mod members;
+pub(crate) mod options;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod replica;

@@ -1,8 +1,7 @@
 //! The parameters of createReplica, synchronizeReplica and unRegisterReplica, and the documents about replicas.
 //!
 //! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
-//! refused by name: asynchronous jobs, formats other than JSON, exports without a replica, replicaOptions, server targets,
-//! uploads by id.
+//! refused by name: asynchronous jobs, formats other than JSON, uploads by id.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +14,7 @@ use crate::{
         filter::{Area, LayerQuery, QueryOption},
         id::{Generation, LayerId, LayerKey, ReplicaId},
         layer::{Layer, Service},
-        replica::{AttachmentsDirection, NewReplica, Replica, SyncDirection, SyncModel},
+        replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel, TargetType},
         value::brief,
     },
 };
@@ -23,6 +22,7 @@ use crate::{
 use super::{
     edits::{SyncEdits, layer_of, parse_sync_edits},
     geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
+    options::{Purpose, Reference, target_and_direction},
     params::{Params, json as parse_json},
 };
 
@@ -36,7 +36,8 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    fn parse(params: &Params) -> Result<Transport> {
+    /// Reads `transportType`.
+    pub(super) fn parse(params: &Params) -> Result<Transport> {
         let read = |text: &str| match text.to_ascii_lowercase().as_str() {
             "esritransporttypeurl" => Some(Transport::Url),
             "esritransporttypeembedded" => Some(Transport::Embedded),
@@ -59,7 +60,9 @@ impl Transport {
 /// What createReplica asks for.
 #[derive(Debug)]
 pub(crate) struct CreateReplicaRequest {
-    /// The replica.
+    /// What is to be made.
+    pub(crate) purpose: Purpose,
+    /// The replica, or what an export has in common with one. Without layers if they are those of a reference.
     pub(crate) replica: NewReplica,
     /// How the data is wanted.
     pub(crate) transport: Transport,
@@ -71,36 +74,20 @@ impl CreateReplicaRequest {
     /// Reads the parameters in the light of the service.
     pub(crate) fn parse(params: &Params, service: &Service) -> Result<CreateReplicaRequest> {
         refuse_what_is_missing(params)?;
-        let sync_model = match params.text("syncModel") {
-            Some(none) if none.eq_ignore_ascii_case("none") => {
-                return Err(Error::NotSupported(
-                    "syncModel=none (an export without a replica) is not supported yet; use perReplica or perLayer"
-                        .to_owned(),
-                ));
-            }
-            _ => {
-                params.word("syncModel", "perReplica, perLayer", SyncModel::from_name)?.unwrap_or(SyncModel::PerReplica)
-            }
-        };
-        let direction = match params.word(
-            "syncDirection",
-            "bidirectional, upload, download",
-            SyncDirection::from_name,
-        )? {
-            Some(SyncDirection::Snapshot) => {
+        check_what_has_no_effect(params)?;
+        let (purpose, sync_model) = Purpose::parse(params)?;
+        let (target, direction) = target_and_direction(params)?;
+        let ids = match (params.ids("layers")?, &purpose) {
+            (Some(ids), _) => ids,
+            // The layers are those of the replica that the client has a copy of.
+            (None, Purpose::Existing(Reference { id: Some(_), .. })) => Vec::new(),
+            (None, _) => {
                 return Err(Error::invalid(
-                    "syncDirection",
-                    "'snapshot' is a way to synchronize a replica, not to create one; it is one of bidirectional, upload, download",
+                    "layers",
+                    "it is missing; name the layers and tables of the replica, for instance layers=0,1",
                 ));
             }
-            given => given.unwrap_or(SyncDirection::Bidirectional),
         };
-        let ids = params.ids("layers")?.ok_or_else(|| {
-            Error::invalid(
-                "layers",
-                "it is missing; name the layers and tables of the replica, for instance layers=0,1",
-            )
-        })?;
         let mut queries = layer_queries(params)?;
         let mut layers: Vec<(Arc<Layer>, LayerQuery)> = Vec::with_capacity(ids.len());
         for id in ids {
@@ -121,12 +108,7 @@ impl CreateReplicaRequest {
         }
         let reference =
             |name: &'static str| params.text(name).map_or(Ok(None), |text| parse_spatial_reference(name, text));
-        let in_srid = reference("inSR")?.unwrap_or_else(|| service.srid());
-        let area = match params.text("geometry").filter(|text| !matches!(*text, "{}" | "null")) {
-            None => None,
-            Some(text) => parse_area("geometry", text, in_srid)?
-                .map(|geometry| Area { json: area_json(&geometry, text), geometry }),
-        };
+        let area = area(params, service)?;
         let name = params.text("replicaName").map(str::to_owned);
         if let Some(name) = &name {
             if name.chars().count() > 250 {
@@ -136,11 +118,16 @@ impl CreateReplicaRequest {
                 return Err(Error::invalid("replicaName", "it has a NUL character (U+0000), which cannot be stored"));
             }
         }
-        let (return_attachments, attachments_direction) = attachments(params)?;
+        let (return_attachments, attachments_direction) = match purpose {
+            // What is never synchronized has no direction.
+            Purpose::Export => (params.flag(&["returnAttachments"], false)?, AttachmentsDirection::None),
+            _ => attachments(params)?,
+        };
         Ok(CreateReplicaRequest {
             replica: NewReplica {
                 name,
                 sync_model,
+                target,
                 direction,
                 srid: reference("replicaSR")?.unwrap_or_else(|| service.srid()),
                 area,
@@ -148,10 +135,21 @@ impl CreateReplicaRequest {
                 attachments_direction,
                 layers,
             },
+            purpose,
             transport: Transport::parse(params)?,
             attachments_by_url: attachments_by_url(params)?,
         })
     }
+}
+
+/// Reads `geometry` and `inSR`.
+pub(super) fn area(params: &Params, service: &Service) -> Result<Option<Area>> {
+    let in_srid = params.text("inSR").map_or(Ok(None), |text| parse_spatial_reference("inSR", text))?;
+    Ok(match params.text("geometry").filter(|text| !matches!(*text, "{}" | "null")) {
+        None => None,
+        Some(text) => parse_area("geometry", text, in_srid.unwrap_or_else(|| service.srid()))?
+            .map(|geometry| Area { json: area_json(&geometry, text), geometry }),
+    })
 }
 
 /// How attachments take part in a new replica: whether they come with it, and which way they go afterwards.
@@ -184,7 +182,7 @@ fn attachments_by_url(params: &Params) -> Result<bool> {
 }
 
 /// Refuses by name what would otherwise be passed over in silence.
-fn refuse_what_is_missing(params: &Params) -> Result<()> {
+pub(super) fn refuse_what_is_missing(params: &Params) -> Result<()> {
     let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
     if params.flag(&["async"], false)? {
         return refuse("async=true");
@@ -192,13 +190,11 @@ fn refuse_what_is_missing(params: &Params) -> Result<()> {
     if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
         return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
     }
-    if params.text("targetType").is_some_and(|target| target.eq_ignore_ascii_case("server")) {
-        return refuse("targetType=server");
-    }
     if params.get(&["editsUploadId"]).is_some() {
         return refuse("editsUploadId");
     }
-    for name in ["replicaOptions", "datumTransformations", "datumTransformation"] {
+    // Not advertised. PostGIS chooses the transformation, and to pass over a wish for another one would shift features.
+    for name in ["datumTransformations", "datumTransformation"] {
         if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "{}" | "[]")) {
             return refuse(name);
         }
@@ -206,8 +202,22 @@ fn refuse_what_is_missing(params: &Params) -> Result<()> {
     Ok(())
 }
 
+/// Checks what has no effect here: a JSON geometry says its own type, no layer has dates in an unknown time zone, and no
+/// layer has branch versions.
+pub(super) fn check_what_has_no_effect(params: &Params) -> Result<()> {
+    const TYPES: &str = "esriGeometryPoint, Multipoint, Polyline, Polygon, Envelope";
+    params.word("geometryType", TYPES, |text| {
+        let bare = text.to_ascii_lowercase();
+        let known = ["point", "multipoint", "polyline", "polygon", "envelope"];
+        known.contains(&bare.strip_prefix("esrigeometry").unwrap_or(&bare)).then_some(())
+    })?;
+    params.flag(&["timeReferenceUnknownClient"], false)?;
+    params.flag(&["reconcileBranchVersion"], false)?;
+    Ok(())
+}
+
 /// A layer query with what was said, before the layer's defaults fill it up.
-struct GivenQuery {
+pub(super) struct GivenQuery {
     option: Option<QueryOption>,
     use_geometry: bool,
     include_related: bool,
@@ -216,7 +226,11 @@ struct GivenQuery {
 
 impl GivenQuery {
     fn resolve(self, layer: &Layer) -> LayerQuery {
-        let fallback = LayerQuery::default_for(layer.shape.is_some());
+        self.or(&LayerQuery::default_for(layer.shape.is_some()))
+    }
+
+    /// With what applies where nothing was said.
+    pub(super) fn or(self, fallback: &LayerQuery) -> LayerQuery {
         LayerQuery {
             option: self.option.unwrap_or(if self.where_clause.is_some() {
                 QueryOption::UseFilter
@@ -230,7 +244,8 @@ impl GivenQuery {
     }
 }
 
-fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>> {
+/// Reads `layerQueries`, by the ids of the layers.
+pub(super) fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>> {
     const NAME: &str = "layerQueries";
     let mut queries = BTreeMap::new();
     for (id, given) in params.json::<Map<String, Json>>(NAME)?.into_iter().flatten() {
@@ -335,12 +350,15 @@ pub(crate) struct PlannedLayer {
     pub(crate) direction: SyncDirection,
     /// The generation that the client has; always there for a delta.
     pub(crate) presented: Option<Generation>,
+    /// For a server's upload: the generation of that server that the layer reaches with it.
+    pub(crate) sibling: Option<Generation>,
 }
 
 impl<'a> SynchronizeReplicaRequest<'a> {
     /// Reads what can be read without the replica.
     pub(crate) fn parse(params: &'a Params) -> Result<SynchronizeReplicaRequest<'a>> {
         refuse_what_is_missing(params)?;
+        check_what_has_no_effect(params)?;
         let id = params
             .text("replicaID")
             .ok_or_else(|| Error::invalid("replicaID", "it is missing; it names the replica to synchronize"))?;
@@ -358,7 +376,7 @@ impl<'a> SynchronizeReplicaRequest<'a> {
     pub(crate) fn resolve(&self, replica: &Replica) -> Result<SyncPlan> {
         let direction =
             self.params.word("syncDirection", "bidirectional, upload, download, snapshot", SyncDirection::from_name)?;
-        let layers = match replica.sync_model {
+        let mut layers = match replica.sync_model {
             SyncModel::PerReplica => {
                 let direction = direction.unwrap_or(replica.direction);
                 // A snapshot begins anew, whatever the client has.
@@ -372,11 +390,17 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                     presented,
                     "synchronizing a perReplica replica in this direction",
                 )?;
-                (0..replica.layers.len()).map(|index| PlannedLayer { index, direction, presented }).collect()
+                let sibling = self.sibling(replica, self.params.integer("replicaServerSibGen")?)?;
+                (0..replica.layers.len()).map(|index| PlannedLayer { index, direction, presented, sibling }).collect()
             }
             SyncModel::PerLayer => self.sync_layers(replica, direction)?,
         };
-        for planned in &layers {
+        for planned in &mut layers {
+            if replica.target == TargetType::Server {
+                // Before the first exchange the other server knows no generation of this one, but has what the replica was made of.
+                let base = replica.layers[planned.index].base;
+                planned.presented = planned.presented.map(|presented| presented.max(base));
+            }
             if !replica.direction.allows(planned.direction) {
                 return Err(Error::invalid(
                     "syncDirection",
@@ -406,6 +430,16 @@ impl<'a> SynchronizeReplicaRequest<'a> {
 
     fn generation(&self, name: &'static str) -> Result<Option<Generation>> {
         self.params.integer(name)?.map_or(Ok(None), |number| generation(name, number).map(Some))
+    }
+
+    /// The generation of the other server, if there is one: clients send back what replica info shows them.
+    fn sibling(&self, replica: &Replica, given: Option<i64>) -> Result<Option<Generation>> {
+        match given {
+            Some(number) if replica.target == TargetType::Server && number >= 0 => {
+                generation("replicaServerSibGen", number).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn sync_layers(&self, replica: &Replica, default: Option<SyncDirection>) -> Result<Vec<PlannedLayer>> {
@@ -447,7 +481,8 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                 presented,
                 &format!("serverGen is missing for layer {id}: synchronizing it in this direction"),
             )?;
-            layers.push(PlannedLayer { index, direction, presented });
+            let sibling = self.sibling(replica, number("serverSibGen")?)?;
+            layers.push(PlannedLayer { index, direction, presented, sibling });
         }
         Ok(layers)
     }
@@ -532,9 +567,30 @@ pub(crate) fn generations(model: SyncModel, layers: &[(LayerId, Generation)], in
             into.insert("replicaServerGen".to_owned(), oldest.into());
         }
         SyncModel::PerLayer => {
+            // In the order of their ids: a published client pairs the lists of two servers by position.
+            let mut layers = layers.to_vec();
+            layers.sort_by_key(|(id, _)| *id);
             let list: Json =
                 layers.iter().map(|(id, generation)| json!({"id": id.0, "serverGen": generation.get()})).collect();
             into.insert("layerServerGens".to_owned(), list);
+        }
+    }
+}
+
+/// Adds what was received from the other server, where that stands in replica info; 0 if it is nothing yet.
+fn sibling_generations(replica: &Replica, into: &mut Map<String, Json>) {
+    let shown = |sibling: Option<Generation>| sibling.map_or(0, Generation::get);
+    match into.get_mut("layerServerGens").and_then(Json::as_array_mut) {
+        None => {
+            let oldest = replica.layers.iter().map(|layer| shown(layer.sibling)).min().unwrap_or(0);
+            into.insert("replicaServerSibGen".to_owned(), oldest.into());
+        }
+        Some(list) => {
+            for item in list {
+                let of = |layer: &&ReplicaLayer| item["id"] == layer.layer.id.0;
+                let sibling = replica.layers.iter().find(of).and_then(|layer| layer.sibling);
+                item["serverSibGen"] = shown(sibling).into();
+            }
         }
     }
 }
@@ -562,11 +618,14 @@ pub(crate) fn info(replica: &Replica) -> Json {
     shown.insert("spatialReference".to_owned(), spatial_reference(replica.srid));
     let given: Vec<(LayerId, Generation)> = replica.layers.iter().map(|layer| (layer.layer.id, layer.given)).collect();
     generations(replica.sync_model, &given, &mut shown);
+    if replica.target == TargetType::Server {
+        sibling_generations(replica, &mut shown);
+    }
     let rest = json!({
         "creationDate": replica.created_ms,
         "lastSyncDate": replica.last_sync_ms,
         "syncModel": replica.sync_model.name(),
-        "targetType": "client",
+        "targetType": replica.target.name(),
         "syncDirection": replica.direction.name(),
         "returnsAttachments": replica.return_attachments,
         "returnAttachments": replica.return_attachments,

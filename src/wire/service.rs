@@ -23,7 +23,10 @@ use super::{
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
 /// What every service and layer can do in this version.
-const CAPABILITIES: &str = "Create,Delete,Query,Update,Editing,Sync";
+const CAPABILITIES: &str = "Create,Delete,Query,Update,Editing,Sync,Extract,ChangeTracking";
+
+/// The formats in which data is given without a replica.
+const EXPORT_FORMATS: &str = "json";
 
 /// A box round a layer; `None` if it is empty.
 pub(crate) type Extent = Option<[f64; 4]>;
@@ -90,7 +93,7 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
         "supportsRelationshipsResource": false,
         "maxRecordCount": MAX_RECORD_COUNT,
         "supportedQueryFormats": "JSON",
-        "supportedExportFormats": "",
+        "supportedExportFormats": EXPORT_FORMATS,
         "supportsAppend": false,
         "supportsApplyEditsWithGlobalIds": true,
         "supportsTrueCurve": false,
@@ -107,6 +110,7 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
         "units": units(srid),
         "syncEnabled": true,
         "syncCapabilities": sync_capabilities(),
+        "extractChangesCapabilities": extract_changes_capabilities(),
         "changeTrackingInfo": {"lastSyncDate": null, "layerServerGens": generations},
         "editorTrackingInfo": {
             "enableEditorTracking": false, "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
@@ -129,17 +133,34 @@ fn sync_capabilities() -> Json {
     json!({
         "supportsAsync": false,
         "supportsASync": false,
-        "supportsRegisteringExistingData": false,
+        "supportsRegisteringExistingData": true,
         "supportsSyncDirectionControl": true,
         "supportsPerLayerSync": true,
         "supportsPerReplicaSync": true,
-        "supportsSyncModelNone": false,
+        "supportsSyncModelNone": true,
         "supportsRollbackOnFailure": true,
         "supportsAttachmentsSyncDirection": false,
-        "supportsBiDirectionalSyncForServer": false,
+        "supportsBiDirectionalSyncForServer": true,
+        "supportedSyncDataOptions": 0,
         "advancedReplicasResourceCapabilities": {
             "supportsVersion": false, "supportsReturnVersion": false, "supportsReturnLastSyncDate": true,
         },
+    })
+}
+
+/// What of extractChanges there is. One of the keys has two names in the documents.
+fn extract_changes_capabilities() -> Json {
+    json!({
+        "supportsReturnIdsOnly": true,
+        "supportsReturnExtentOnly": true,
+        "supportsReturnAttachments": false,
+        "supportsLayerQueries": true,
+        "supportsGeometry": true,
+        "supportsSpatialFilter": true,
+        "supportsReturnFeature": true,
+        "supportsReturnHasGeometryUpdates": true,
+        "supportsFieldsToCompare": true,
+        "supportsServerGens": true,
     })
 }
 
@@ -170,7 +191,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "isDataVersioned": false,
         "isDataBranchVersioned": false,
         "isDataArchived": false,
-        "isDataReplicaTracked": false,
+        "isDataReplicaTracked": true,
         "archivingInfo": {"supportsQueryWithHistoricMoment": false, "startArchivingMoment": -1},
         "syncCanReturnChanges": true,
         "supportsRollbackOnFailureParameter": true,
@@ -200,7 +221,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "standardMaxRecordCount": MAX_RECORD_COUNT,
         "maxRecordCountFactor": 1,
         "supportedQueryFormats": "JSON",
-        "supportedExportFormats": "",
+        "supportedExportFormats": EXPORT_FORMATS,
         "useStandardizedQueries": true,
         "advancedQueryCapabilities": {
             "supportsPagination": true, "supportsOrderBy": true, "supportsReturningQueryExtent": true, "supportsStatistics": false,

@@ -11,6 +11,8 @@ mod attachments;
 mod bad_input;
 mod clients;
 mod editing;
+mod exchange;
+mod extract;
 mod program;
 mod publish;
 mod query;

@@ -160,12 +160,36 @@ const CREATE_REPLICA: &[Group] = &[
         name: "How it is delivered and synchronized",
         controls: &[
             Control::choice("Transport Type", "transportType", TRANSPORT_TYPES),
-            Control::choice("Sync Model", "syncModel", &[("perReplica", "perReplica"), ("perLayer", "perLayer")]),
+            Control::choice(
+                "Sync Model",
+                "syncModel",
+                &[("perReplica", "perReplica"), ("perLayer", "perLayer"), ("none", "none")],
+            ),
+            Control::choice("Target Type", "targetType", &[("client", "client"), ("server", "server")]),
             Control::choice(
                 "Sync Direction",
                 "syncDirection",
-                &[("bidirectional", "bidirectional"), ("upload", "upload"), ("download", "download")],
+                &[
+                    ("", "As the target has it"),
+                    ("bidirectional", "bidirectional"),
+                    ("upload", "upload"),
+                    ("download", "download"),
+                ],
             ),
+            Control::off("Return Attachments", "returnAttachments"),
+            Control::choice(
+                "Attachments Sync Direction",
+                "attachmentsSyncDirection",
+                &[
+                    ("", "As returnAttachments has it"),
+                    ("bidirectional", "bidirectional"),
+                    ("upload", "upload"),
+                    ("none", "none"),
+                ],
+            ),
+            Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
+            Control::lines("Replica Options", "replicaOptions")
+                .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
             Control::choice("Data Format", "dataFormat", &[("json", "JSON")]),
         ],
     },
@@ -179,6 +203,8 @@ const SYNCHRONIZE_REPLICA: &[Group] = &[
             Control::line("Replica ID", "replicaID"),
             Control::line("Replica ServerGen", "replicaServerGen")
                 .hint("perReplica: the generation that the client has"),
+            Control::line("Replica ServerSibGen", "replicaServerSibGen")
+                .hint("a server's upload: the generation of that server"),
             Control::choice("Transport Type", "transportType", TRANSPORT_TYPES),
             Control::off("Close Replica", "closeReplica"),
         ],
@@ -219,6 +245,68 @@ const UNREGISTER_REPLICA: &[Group] = &[Group {
     ],
 }];
 
+const IMPORT_REPLICA: &[Group] = &[
+    Group {
+        name: "What another server's createReplica answered",
+        controls: &[
+            Control::line("Replica Name", "replicaName"),
+            Control::line("Replica ID", "replicaID"),
+            Control::choice("Sync Model", "syncModel", &[("perReplica", "perReplica"), ("perLayer", "perLayer")]),
+            Control::choice(
+                "Sync Direction",
+                "syncDirection",
+                &[("download", "download"), ("upload", "upload"), ("bidirectional", "bidirectional")],
+            ),
+            Control::line("Spatial Reference", "spatialReference").hint(SR_HINT),
+            Control::line("Replica ServerGen", "replicaServerGen").hint("perReplica"),
+            Control::lines("Layer ServerGens", "layerServerGens").hint("perLayer: [{\"id\":0,\"serverGen\":8411}]"),
+            Control::lines("Layers", "layers").hint("[{\"id\":0,\"features\":[…]}]"),
+        ],
+    },
+    FORMAT,
+];
+
+const EXTRACT_CHANGES: &[Group] = &[
+    Group {
+        name: "Which changes",
+        controls: &[
+            Control::line("Layers", "layers").hint("ids of layers and tables; all if empty"),
+            Control::line("ServerGens", "serverGens").hint("changes after 8411, or those in [8411,8500]"),
+            Control::lines("Layer ServerGens", "layerServerGens").hint("[{\"id\":0,\"serverGen\":8411}]"),
+            Control::on("Return Inserts", "returnInserts"),
+            Control::on("Return Updates", "returnUpdates"),
+            Control::on("Return Deletes", "returnDeletes"),
+            Control::lines("LayerQueries", "layerQueries").hint("{\"0\":{\"where\":\"…\",\"useGeometry\":true}}"),
+            Control::lines("Geometry", "geometry").hint(GEOMETRY_HINT),
+            Control::choice("Geometry Type", "geometryType", GEOMETRY_TYPES),
+            Control::line("Input Spatial Reference", "inSR").hint(SR_HINT),
+        ],
+    },
+    Group {
+        name: "What to return",
+        controls: &[
+            Control::line("Output Spatial Reference", "outSR").hint(SR_HINT),
+            Control::off("Return IDs Only", "returnIdsOnly"),
+            Control::off("Return Deleted Features", "returnDeletedFeatures"),
+            Control::off("Return Has Geometry Updates", "returnHasGeometryUpdates"),
+            Control::line("Fields To Compare", "fieldsToCompare").hint("{\"fields\":[\"A\",\"B\"]}"),
+            Control::off("Return Extent Only", "returnExtentOnly"),
+            Control::choice(
+                "Changes Extent Grid Cell",
+                "changesExtentGridCell",
+                &[("none", "None"), ("large", "Large"), ("medium", "Medium"), ("small", "Small")],
+            ),
+            Control::choice(
+                "Transport Type",
+                "transportType",
+                &[("esriTransportTypeEmbedded", "Embedded"), ("esriTransportTypeUrl", "Url")],
+            ),
+            Control::choice("Data Format", "dataFormat", &[("json", "JSON")]),
+        ],
+    },
+    FORMAT,
+];
+
 const LAYER_EDITS: &[Group] = &[
     Group {
         name: "Edits",
@@ -258,6 +346,13 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         Kind::CreateReplica => post("Create Replica", "Create Replica", CREATE_REPLICA),
         Kind::SynchronizeReplica => post("Synchronize Replica", "Synchronize Replica", SYNCHRONIZE_REPLICA),
         Kind::UnregisterReplica => post("Unregister Replica", "Unregister Replica", UNREGISTER_REPLICA),
+        Kind::ImportReplica => post("Import Replica", "Import Replica", IMPORT_REPLICA),
+        Kind::ExtractChanges => Some(Form {
+            heading: "Extract Changes",
+            submit: Submit::GetOrPost("Extract Changes (GET)", "Extract Changes (POST)"),
+            groups: EXTRACT_CHANGES,
+            spatial: true,
+        }),
         Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
         Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
         Kind::Catalogue

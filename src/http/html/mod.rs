@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     SynchronizeReplica,
     /// The `unRegisterReplica` operation.
     UnregisterReplica,
+    /// The `importReplica` operation.
+    ImportReplica,
+    /// The `extractChanges` operation.
+    ExtractChanges,
     /// The list of replicas.
     Replicas,
     /// One replica.
@@ -157,7 +161,9 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::ServiceEdits
         | Kind::CreateReplica
         | Kind::SynchronizeReplica
-        | Kind::UnregisterReplica => {
+        | Kind::UnregisterReplica
+        | Kind::ImportReplica
+        | Kind::ExtractChanges => {
             result_heading(html);
             results::answer(html, body, 3);
         }

@@ -102,6 +102,9 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
         operations.push(("synchronizeReplica", "Synchronize Replica"));
         operations.push(("unRegisterReplica", "Unregister Replica"));
     }
+    if can(body, &["ChangeTracking"]) {
+        operations.push(("extractChanges", "Extract Changes"));
+    }
     links(html, operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
 }
 

@@ -1,0 +1,288 @@
+//! The document of createReplica, read by the server on the other side: a replica that two servers keep of each other.
+//!
+//! Documents may be large: features come out piece by piece, whether the document is a file or a text.
+
+use std::{fmt, fs::File, io::BufReader, path::PathBuf, sync::Arc};
+
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value as Json, value::RawValue};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        filter::{LayerQuery, QueryOption},
+        id::{Generation, LayerId, LayerKey, ReplicaId},
+        layer::Service,
+        replica::{AttachmentsDirection, NewReplica, SyncDirection, SyncModel, TargetType},
+    },
+};
+
+use super::{edits::layer_of, geometry::parse_spatial_reference, options::layer_generations, params::Params};
+
+/// The most features that are handed over at once.
+const FEATURES_AT_ONCE: usize = 1_000;
+
+/// Where a document is.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A file that has all of it.
+    File(PathBuf),
+    /// Its layers, as text; the rest is known already.
+    Layers(Arc<str>),
+}
+
+/// What takes the features of a layer; called with none when a layer begins. False ends the reading.
+pub(crate) type Sink<'a> = dyn FnMut(LayerId, Vec<Box<RawValue>>) -> bool + 'a;
+
+impl Source {
+    /// Reads the document from its beginning, and gives back its members beside the layers. Blocks.
+    pub(crate) fn read(&self, sink: &mut Sink<'_>) -> Result<Map<String, Json>> {
+        let broken = |error: serde_json::Error| {
+            Error::invalid("layers", format!("the document is not the JSON that createReplica answers: {error}"))
+        };
+        match self {
+            Source::Layers(text) => {
+                let mut json = serde_json::Deserializer::from_str(text);
+                Layers(sink).deserialize(&mut json).map_err(broken)?;
+                Ok(Map::new())
+            }
+            Source::File(path) => {
+                let file = File::open(path)
+                    .map_err(|error| Error::NotFound(format!("{} cannot be read: {error}", path.display())))?;
+                let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 18, file));
+                let members = json.deserialize_map(Document(sink)).map_err(broken)?;
+                json.end().map_err(broken)?;
+                Ok(members)
+            }
+        }
+    }
+}
+
+struct Document<'a, 'b>(&'a mut Sink<'b>);
+
+impl<'de> Visitor<'de> for Document<'_, '_> {
+    type Value = Map<String, Json>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with replicaID and layers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "layers" => map.next_value_seed(Layers(self.0))?,
+                _ => {
+                    members.insert(name, map.next_value()?);
+                }
+            }
+        }
+        Ok(members)
+    }
+}
+
+struct Layers<'a, 'b>(&'a mut Sink<'b>);
+
+impl<'de> DeserializeSeed<'de> for Layers<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Layers<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of {\"id\":0,\"features\":[]}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        while seq.next_element_seed(OneLayer(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct OneLayer<'a, 'b>(&'a mut Sink<'b>);
+
+impl<'de> DeserializeSeed<'de> for OneLayer<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneLayer<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with id and features")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let mut id = None;
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "id" => {
+                    let known = LayerId(map.next_value()?);
+                    (self.0)(known, Vec::new());
+                    id = Some(known);
+                }
+                "features" => {
+                    // Nothing is held back until the layer is known.
+                    let id = id.ok_or_else(|| A::Error::custom("the id of a layer must come before its features"))?;
+                    map.next_value_seed(Features { id, sink: self.0 })?;
+                }
+                "attachments" if !map.next_value::<Vec<IgnoredAny>>()?.is_empty() => {
+                    return Err(A::Error::custom(
+                        "attachments cannot be imported yet; create the replica with returnAttachments=false",
+                    ));
+                }
+                "attachments" => {}
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Features<'a, 'b> {
+    id: LayerId,
+    sink: &'a mut Sink<'b>,
+}
+
+impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Features<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of features")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let mut gathered = Vec::new();
+        let mut wanted = true;
+        while let Some(feature) = seq.next_element::<Box<RawValue>>()? {
+            gathered.push(feature);
+            if gathered.len() == FEATURES_AT_ONCE {
+                wanted = wanted && (self.sink)(self.id, std::mem::take(&mut gathered));
+            }
+        }
+        if wanted && !gathered.is_empty() {
+            (self.sink)(self.id, gathered);
+        }
+        Ok(())
+    }
+}
+
+/// What importReplica is to register.
+#[derive(Debug)]
+pub(crate) struct ImportReplicaRequest {
+    /// The identity, the same on both sides.
+    pub(crate) id: ReplicaId,
+    /// The replica as it will be on this side.
+    pub(crate) replica: NewReplica,
+    /// The generations of the other server, by layer.
+    pub(crate) siblings: Vec<(LayerKey, Generation)>,
+}
+
+impl ImportReplicaRequest {
+    /// Reads the members of the document beside its layers, of which the ids are known.
+    pub(crate) fn parse(params: &Params, layers: &[LayerId], service: &Service) -> Result<ImportReplicaRequest> {
+        let id = params.text("replicaID").ok_or_else(|| {
+            Error::invalid("replicaID", "it is missing; the document is the answer of createReplica, as JSON")
+        })?;
+        let id = ReplicaId::parse(id)
+            .ok_or_else(|| Error::invalid("replicaID", format!("'{id}' is not the id of a replica")))?;
+        let target = params.word("targetType", "server", TargetType::from_name)?;
+        if target == Some(TargetType::Client) {
+            return Err(Error::invalid(
+                "targetType",
+                "the replica was made for a client; create it with targetType=server",
+            ));
+        }
+        let there = params
+            .word("syncDirection", "bidirectional, upload, download", SyncDirection::from_name)?
+            .unwrap_or(SyncDirection::Download);
+        let direction = match there {
+            SyncDirection::Download | SyncDirection::Snapshot => SyncDirection::Upload,
+            SyncDirection::Upload => SyncDirection::Download,
+            SyncDirection::Bidirectional => SyncDirection::Bidirectional,
+        };
+        let sync_model =
+            params.word("syncModel", "perReplica, perLayer", SyncModel::from_name)?.unwrap_or(SyncModel::PerReplica);
+        if layers.is_empty() {
+            return Err(Error::invalid("layers", "it has no layers; a document of createReplica has at least one"));
+        }
+        let mut held = Vec::with_capacity(layers.len());
+        for (position, id) in layers.iter().enumerate() {
+            if layers[..position].contains(id) {
+                return Err(Error::invalid("layers", format!("layer {id} is there twice")));
+            }
+            let query = LayerQuery {
+                option: QueryOption::All,
+                use_geometry: false,
+                include_related: false,
+                where_clause: None,
+            };
+            held.push((layer_of(service, "layers", *id)?, query));
+        }
+        let reference =
+            |name: &'static str| params.text(name).map_or(Ok(None), |text| parse_spatial_reference(name, text));
+        let generations = generations(params, sync_model, layers)?;
+        let siblings = held.iter().map(|(layer, _)| layer.key).zip(generations).collect();
+        Ok(ImportReplicaRequest {
+            id,
+            replica: NewReplica {
+                name: params.text("replicaName").map(str::to_owned),
+                sync_model,
+                target: TargetType::Server,
+                direction,
+                srid: reference("spatialReference")?.or(reference("replicaSR")?).unwrap_or_else(|| service.srid()),
+                area: None,
+                return_attachments: false,
+                attachments_direction: AttachmentsDirection::None,
+                layers: held,
+            },
+            siblings,
+        })
+    }
+}
+
+/// The generations of the document, in the order of its layers.
+fn generations(params: &Params, model: SyncModel, layers: &[LayerId]) -> Result<Vec<Generation>> {
+    match model {
+        SyncModel::PerReplica => {
+            let number = params.integer("replicaServerGen")?.ok_or_else(|| {
+                Error::invalid("replicaServerGen", "it is missing; the document says which generation it is of")
+            })?;
+            let generation = Generation::new(number).ok_or_else(|| {
+                Error::invalid("replicaServerGen", format!("{number} is not a generation that a server gives out"))
+            })?;
+            Ok(vec![generation; layers.len()])
+        }
+        SyncModel::PerLayer => {
+            const NAME: &str = "layerServerGens";
+            let given: Json = params.json(NAME)?.unwrap_or_default();
+            let known = layer_generations(NAME, NAME, &given)?;
+            layers
+                .iter()
+                .map(|id| {
+                    let found = known.iter().find(|(layer, _)| layer == id).map(|(_, generation)| *generation);
+                    found.ok_or_else(|| Error::invalid(NAME, format!("it has no generation of layer {id}")))
+                })
+                .collect()
+        }
+    }
+}
