@@ -133,10 +133,9 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
     let replica = create(&server, "perReplica").await;
     let generation = replica["replicaServerGen"].to_string();
     let of_sync = [("replicaID", replica["replicaID"].as_str().unwrap()), ("replicaServerGen", &generation)];
-    let missing: [Case<'_>; 4] = [
+    let missing: [Case<'_>; 3] = [
         (&[("async", "true")], 400, &["async=true is not supported yet; leave it out"]),
         (&[("dataFormat", "SQLite")], 400, &["dataFormat=SQLite is not supported yet; use json"]),
-        (&[("replicaOptions", r#"{"registerExistingData":true}"#)], 400, &["replicaOptions is not supported yet"]),
         (&[("editsUploadId", "i123")], 400, &["editsUploadId is not supported yet"]),
     ];
     refused(&server, "createReplica", &[("layers", "0")], &missing).await;
@@ -149,17 +148,9 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
         &[(&[("edits", attachments)], 400, &["layer 0 has no attachments, nothing was applied"])],
     )
     .await;
-    refused(
-        &server,
-        "createReplica",
-        &[("layers", "0")],
-        &[
-            (&[("syncModel", "none")], 400, &["syncModel=none", "not supported yet", "perReplica or perLayer"]),
-            (&[("targetType", "Server")], 400, &["targetType=server is not supported yet"]),
-            (&[("datumTransformations", "[1623]")], 400, &["datumTransformations is not supported yet"]),
-        ],
-    )
-    .await;
+    let formats: Case<'_> =
+        (&[("syncModel", "none"), ("dataFormat", "shapefile")], 400, &["dataFormat=shapefile", "use json"]);
+    refused(&server, "createReplica", &[("layers", "0")], &[formats]).await;
 }
 
 #[tokio::test]

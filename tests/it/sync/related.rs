@@ -292,16 +292,11 @@ impl Device {
 
     async fn check(&self, world: &World) {
         let truth = world.truth(self.filter).await;
-        for table in 0..TABLES {
-            for (id, row) in &truth[table] {
-                assert_eq!(
-                    self.rows[table].get(id),
-                    Some(row),
-                    "{id} of table {table} of the device with {}",
-                    self.filter
-                );
+        for (table, (truth, rows)) in truth.iter().zip(&self.rows).enumerate() {
+            for (id, row) in truth {
+                assert_eq!(rows.get(id), Some(row), "{id} of table {table} of the device with {}", self.filter);
             }
-            for id in self.rows[table].keys().filter(|id| !truth[table].contains_key(*id)) {
+            for id in rows.keys().filter(|id| !truth.contains_key(*id)) {
                 assert!(
                     self.own.contains(id),
                     "{id} of table {table} should have left the device with {}",
