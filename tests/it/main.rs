@@ -22,5 +22,6 @@ mod replica_parameters;
 mod replicas;
 mod rooms;
 mod service;
+mod shapes;
 mod sync;
 mod synchronize;

@@ -237,7 +237,7 @@ fn shape(value: &Json) -> Json {
 #[tokio::test]
 async fn replica_info_looks_like_that_of_other_servers() {
     let server = with_rows().await;
-    let text = include_str!("../fixtures/replica-info.json");
+    let text = include_str!("../fixtures/api/replica-info.json");
     let model = serde_json::from_str::<Json>(text).unwrap()["body"].clone();
     let parameters = [
         ("syncModel", "perLayer"),
