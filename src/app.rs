@@ -24,7 +24,7 @@ impl App {
     }
 
     /// Deletes result files that nobody has fetched for the time that the settings allow, and what requests that ended
-    /// half-way have left behind. Returns how many results were deleted.
+    /// half-way have left behind; forgets jobs that ended as long ago. Returns how many results were deleted.
     pub async fn sweep_files(&self) -> Result<usize> {
         // Older than the longest statement: whoever wrote them would have registered them by now.
         const LOST: Duration = Duration::from_hours(2);
@@ -34,6 +34,7 @@ impl App {
         let mut tx = session.own().await?;
         let mut expired = tx.export_expire(self.config.keep_exports_hours).await?;
         expired.extend(tx.export_list_unknown(&old).await?);
+        tx.job_expire(self.config.keep_exports_hours.max(24)).await?;
         tx.commit().await?;
         for id in &expired {
             self.files.export_remove(*id).await?;

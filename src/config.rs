@@ -31,6 +31,10 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How long a result file is kept after it was last fetched.
     pub keep_exports_hours: i32,
+    /// How many jobs this process runs at the same time. Each uses a connection to the database.
+    pub max_running_jobs: usize,
+    /// How many jobs may wait to be begun.
+    pub max_waiting_jobs: u32,
     /// Whether log lines are JSON.
     pub log_json: bool,
 }
@@ -46,6 +50,8 @@ impl Default for Config {
             max_connections: 20,
             max_body_bytes: 64 << 20,
             keep_exports_hours: 24,
+            max_running_jobs: 2,
+            max_waiting_jobs: 100,
             log_json: false,
         }
     }
@@ -82,6 +88,8 @@ impl Config {
         read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
         read_into(&value, "SYNCLINE_MAX_BODY_BYTES", &mut config.max_body_bytes)?;
         read_into(&value, "SYNCLINE_KEEP_EXPORTS_HOURS", &mut config.keep_exports_hours)?;
+        read_into(&value, "SYNCLINE_MAX_RUNNING_JOBS", &mut config.max_running_jobs)?;
+        read_into(&value, "SYNCLINE_MAX_WAITING_JOBS", &mut config.max_waiting_jobs)?;
         read_into(&value, "SYNCLINE_LOG_JSON", &mut config.log_json)?;
         config.check()?;
         Ok(config)
@@ -102,6 +110,14 @@ impl Config {
             return wrong(format!(
                 "keep_exports_hours is {}; clients need at least one hour to fetch a result",
                 self.keep_exports_hours
+            ));
+        }
+        // One connection hears what other processes tell, and requests need one, too.
+        let most_jobs = usize::try_from(self.max_connections).unwrap_or(usize::MAX).saturating_sub(2).max(1);
+        if !(1..=most_jobs).contains(&self.max_running_jobs) {
+            return wrong(format!(
+                "max_running_jobs is {}; with max_connections = {} it must be from 1 to {most_jobs}",
+                self.max_running_jobs, self.max_connections
             ));
         }
         if let Some(url) = &self.public_url

@@ -7,6 +7,10 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -46,30 +50,32 @@ impl Files {
         Ok(files)
     }
 
-    /// A place to write a result.
-    pub(crate) fn spool(&self) -> Spool {
+    /// A place to write a result, which tells how far it is.
+    pub(crate) fn spool(&self, progress: &Arc<Progress>) -> Spool {
         Spool {
             buffer: Vec::new(),
             file: None,
             path: self.spool.join(Uuid::new_v4().simple().to_string()),
-            size_bytes: 0,
+            sha256: Sha256::new(),
+            progress: Arc::clone(progress),
         }
     }
 
     /// Gives a finished result a lasting name.
-    pub(crate) async fn keep(&self, finished: Finished, id: Uuid) -> Result<u64> {
+    pub(crate) async fn keep(&self, finished: Finished) -> Result<Export> {
+        let id = Uuid::new_v4();
         let size_bytes = finished.size_bytes();
         let path = self.export_path(id);
-        match finished {
+        let (moved, sha256) = match finished {
             Finished::Memory(bytes) => {
                 let spooled = self.spool.join(id.simple().to_string());
                 tokio::fs::write(&spooled, &bytes).await.map_err(|error| Error::internal("writing a result", error))?;
-                tokio::fs::rename(&spooled, path).await
+                (tokio::fs::rename(&spooled, path).await, Sha256::digest(&bytes).to_vec())
             }
-            Finished::File(spooled) => tokio::fs::rename(&spooled.path, path).await,
-        }
-        .map_err(|error| Error::internal("moving a finished result into place", error))?;
-        Ok(size_bytes)
+            Finished::File(spooled) => (tokio::fs::rename(&spooled.path, path).await, spooled.sha256.clone()),
+        };
+        moved.map_err(|error| Error::internal("moving a finished result into place", error))?;
+        Ok(Export { id, size_bytes, sha256 })
     }
 
     /// Opens a result that was kept. `None` if it is no longer there.
@@ -127,7 +133,7 @@ impl Files {
     /// Keeps bytes under their SHA-256. They are on the disk when this returns, whether somebody kept the same before or not.
     pub(crate) async fn content_put(&self, mut bytes: impl AsyncRead + Unpin) -> Result<Content> {
         let failed = |error| Error::internal("keeping the bytes of an attachment", error);
-        let spooled = Spooled { path: self.spool.join(Uuid::new_v4().simple().to_string()) };
+        let spooled = Spooled { path: self.spool.join(Uuid::new_v4().simple().to_string()), sha256: Vec::new() };
         let mut file = File::create_new(&spooled.path).await.map_err(failed)?;
         let (mut sum, mut size_bytes) = (Sha256::new(), 0_u64);
         let mut buffer = vec![0; 1 << 18];
@@ -231,15 +237,48 @@ async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {
     Ok(old)
 }
 
+/// A finished result that was kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Export {
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// Its size.
+    pub(crate) size_bytes: u64,
+    /// The SHA-256 of its bytes.
+    pub(crate) sha256: Vec<u8>,
+}
+
+/// How far the writing of a result is, for who waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    layer: AtomicI32,
+    n_rows: AtomicU64,
+}
+
+impl Progress {
+    /// The layer whose rows are written now, and how many rows of all layers were; `None` before the first row.
+    pub(crate) fn now(&self) -> Option<(i32, u64)> {
+        let n_rows = self.n_rows.load(Ordering::Relaxed);
+        (n_rows > 0).then(|| (self.layer.load(Ordering::Relaxed), n_rows))
+    }
+}
+
 /// A result that is being written. Dropped unfinished, it leaves nothing behind.
 pub(crate) struct Spool {
     buffer: Vec<u8>,
     file: Option<(File, Spooled)>,
     path: PathBuf,
-    size_bytes: u64,
+    sha256: Sha256,
+    progress: Arc<Progress>,
 }
 
 impl Spool {
+    /// Tells that a row of this layer has been written.
+    pub(crate) fn tell_row(&self, layer: i32) {
+        self.progress.layer.store(layer, Ordering::Relaxed);
+        self.progress.n_rows.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Where to write. Give the spool a chance to [`Spool::relieve`] it now and then.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -257,11 +296,11 @@ impl Spool {
         let full_disk = |error| Error::internal("writing a result to the data directory", error);
         if self.file.is_none() {
             let file = File::create_new(&self.path).await.map_err(full_disk)?;
-            self.file = Some((file, Spooled { path: self.path.clone() }));
+            self.file = Some((file, Spooled { path: self.path.clone(), sha256: Vec::new() }));
         }
         if let Some((file, _)) = &mut self.file {
             file.write_all(&self.buffer).await.map_err(full_disk)?;
-            self.size_bytes += self.buffer.len() as u64;
+            self.sha256.update(&self.buffer);
             self.buffer.clear();
         }
         Ok(())
@@ -274,7 +313,8 @@ impl Spool {
         }
         self.flush().await?;
         match self.file {
-            Some((mut file, spooled)) => {
+            Some((mut file, mut spooled)) => {
+                spooled.sha256 = self.sha256.finalize().to_vec();
                 file.flush().await.map_err(|error| Error::internal("writing a result to the data directory", error))?;
                 drop(file);
                 Ok(Finished::File(spooled))
@@ -305,6 +345,7 @@ impl Finished {
 /// A file in the spool.
 pub(crate) struct Spooled {
     path: PathBuf,
+    sha256: Vec<u8>,
 }
 
 impl Spooled {

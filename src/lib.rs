@@ -14,6 +14,7 @@
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.
+//! - [`jobs`]: operations that run on their own.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`cli`]: the commands.
 //!
@@ -30,6 +31,7 @@ pub mod error;
 pub mod files;
 mod format;
 pub mod http;
+pub mod jobs;
 pub mod model;
 pub mod postgres;
 mod query;

@@ -2,6 +2,7 @@
 //! server is running on it.
 
 mod import;
+mod jobs;
 mod publish;
 mod relations;
 mod replicas;
@@ -63,6 +64,9 @@ enum Command {
     /// List, show and unregister replicas
     #[command(subcommand)]
     Replicas(replicas::Replicas),
+    /// List and show jobs: requests that run on their own
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
     /// Bring the database schema up to date
     Migrate,
     /// Check configuration and database, and say what the server would do
@@ -111,6 +115,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Unrelate(unrelate) => unrelate.run(&database.store).await,
         Command::Attachments(attachments) => attachments.run(&database.store).await,
         Command::Replicas(replicas) => replicas.run(&database.store, config).await,
+        Command::Jobs(jobs) => jobs.run(&database.store, config).await,
         Command::Migrate => say("The database schema is up to date."),
         Command::Check => check(database, config).await,
         Command::Serve(_) => Ok(()),

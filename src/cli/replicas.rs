@@ -138,7 +138,7 @@ impl List {
 }
 
 /// `2026-01-31 12:00:00`
-fn instant(ms: i64) -> String {
+pub(super) fn instant(ms: i64) -> String {
     let mut day = Vec::new();
     crate::format::json::day(i32::try_from(ms.div_euclid(86_400_000)).unwrap_or(0), &mut day);
     let day = String::from_utf8_lossy(&day).trim_matches('"').to_owned();

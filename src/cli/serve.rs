@@ -13,7 +13,7 @@ use crate::{
     app::App,
     config::Config,
     error::{Error, Result, chain},
-    http,
+    http, jobs,
 };
 
 use super::{database_url, say, stop};
@@ -52,13 +52,14 @@ impl Serve {
 async fn serve(config: Config, url: &str, listener: TcpListener, address: SocketAddr) -> Result<()> {
     let ended = ended()?;
     let app = App::open(config, url).await?;
-    let background = [tokio::spawn(Arc::clone(&app.store).follow_catalogue()), tokio::spawn(sweep(app.clone()))];
-    say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
     let (ending, mut told) = watch::channel(false);
+    let background = [tokio::spawn(Arc::clone(&app.store).follow_notices()), tokio::spawn(sweep(app.clone()))];
+    let running_jobs = tokio::spawn(jobs::run(app.clone(), told.clone()));
+    say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
     let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
         ended.await;
         tracing::info!("finishing the requests that are under way");
-        let _ = ending.send(true);
+        ending.send_replace(true);
     });
     let too_late = async {
         let _ = told.wait_for(|ending| *ending).await;
@@ -71,6 +72,10 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
             Ok(())
         }
     };
+    // They are given back rather than finished, so that this takes no time unless the database does not answer.
+    if tokio::time::timeout(Duration::from_secs(5), running_jobs).await.is_err() {
+        tracing::warn!("some jobs could not be given back; they begin again when their leases are over");
+    }
     background.iter().for_each(tokio::task::JoinHandle::abort);
     // Statements of requests that did not end are not waited for either.
     let _ = tokio::time::timeout(Duration::from_secs(5), app.store.close()).await;

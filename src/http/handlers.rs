@@ -10,12 +10,13 @@ use crate::{
     model::{
         edit::{DirectEdits, EditResult, FailurePolicy, LayerEdits, Op},
         id::{GlobalId, LayerId, ReplicaId},
+        job::Operation,
         layer::{Layer, Service},
         value::brief,
     },
     query,
     replica::{
-        self,
+        self, Run,
         answer::{Answer, Body},
     },
     sync::apply::{look_up_object_ids, submit},
@@ -23,17 +24,21 @@ use crate::{
         edits::{layer_of, parse_deletes, parse_features, results_json},
         extract::ExtractChangesRequest,
         import::Source,
+        job::asynchronous,
         params::Params,
         query as wire_query,
         replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
         service,
+        url::{self, encode},
     },
 };
 
 use super::{
     Call,
     html::{Crumb, Kind},
-    respond::{Format, Reply, encode},
+    jobs,
+    ranges::Sent,
+    respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
 };
 
@@ -79,15 +84,22 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::ApplyEdits => service_edits(call, service).await,
         OfService::CreateReplica => {
             let request = CreateReplicaRequest::parse(&call.params, service)?;
-            Ok(answer(call, service, replica::create(&call.app, service, &address(call, service), request).await?))
+            if asynchronous(&call.params)? {
+                return jobs::submit(call, service, Operation::CreateReplica).await;
+            }
+            let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
+            Ok(answer(call, service, made))
         }
         OfService::SynchronizeReplica => {
             let request = SynchronizeReplicaRequest::parse(&call.params)?;
-            Ok(answer(
-                call,
-                service,
-                replica::synchronize(&call.app, service, &address(call, service), &request).await?,
-            ))
+            if asynchronous(&call.params)? {
+                // Known to be wrong now rather than when the job is begun.
+                replica::find(&call.app, service, request.replica).await?;
+                return jobs::submit(call, service, Operation::SynchronizeReplica).await;
+            }
+            let address = address(call, service);
+            let made = replica::synchronize(&call.app, service, &address, &request, &Run::default()).await?;
+            Ok(answer(call, service, made))
         }
         OfService::UnregisterReplica => unregister(call, service).await,
         OfService::ImportReplica => {
@@ -108,7 +120,10 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         }
         OfService::ExtractChanges => {
             let request = ExtractChangesRequest::parse(&call.params, service)?;
-            Ok(answer(call, service, replica::extract(&call.app, service, &request).await?))
+            if asynchronous(&call.params)? {
+                return jobs::submit(call, service, Operation::ExtractChanges).await;
+            }
+            Ok(answer(call, service, replica::extract(&call.app, service, &request, &Run::default()).await?))
         }
         OfService::Replicas => {
             let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;
@@ -126,6 +141,8 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             Ok(Reply::Json(info(&replica::find(&call.app, service, id).await?)))
         }
         OfService::ReplicaFile(name) => file(call, service, name).await,
+        OfService::Jobs => jobs::list(call, service).await,
+        OfService::Job(id) => jobs::status(call, service, id).await,
         OfService::Layer(id, what) => {
             let layer = service.layer(LayerId(*id)).ok_or_else(|| {
                 Error::NotFound(format!(
@@ -176,12 +193,12 @@ fn asks_changes(params: &Params) -> bool {
 
 /// The response of a replica operation: the document, or where to fetch it.
 fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
-    let Answer { mut head, body } = answer;
+    let Answer { mut head, body, .. } = answer;
     match body {
         Body::Nothing => Reply::Json(Json::Object(head)),
         Body::Document(finished) => Reply::Spooled(finished),
-        Body::File(id) => {
-            let url = format!("{}/replicafiles/{}.json", address(call, service), id.simple());
+        Body::File(export) => {
+            let url = url::result_file(&call.base, &service.name, export.id);
             // Clients look for one or the other.
             head.insert("URL".to_owned(), url.clone().into());
             head.insert("responseUrl".to_owned(), url.into());
@@ -192,7 +209,7 @@ fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
 
 /// The address of a service, as the client reaches it.
 fn address(call: &Call, service: &Service) -> String {
-    format!("{}/arcgis/rest/services/{}/FeatureServer", call.base, encode(&service.name))
+    url::service(&call.base, &service.name)
 }
 
 async fn unregister(call: &Call, service: &Service) -> Result<Reply> {
@@ -207,10 +224,10 @@ async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {
     let id = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(gone)?;
     let mut session = call.app.store.session().await?;
     let mut tx = session.own().await?;
-    let size_bytes = tx.export_use(service, id).await?.ok_or_else(gone)?;
+    let (size_bytes, sha256) = tx.export_use(service, id).await?.ok_or_else(gone)?;
     tx.commit().await?;
     match call.app.files.export(id).await? {
-        Some((file, length)) if length == size_bytes => Ok(Reply::File(file, length)),
+        Some((file, length)) if length == size_bytes => Ok(Reply::File(Sent { file, size_bytes, sha256 })),
         _ => Err(gone()),
     }
 }
@@ -386,6 +403,15 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             (format!("Replica ({name})"), Kind::Replica)
         }
         OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
+        OfService::Jobs => {
+            operation("jobs", Kind::Jobs);
+            (format!("All Jobs ({name})"), Kind::Jobs)
+        }
+        OfService::Job(id) => {
+            operation("jobs", Kind::Jobs);
+            path.push(crumb(&brief(id), format!("{root}/jobs/{}", encode(id))));
+            (format!("Job ({name})"), Kind::Job)
+        }
         OfService::Layer(id, what) => {
             let layer = service.and_then(|service| service.layer(LayerId(*id)));
             let layer_name = layer.map_or_else(|| id.to_string(), |layer| layer.name.clone());

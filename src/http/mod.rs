@@ -3,10 +3,11 @@
 //! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
-mod error;
 mod handlers;
 pub(crate) mod html;
+mod jobs;
 mod params;
+mod ranges;
 mod respond;
 mod route;
 
@@ -27,7 +28,11 @@ use tower_http::{
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{app::App, error::Result, wire::params::Params};
+use crate::{
+    app::App,
+    error::Result,
+    wire::{error, params::Params},
+};
 
 use respond::{Format, Reply, Shown, respond, respond_error};
 use route::{OfService, Route};
@@ -38,13 +43,21 @@ pub fn router(app: App) -> Router {
         .allow_origin(AllowOrigin::any())
         .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::HEAD, Method::OPTIONS]))
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([header::ETAG, header::CONTENT_DISPOSITION, header::CONTENT_LENGTH, REQUEST_ID])
+        .expose_headers([
+            header::ETAG,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_LENGTH,
+            header::CONTENT_RANGE,
+            header::ACCEPT_RANGES,
+            REQUEST_ID,
+        ])
         .max_age(Duration::from_hours(1));
     Router::new()
         .fallback(answer)
         .with_state(app)
         // Slower levels would take longer than making the answer.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(axum::middleware::map_response(async |response: Response| ranges::weaken_tag(response)))
         .layer(cors)
         .layer(CatchPanicLayer::custom(panicked))
 }
@@ -82,6 +95,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let route = Route::of(path);
     let base = base_url(&app, &request);
     let method = request.method().clone();
+    let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let max_bytes = app.config.max_body_bytes;
     let (params, failure) = match params::read(request, max_bytes).await {
@@ -95,13 +109,14 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     };
     let (path, title, kind) = handlers::crumbs(&app, &route);
     let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
-    let shown = Shown { path: &path, title: &title, kind, params: &params, json_url };
+    let shown =
+        Shown { path: &path, title: &title, kind, params: &params, method: &method, headers: &headers, json_url };
     // A format that nobody knows is answered in the one that every program can read.
     let format_of_errors = *format.as_ref().unwrap_or(&Format::Json);
     let result = match (failure, format) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
-            let call = Call { app, method, params: shown.params.clone(), format, base };
+            let call = Call { app, method: method.clone(), params: shown.params.clone(), format, base };
             reply(&call, &route, &shown).await
         }
     };

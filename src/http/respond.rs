@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use serde_json::Value as Json;
@@ -13,10 +13,13 @@ use crate::{
     error::{Error, Result},
     files::Finished,
     model::attachment::AttachmentInfo,
-    wire::params::Params,
+    wire::{params::Params, url::encode},
 };
 
-use super::html::{Crumb, Kind, Page, page};
+use super::{
+    html::{Crumb, Kind, Page, page},
+    ranges::{self, Sent},
+};
 
 /// The most of a document that is shown as a page or indented; more is for programs.
 const MAX_SHOWN_BYTES: u64 = 8 << 20;
@@ -29,8 +32,8 @@ pub(super) enum Reply {
     Bytes(Vec<u8>),
     /// A document that may be large.
     Spooled(Finished),
-    /// A file to keep, of this size.
-    File(File, u64),
+    /// A file to keep.
+    File(Sent),
     /// What an attachment holds.
     Attachment(AttachmentInfo, File),
     /// A form to fill in.
@@ -65,7 +68,7 @@ impl Format {
     }
 }
 
-/// What a page shows beside the answer.
+/// What decides how an answer is shown, and what a page shows beside it.
 pub(super) struct Shown<'a> {
     /// The way to it.
     pub(super) path: &'a [Crumb],
@@ -75,6 +78,10 @@ pub(super) struct Shown<'a> {
     pub(super) kind: Kind,
     /// The parameters of the request.
     pub(super) params: &'a Params,
+    /// Its method.
+    pub(super) method: &'a Method,
+    /// Its headers.
+    pub(super) headers: &'a HeaderMap,
     /// The address of the same as JSON, if a link can have it.
     pub(super) json_url: Option<String>,
 }
@@ -87,7 +94,7 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             response
         }),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
-        (Reply::File(file, size_bytes), _) => Ok(with_length(json_response(stream(file)), size_bytes)),
+        (Reply::File(sent), _) => ranges::send(json_response(Body::empty()), sent, shown.method, shown.headers).await,
         (Reply::Attachment(info, file), _) => Ok(attachment(&info, file)),
         (Reply::Form, Format::Html) => Ok(html(shown, None)),
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
@@ -190,20 +197,6 @@ fn attachment(info: &AttachmentInfo, file: File) -> Response {
         }
     }
     with_length(response, info.size_bytes.cast_unsigned())
-}
-
-/// Text as a segment of a path, or as the value of a header that has it that way.
-pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {

@@ -59,6 +59,10 @@ pub(crate) enum OfService {
     Replica(String),
     /// A result file, by its name.
     ReplicaFile(String),
+    /// All jobs.
+    Jobs,
+    /// One job, by its id.
+    Job(String),
     /// Something of a layer.
     Layer(i32, OfLayer),
 }
@@ -150,6 +154,9 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
         ["replicas"] => OfService::Replicas,
         ["replicas", _] => OfService::Replica(own(1)),
         ["replicafiles", _] => OfService::ReplicaFile(own(1)),
+        ["jobs"] => OfService::Jobs,
+        // Old clients append the word.
+        ["jobs", _] | ["jobs", _, "status"] => OfService::Job(own(1)),
         [id, rest @ ..] => {
             let id = id.parse().ok()?;
             let what = match rest {

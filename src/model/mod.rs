@@ -4,13 +4,16 @@
 //! [`verdict::verdict`]; start there to understand sync.
 
 pub mod attachment;
+pub mod digest;
 pub mod edit;
 pub mod filter;
 pub mod geometry;
 pub mod id;
+pub mod job;
 pub mod layer;
 pub mod predicate;
 pub mod query;
 pub mod replica;
+pub mod upload_item;
 pub mod value;
 pub mod verdict;

@@ -3,23 +3,25 @@
 //! API reference: *Create Replica*, *Synchronize Replica*, *Response type for sync operations*. The document is the same
 //! whether it is the body of the response or a file behind a URL.
 
-use serde_json::{Map, Value as Json};
-use uuid::Uuid;
-
 use crate::{
     app::App,
     error::{Error, Result},
-    files::{Finished, Spool},
+    files::{Export, Finished, Spool},
     model::{
         edit::{EditResult, Op},
         id::{Generation, LayerId, ReplicaId, ServiceKey},
+        job::JobState,
         replica::{SyncModel, TargetType},
     },
+    store::OwnTx,
     wire::{
         edits::results_json,
         replica::{Transport, generations},
     },
 };
+use serde_json::{Map, Value as Json};
+
+use super::Run;
 
 /// What kind of content an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub(crate) struct Answer {
     pub(crate) head: Map<String, Json>,
     /// Where the data is.
     pub(crate) body: Body,
+    /// Whether edits that came with the request were refused.
+    pub(crate) refused: bool,
 }
 
 /// The data of an answer.
@@ -67,7 +71,7 @@ pub(crate) enum Body {
     /// The whole document, head included.
     Document(Finished),
     /// The whole document, as a file that can be fetched.
-    File(Uuid),
+    File(Export),
 }
 
 /// Who and what an answer is about.
@@ -123,26 +127,32 @@ impl Answer {
         let finished = spool.finish().await?;
         let body = match transport {
             Transport::Embedded => Body::Document(finished),
-            Transport::Url => {
-                let id = Uuid::new_v4();
-                app.files.keep(finished, id).await?;
-                Body::File(id)
-            }
+            Transport::Url => Body::File(app.files.keep(finished).await?),
         };
-        Ok(Answer { head, body })
+        Ok(Answer { head, body, refused: false })
     }
 
-    /// The row that makes a kept file fetchable, if there is one.
+    /// Enters the answer into the books, in the transaction that makes it true: the row that makes a kept file fetchable,
+    /// and the end of the job, if it is one's. A job whose lease is lost fails here, and leaves nothing.
     pub(crate) async fn register(
         &self,
-        app: &App,
-        tx: &mut crate::store::OwnTx<'_>,
+        tx: &mut OwnTx<'_>,
         service: ServiceKey,
         replica: Option<ReplicaId>,
+        run: &Run,
     ) -> Result<()> {
-        if let Body::File(id) = &self.body {
-            let size_bytes = app.files.export(*id).await?.map_or(0, |(_, size_bytes)| size_bytes);
-            tx.export_insert(*id, service, replica, size_bytes).await?;
+        let export = match &self.body {
+            Body::File(export) => Some(export),
+            Body::Nothing | Body::Document(_) => None,
+        };
+        if let Some(export) = export {
+            tx.export_insert(export.id, service, replica, export.size_bytes, &export.sha256).await?;
+        }
+        if let Some(lease) = run.lease {
+            let head =
+                serde_json::to_string(&self.head).map_err(|error| Error::internal("writing an answer", error))?;
+            let state = if self.refused { JobState::CompletedWithErrors } else { JobState::Completed };
+            tx.job_finish(lease, state, &head, export.map(|export| export.id)).await?;
         }
         Ok(())
     }
@@ -162,28 +172,4 @@ pub(crate) fn write_results(results: Option<&[EditResult]>, ids_for_adds: bool, 
         out.extend_from_slice(text.as_bytes());
     }
     Ok(n_results)
-}
-
-/// `{"error":…}` details of an upload that was rolled back: the edits that failed, by layer.
-pub(crate) fn failures(results: &[(LayerId, Vec<EditResult>)]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (layer, results) in results {
-        for result in results {
-            let Some(error) = result.fault() else { continue };
-            let feature =
-                result.global_id.map_or_else(|| "a feature without global id".to_owned(), |id| id.to_string());
-            lines.push(format!(
-                "layer {layer}, {} of {feature}: {} (code {})",
-                result.op.name(),
-                error.description,
-                error.code.number()
-            ));
-        }
-    }
-    let n_more = lines.len().saturating_sub(50);
-    lines.truncate(50);
-    if n_more > 0 {
-        lines.push(format!("and {n_more} more"));
-    }
-    lines
 }

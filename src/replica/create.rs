@@ -27,7 +27,10 @@ use crate::{
     },
 };
 
-use super::answer::{Answer, Body, ResponseType, Subject};
+use super::{
+    Run,
+    answer::{Answer, Body, ResponseType, Subject},
+};
 
 /// Gives data, registers who holds it, or both. `address` is that of the service.
 pub(crate) async fn create(
@@ -35,13 +38,14 @@ pub(crate) async fn create(
     service: &Service,
     address: &str,
     request: CreateReplicaRequest,
+    run: &Run,
 ) -> Result<Answer> {
     let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url } = request;
     let bytes = attachment_bytes(app, address, attachments_by_url);
     match purpose {
-        Purpose::Replica => with_data(app, service, &new, transport, bytes).await,
-        Purpose::Export => export(app, service, &new, transport, bytes).await,
-        Purpose::Existing(reference) => existing(app, service, new, &reference).await,
+        Purpose::Replica => with_data(app, service, &new, transport, bytes, run).await,
+        Purpose::Export => export(app, service, &new, transport, bytes, run).await,
+        Purpose::Existing(reference) => existing(app, service, new, &reference, run).await,
     }
 }
 
@@ -53,6 +57,7 @@ async fn with_data(
     new: &NewReplica,
     transport: Transport,
     bytes: AttachmentBytes<'_>,
+    run: &Run,
 ) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
@@ -60,7 +65,7 @@ async fn with_data(
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
     let (areas, filters) = filters(&mut tx, service, new, Lasting::Yes).await?;
-    let spool = write_layers(app.files.spool(), &mut tx, new, &filters, bytes).await?;
+    let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
 
     let holdings: Vec<Holding> =
@@ -74,7 +79,7 @@ async fn with_data(
         head.insert("spatialReference".to_owned(), spatial_reference(new.srid));
     }
     let answer = Answer::finish(head, transport, app, spool).await?;
-    answer.register(app, &mut tx, service.key, Some(id)).await?;
+    answer.register(&mut tx, service.key, Some(id), run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name, replica.id = %id, %generation, n_layers = new.layers.len(), by_url = transport == Transport::Url,
@@ -90,11 +95,12 @@ async fn export(
     new: &NewReplica,
     transport: Transport,
     bytes: AttachmentBytes<'_>,
+    run: &Run,
 ) -> Result<Answer> {
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new, Lasting::No).await?;
-    let spool = write_layers(app.files.spool(), &mut tx, new, &filters, bytes).await?;
+    let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
 
     let mut head = Map::new();
@@ -107,7 +113,7 @@ async fn export(
     head.insert("targetType".to_owned(), new.target.name().into());
     let answer = Answer::finish(head, transport, app, spool).await?;
     let mut tx = session.own().await?;
-    answer.register(app, &mut tx, service.key, None).await?;
+    answer.register(&mut tx, service.key, None, run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name,
@@ -119,7 +125,7 @@ async fn export(
 }
 
 /// Registers a replica of which the client has the data already, as a copy of another replica's.
-async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Reference) -> Result<Answer> {
+async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Reference, run: &Run) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
     let found = match reference.replica() {
@@ -147,7 +153,7 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
         holdings.push(Holding { area, given: held(&tx, &reference.held, layer.id)?, sibling: None });
     }
     tx.end().await?;
-    let answer = register(&mut session, service, id, &new, &holdings).await?;
+    let answer = register(&mut session, service, id, &new, &holdings, run).await?;
     tracing::info!(service.name = service.name, replica.id = %id, "replica of existing data registered");
     Ok(answer)
 }
@@ -158,12 +164,15 @@ async fn register(
     id: ReplicaId,
     new: &NewReplica,
     holdings: &[Holding],
+    run: &Run,
 ) -> Result<Answer> {
     let mut tx = session.own().await?;
     let name = tx.replica_insert(service, id, new, holdings).await?;
-    tx.commit().await?;
     let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
-    Ok(Answer { head, body: Body::Nothing })
+    let answer = Answer { head, body: Body::Nothing, refused: false };
+    answer.register(&mut tx, service.key, Some(id), run).await?;
+    tx.commit().await?;
+    Ok(answer)
 }
 
 /// How recent the copy of a layer is, if a delta can begin there.

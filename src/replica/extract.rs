@@ -26,12 +26,18 @@ use crate::{
 };
 
 use super::{
+    Run,
     answer::{Answer, Body},
     create::{Lasting, own_filters},
 };
 
 /// Tells what changed, in the states at both ends of the window: a row that came and went is not told.
-pub(crate) async fn extract(app: &App, service: &Service, request: &ExtractChangesRequest) -> Result<Answer> {
+pub(crate) async fn extract(
+    app: &App,
+    service: &Service,
+    request: &ExtractChangesRequest,
+    run: &Run,
+) -> Result<Answer> {
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     tx.require_srid("outSR", request.srid).await?;
@@ -44,8 +50,8 @@ pub(crate) async fn extract(app: &App, service: &Service, request: &ExtractChang
     let (_, filters) = own_filters(&mut tx, request.area.as_ref(), &layers, Lasting::Yes).await?;
     let extraction = Extraction { service, request, filters: &filters, reached: &reached };
     let (spool, n_changes) = match request.output {
-        Output::Extent { cells } => extraction.write_extent(app.files.spool(), &mut tx, cells).await?,
-        _ => extraction.write_edits(app.files.spool(), &mut tx).await?,
+        Output::Extent { cells } => extraction.write_extent(app.files.spool(&run.progress), &mut tx, cells).await?,
+        _ => extraction.write_edits(app.files.spool(&run.progress), &mut tx).await?,
     };
     tx.end().await?;
 
@@ -56,12 +62,12 @@ pub(crate) async fn extract(app: &App, service: &Service, request: &ExtractChang
         if n_changes > 0 { "esriDataChangesResponseTypeEdits" } else { "esriDataChangesResponseTypeNoEdits" };
     head.insert("responseType".to_owned(), response.into());
     tracing::info!(service.name = service.name, n_layers = layers.len(), n_changes, "changes extracted");
-    if n_changes == 0 {
-        return Ok(Answer { head, body: Body::Nothing });
-    }
-    let answer = Answer::finish(head, request.transport, app, spool).await?;
+    let answer = match n_changes {
+        0 => Answer { head, body: Body::Nothing, refused: false },
+        _ => Answer::finish(head, request.transport, app, spool).await?,
+    };
     let mut tx = session.own().await?;
-    answer.register(app, &mut tx, service.key, None).await?;
+    answer.register(&mut tx, service.key, None, run).await?;
     tx.commit().await?;
     Ok(answer)
 }

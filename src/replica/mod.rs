@@ -14,12 +14,26 @@ pub(crate) use extract::extract;
 pub(crate) use import::import;
 pub(crate) use synchronize::synchronize;
 
+use std::sync::Arc;
+
 use crate::{
     app::App,
     error::{Error, Result},
+    files::Progress,
     model::{id::ReplicaId, layer::Service, replica::Replica},
+    store::jobs::Lease,
     wire::replica::Unregister,
 };
+
+/// On whose behalf an operation runs; by default, a request that waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    /// The job that it is an attempt at. What is written is then written only while the lease is the job's, and its end is
+    /// entered in the same transaction as its result, so that no job has effect twice.
+    pub(crate) lease: Option<Lease>,
+    /// Where it tells how far it is.
+    pub(crate) progress: Arc<Progress>,
+}
 
 /// All replicas of a service.
 pub(crate) async fn list(app: &App, service: &Service) -> Result<Vec<Replica>> {

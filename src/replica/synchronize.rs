@@ -33,6 +33,7 @@ use crate::{
 };
 
 use super::{
+    Run,
     answer::{Answer, Body, ResponseType, Subject, write_results},
     create::{LayerContent, attachment_bytes, write_content},
 };
@@ -44,6 +45,7 @@ pub(crate) async fn synchronize(
     service: &Service,
     address: &str,
     request: &SynchronizeReplicaRequest<'_>,
+    run: &Run,
 ) -> Result<Answer> {
     let mut session = app.store.session_for_replica(request.replica).await?;
     let replica = session
@@ -58,7 +60,7 @@ pub(crate) async fn synchronize(
     for edits in std::mem::take(&mut plan.attachments) {
         plan.edits.push(store_payloads(app, edits).await?);
     }
-    let uploaded = upload(&mut session, service, &replica, &plan).await?;
+    let uploaded = upload(&mut session, service, &replica, &plan, run).await?;
     let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
         Some(oldest) => session.own().await?.batch_list(replica.id, oldest).await?,
         None => Vec::new(),
@@ -73,7 +75,7 @@ pub(crate) async fn synchronize(
         batches: &batches,
         bytes: attachment_bytes(app, address, request.attachments_by_url),
     };
-    let written = synchronization.write(app.files.spool(), &mut tx, &plan).await?;
+    let written = synchronization.write(app.files.spool(&run.progress), &mut tx, &plan).await?;
     tx.end().await?;
 
     let generations: Vec<(LayerId, Generation)> =
@@ -87,12 +89,13 @@ pub(crate) async fn synchronize(
         transport: request.transport,
         response: written.response,
     };
-    let answer = match written.response {
-        ResponseType::NoEdits => Answer { head: subject.head(), body: Body::Nothing },
+    let mut answer = match written.response {
+        ResponseType::NoEdits => Answer { head: subject.head(), body: Body::Nothing, refused: false },
         _ => subject.finish(app, written.spool).await?,
     };
+    answer.refused = uploaded.results.iter().flat_map(|(_, results)| results).any(|result| result.error.is_some());
     let mut tx = session.own().await?;
-    let mut news = request.close || matches!(answer.body, Body::File(_));
+    let mut news = request.close || run.lease.is_some() || matches!(answer.body, Body::File(_));
     for (planned, (_, key, generation)) in plan.layers.iter().zip(&written.generations) {
         let known = &replica.layers[planned.index];
         let presented = planned.presented.filter(|presented| *presented > known.presented);
@@ -116,7 +119,7 @@ pub(crate) async fn synchronize(
     if request.close {
         tx.replica_delete(service, replica.id).await?;
     }
-    answer.register(app, &mut tx, service.key, Some(replica.id)).await?;
+    answer.register(&mut tx, service.key, Some(replica.id), run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
@@ -154,7 +157,13 @@ struct Uploaded {
 }
 
 /// Applies the edits, unless they are a repetition: then what became of them the first time is the answer again.
-async fn upload(session: &mut Session, service: &Service, replica: &Replica, plan: &SyncPlan) -> Result<Uploaded> {
+async fn upload(
+    session: &mut Session,
+    service: &Service,
+    replica: &Replica,
+    plan: &SyncPlan,
+    run: &Run,
+) -> Result<Uploaded> {
     if plan.edits.is_empty() {
         return Ok(Uploaded { results: Vec::new(), batch: None });
     }
@@ -165,9 +174,19 @@ async fn upload(session: &mut Session, service: &Service, replica: &Replica, pla
         presented: presented_text(replica, plan),
         direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },
         partner: (replica.target == TargetType::Server).then(|| Partner { siblings: siblings(replica, plan) }),
+        lease: run.lease,
     };
     let mut tx = session.own().await?;
-    if let Some(batch) = tx.batch_find(&upload).await? {
+    // What an earlier attempt at a job has applied is not applied again, whatever was uploaded meanwhile.
+    let applied = match run.lease {
+        Some(lease) => tx.job_batch(lease).await?,
+        None => None,
+    };
+    let known = match applied {
+        Some(batch) => Some(batch),
+        None => tx.batch_find(&upload).await?,
+    };
+    if let Some(batch) = known {
         let mut results = Vec::with_capacity(plan.edits.len());
         for edits in &plan.edits {
             results.push((edits.layer.key, tx.receipt_list(batch, edits.layer.key).await?));

@@ -21,28 +21,33 @@ impl OwnTx<'_> {
         service: ServiceKey,
         replica: Option<ReplicaId>,
         size_bytes: u64,
+        sha256: &[u8],
     ) -> Result<()> {
-        sqlx::query("-- export_insert\ninsert into syncline.export (export_id, service_id, replica_id, size_bytes) values ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(service.0)
-            .bind(replica.map(|id| id.0))
-            .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "-- export_insert
+             insert into syncline.export (export_id, service_id, replica_id, size_bytes, sha256) values ($1, $2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(service.0)
+        .bind(replica.map(|id| id.0))
+        .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
+        .bind(sha256)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 
-    /// The size of a result file of this service, if it has it; notes that it is used.
-    pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<u64>> {
+    /// The size of a result file of this service and its digest, if there is one; notes that it is used.
+    pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<(u64, Option<Vec<u8>>)>> {
         let row = sqlx::query(
             "-- export_use
-             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes",
+             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes, sha256",
         )
         .bind(id)
         .bind(service.key.0)
         .fetch_optional(self.connection())
         .await?;
-        row.map(|row| Ok(row.try_get::<i64, _>(0)?.cast_unsigned())).transpose()
+        row.map(|row| Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get(1)?))).transpose()
     }
 
     /// Those of the result files that no row knows.

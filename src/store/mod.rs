@@ -7,11 +7,13 @@
 pub(crate) mod catalogue;
 pub(crate) mod contents;
 pub(crate) mod exports;
+pub(crate) mod jobs;
 pub mod publish;
 pub mod relations;
 pub(crate) mod replicas;
 mod session;
 mod tables;
+pub(crate) mod upload_items;
 pub(crate) mod uploads;
 
 use std::{
@@ -25,6 +27,7 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
+use tokio::sync::Notify;
 
 use crate::{
     error::{Error, Result},
@@ -36,6 +39,10 @@ use crate::{
 
 pub(crate) use session::{OwnTx, ReadTx, Session, WriteTx};
 
+/// The channels on which processes tell each other; triggers write to them.
+const CATALOGUE_CHANGED: &str = "syncline_catalogue";
+const JOB_WAITS: &str = "syncline_job";
+
 /// How long a request waits for another one of the same replica.
 const REPLICA_WAIT: Duration = Duration::from_secs(30);
 
@@ -44,6 +51,7 @@ const REPLICA_WAIT: Duration = Duration::from_secs(30);
 pub struct Store {
     pool: PgPool,
     catalogue: RwLock<Arc<Catalogue>>,
+    job_waits: Notify,
 }
 
 impl Store {
@@ -100,7 +108,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
-        Ok(Store { pool, catalogue: RwLock::default() })
+        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new() })
     }
 
     /// Brings the schema up to date, under a lock, and checks that the server is recent enough.
@@ -176,11 +184,14 @@ impl Store {
         sqlx::query("select 1").execute(&self.pool).await.is_ok()
     }
 
-    /// Follows changes that other processes make to the catalogue, until the pool is closed.
-    pub async fn follow_catalogue(self: Arc<Store>) {
+    /// Follows what other processes tell (a changed catalogue, a job that waits), until the pool is closed.
+    pub async fn follow_notices(self: Arc<Store>) {
         while !self.pool.is_closed() {
             if let Err(error) = self.follow_once().await {
-                tracing::warn!(error = crate::error::chain(&error), "lost sight of the catalogue; trying again");
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "lost sight of what other processes tell; trying again"
+                );
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
         }
@@ -188,11 +199,22 @@ impl Store {
 
     async fn follow_once(&self) -> Result<()> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen("syncline_catalogue").await?;
+        listener.listen_all([CATALOGUE_CHANGED, JOB_WAITS]).await?;
+        // What was told before is not told again.
+        self.reload().await?;
+        self.job_waits.notify_one();
         loop {
-            self.reload().await?;
-            listener.recv().await?;
+            match listener.try_recv().await? {
+                Some(notice) if notice.channel() == JOB_WAITS => self.job_waits.notify_one(),
+                Some(_) => self.reload().await?,
+                None => return Err(Error::Unavailable("the connection that listens was closed".to_owned())),
+            }
         }
+    }
+
+    /// Waits until somebody tells that a job waits to be begun.
+    pub(crate) async fn job_waits(&self) {
+        self.job_waits.notified().await;
     }
 
     /// Closes all connections, after the statements that are running.

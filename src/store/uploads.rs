@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{OwnTx, WriteTx, replicas::sibling_note};
+use super::{OwnTx, WriteTx, jobs::Lease, replicas::sibling_note};
 
 /// The edits of one upload, as far as they are recognised by it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Upload {
     pub(crate) direction: SyncDirection,
     /// Where it comes from another server.
     pub(crate) partner: Option<Partner>,
+    /// The job that it is a part of; the upload fails if the lease is lost.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What another server says of an upload.
@@ -94,6 +96,9 @@ impl WriteTx<'_> {
         if let Some(partner) = &upload.partner {
             // With the import or not at all: otherwise the other server would skip changes, or send them for ever.
             sibling_note(self.connection(), upload.replica, &partner.siblings).await?;
+        }
+        if let Some(lease) = upload.lease {
+            self.job_note_batch(lease, batch).await?;
         }
         for (layer, results) in results {
             let ops: Vec<&str> = results.iter().map(|result| result.op.name()).collect();

@@ -135,6 +135,7 @@ pub(crate) async fn snapshot(
             spool.buffer().push(b',');
         }
         writer.write(&row, 0, spool).await?;
+        spool.tell_row(layer.id.0);
         n_features += 1;
     }
     Ok(n_features)
@@ -172,6 +173,7 @@ pub(crate) async fn delta(
                     spool.relieve().await?;
                 }
             }
+            spool.tell_row(layer.id.0);
         }
     }
     list.close(spool.buffer());

@@ -21,6 +21,7 @@ use crate::{
 use super::{
     edits::layer_of,
     geometry::parse_spatial_reference,
+    job::asynchronous,
     options::layer_generations,
     params::{Params, json as parse_json},
     replica::{Transport, area, check_what_has_no_effect, layer_queries, refuse_what_is_missing},
@@ -99,8 +100,8 @@ impl ExtractChangesRequest {
         let out_sr = params.text("outSR").map_or(Ok(None), |text| parse_spatial_reference("outSR", text))?;
         // Without a wish, the answer comes in the response, as clients expect of a call that is not asynchronous.
         let transport = match params.text("transportType") {
-            None => Transport::Embedded,
-            Some(_) => Transport::parse(params)?,
+            None if !asynchronous(params)? => Transport::Embedded,
+            _ => Transport::parse(params)?,
         };
         Ok(ExtractChangesRequest {
             layers,

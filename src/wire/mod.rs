@@ -4,12 +4,16 @@
 
 pub(crate) mod attachments;
 pub(crate) mod edits;
+pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod geometry;
 pub(crate) mod import;
+pub(crate) mod job;
 pub(crate) mod members;
 pub(crate) mod options;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod replica;
 pub(crate) mod service;
+pub(crate) mod upload_item;
+pub(crate) mod url;

@@ -1,7 +1,7 @@
 //! The parameters of createReplica, synchronizeReplica and unRegisterReplica, and the documents about replicas.
 //!
 //! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
-//! refused by name: asynchronous jobs, formats other than JSON, uploads by id.
+//! refused by name: formats other than JSON, uploads by id.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,6 +22,7 @@ use crate::{
 use super::{
     edits::{SyncEdits, layer_of, parse_sync_edits},
     geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
+    job::asynchronous,
     options::{Purpose, Reference, target_and_direction},
     params::{Params, json as parse_json},
 };
@@ -36,16 +37,16 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Reads `transportType`.
+    /// Reads `transportType`. A job delivers by URL, whatever it says.
     pub(super) fn parse(params: &Params) -> Result<Transport> {
+        let asynchronous = asynchronous(params)?;
         let read = |text: &str| match text.to_ascii_lowercase().as_str() {
             "esritransporttypeurl" => Some(Transport::Url),
             "esritransporttypeembedded" => Some(Transport::Embedded),
             _ => None,
         };
-        Ok(params
-            .word("transportType", "esriTransportTypeUrl, esriTransportTypeEmbedded", read)?
-            .unwrap_or(Transport::Url))
+        let given = params.word("transportType", "esriTransportTypeUrl, esriTransportTypeEmbedded", read)?;
+        Ok(given.filter(|_| !asynchronous).unwrap_or(Transport::Url))
     }
 
     /// The API's spelling.
@@ -184,9 +185,6 @@ fn attachments_by_url(params: &Params) -> Result<bool> {
 /// Refuses by name what would otherwise be passed over in silence.
 pub(super) fn refuse_what_is_missing(params: &Params) -> Result<()> {
     let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
-    if params.flag(&["async"], false)? {
-        return refuse("async=true");
-    }
     if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
         return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
     }

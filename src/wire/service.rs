@@ -131,8 +131,8 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
 /// What of the sync protocol there is.
 fn sync_capabilities() -> Json {
     json!({
-        "supportsAsync": false,
-        "supportsASync": false,
+        "supportsAsync": true,
+        "supportsASync": true,
         "supportsRegisteringExistingData": true,
         "supportsSyncDirectionControl": true,
         "supportsPerLayerSync": true,

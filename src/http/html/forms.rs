@@ -191,6 +191,7 @@ const CREATE_REPLICA: &[Group] = &[
             Control::lines("Replica Options", "replicaOptions")
                 .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
             Control::choice("Data Format", "dataFormat", &[("json", "JSON")]),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
     FORMAT,
@@ -207,6 +208,7 @@ const SYNCHRONIZE_REPLICA: &[Group] = &[
                 .hint("a server's upload: the generation of that server"),
             Control::choice("Transport Type", "transportType", TRANSPORT_TYPES),
             Control::off("Close Replica", "closeReplica"),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
     Group {
@@ -361,6 +363,8 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         | Kind::Layer
         | Kind::Replicas
         | Kind::Replica
+        | Kind::Jobs
+        | Kind::Job
         | Kind::Other => None,
     }
 }

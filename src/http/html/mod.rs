@@ -59,6 +59,10 @@ pub(crate) enum Kind {
     Replicas,
     /// One replica.
     Replica,
+    /// The list of jobs.
+    Jobs,
+    /// One job.
+    Job,
     /// Anything else: its JSON, laid out for reading.
     Other,
 }
@@ -152,6 +156,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         Kind::Layer => resources::layer(html, page, body),
         Kind::Replicas => resources::replicas(html, page, body),
         Kind::Replica => resources::replica(html, page, body),
+        Kind::Jobs => resources::jobs(html, page, body),
         Kind::Query { .. } => {
             result_heading(html);
             let next = form.and_then(|form| page.next_records(body, form));
@@ -167,7 +172,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
             result_heading(html);
             results::answer(html, body, 3);
         }
-        Kind::Other => results::answer(html, body, 2),
+        Kind::Job | Kind::Other => results::answer(html, body, 2),
     }
 }
 

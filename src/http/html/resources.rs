@@ -90,7 +90,8 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
     let syncs = body["syncEnabled"] == true || can(body, &["Sync"]);
     if syncs {
         html.heading(2, None, "Child Resources");
-        links(html, [(format!("{here}/replicas"), "Replicas".to_owned())].into_iter());
+        let children = [("replicas", "Replicas"), ("jobs", "Jobs")];
+        links(html, children.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
     }
     html.heading(2, Some("operations"), "Supported Operations");
     let mut operations = Vec::new();
@@ -331,6 +332,28 @@ pub(super) fn replicas(html: &mut Html, page: &Page<'_>, body: &Value) {
     html.heading(2, Some("operations"), "Supported Operations");
     let create = (format!("{}/createReplica", page.parent()), "Create Replica".to_owned());
     links(html, [create].into_iter());
+}
+
+/// Writes the list of jobs.
+pub(super) fn jobs(html: &mut Html, page: &Page<'_>, body: &Value) {
+    let jobs = items(body, "jobs");
+    if jobs.is_empty() {
+        html.raw("<p>None</p>\n");
+        return;
+    }
+    html.open_table("Jobs", &["Job ID", "Operation", "Status", "Submission Time", "Last Updated Time"]);
+    for job in jobs {
+        let id = plain(&job["jobId"]);
+        html.raw("<tr><th scope=\"row\">").link(&format!("{}/{}", page.here(), percent_encode(&id)), &id);
+        html.raw("</th>");
+        for key in ["operation", "status", "submissionTime", "lastUpdatedTime"] {
+            html.raw("<td>");
+            values::value(html, key, &job[key]);
+            html.raw("</td>");
+        }
+        html.raw("</tr>\n");
+    }
+    html.close_table();
 }
 
 /// The members of a replica in the customary order; the others follow.

@@ -1,6 +1,6 @@
 //! The server, in the process: requests go through the whole router.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -15,6 +15,7 @@ use syncline::{
     store::publish::{Publication, Published},
 };
 use tempfile::TempDir;
+use tokio::{sync::watch, task::JoinHandle};
 use tower::ServiceExt as _;
 
 use super::TestDatabase;
@@ -82,10 +83,24 @@ impl TestServer {
         json(self.send(request.body(Body::from(encode(parameters))).unwrap()).await).await
     }
 
+    /// Has other settings from now on.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        let mut config = (*self.app.config).clone();
+        change(&mut config);
+        self.app.config = config.into();
+        self.router = router(self.app.clone());
+    }
+
     /// Takes no bodies larger than this from now on.
     pub fn limit_bodies(&mut self, max_body_bytes: usize) {
-        let config = Config { max_body_bytes, ..(*self.app.config).clone() };
-        self.router = router(App { config: config.into(), ..self.app.clone() });
+        self.configure(|config| config.max_body_bytes = max_body_bytes);
+    }
+
+    /// Runs jobs, as a server process does, until what it returns is dropped or told to stop.
+    pub fn run_jobs(&self) -> JobRunner {
+        let (ending, told) = watch::channel(false);
+        let listening = tokio::spawn(Arc::clone(&self.app.store).follow_notices());
+        JobRunner { ending, running: tokio::spawn(syncline::jobs::run(self.app.clone(), told)), listening }
     }
 
     /// GET of a path as it is, with these headers.
@@ -113,6 +128,28 @@ impl TestServer {
     /// Adds features to a layer; `features` is JSON.
     pub async fn add(&self, layer: u32, features: &str) -> Json {
         self.post(&format!("{layer}/addFeatures"), &[("features", features)]).await
+    }
+}
+
+/// A process's runner of jobs.
+pub struct JobRunner {
+    ending: watch::Sender<bool>,
+    running: JoinHandle<()>,
+    listening: JoinHandle<()>,
+}
+
+impl JobRunner {
+    /// Ends as a process does that is asked to.
+    pub async fn stop(mut self) {
+        self.ending.send_replace(true);
+        (&mut self.running).await.unwrap();
+    }
+}
+
+impl Drop for JobRunner {
+    fn drop(&mut self) {
+        self.running.abort();
+        self.listening.abort();
     }
 }
 

@@ -7,13 +7,13 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     error::{Error, chain},
-    replica::answer::failures,
+    model::{edit::EditResult, id::LayerId},
 };
 
 const UNABLE: &str = "Unable to complete operation.";
 
-/// The envelope of an error. What is not the client's fault is logged here, once.
-pub(super) fn envelope(error: &Error, request_id: &str) -> Json {
+/// The envelope of an error. What is not the client's fault is logged here, once, under `request_id`.
+pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
     let text = error.to_string();
     let (code, message, details) = match error {
         Error::InvalidParameter { .. } => (400, "Invalid or missing input parameters.".to_owned(), vec![text]),
@@ -43,4 +43,28 @@ pub(super) fn envelope(error: &Error, request_id: &str) -> Json {
         }
     };
     json!({"error": {"code": code, "message": message, "details": details}})
+}
+
+/// `{"error":…}` details of an upload that was rolled back: the edits that failed, by layer.
+fn failures(results: &[(LayerId, Vec<EditResult>)]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (layer, results) in results {
+        for result in results {
+            let Some(error) = result.fault() else { continue };
+            let feature =
+                result.global_id.map_or_else(|| "a feature without global id".to_owned(), |id| id.to_string());
+            lines.push(format!(
+                "layer {layer}, {} of {feature}: {} (code {})",
+                result.op.name(),
+                error.description,
+                error.code.number()
+            ));
+        }
+    }
+    let n_more = lines.len().saturating_sub(50);
+    lines.truncate(50);
+    if n_more > 0 {
+        lines.push(format!("and {n_more} more"));
+    }
+    lines
 }

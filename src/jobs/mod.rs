@@ -1,0 +1,244 @@
+//! Jobs: operations that run on their own while their client asks now and then.
+//!
+//! A job is a row with the request's own parameters; running it is reading them again and making the same call that a
+//! request makes. Any server on the database may run it, one at a time: who does holds a lease, prolonged by a heartbeat
+//! and by the database's clock. A server that is killed loses its leases, and others begin again. That is safe since every
+//! transaction of an attempt that has effect (edits, a replica, the result) fails if the lease is no longer the job's, and
+//! since the last one enters the end of the job, too: there is no moment at which a replica is there and its job has not ended.
+//! An upload that an attempt has applied is found by the next one.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{sync::watch, task::JoinSet};
+use tracing::Instrument as _;
+
+use crate::{
+    app::App,
+    error::{Error, Result, chain},
+    model::{
+        id::ServiceKey,
+        job::{Job, JobId, Operation},
+        layer::Service,
+    },
+    replica::{self, Run},
+    store::jobs::{Claimed, GiveBack, Lease, NewJob},
+    wire::{
+        error::envelope,
+        extract::ExtractChangesRequest,
+        job,
+        params::Params,
+        replica::{CreateReplicaRequest, SynchronizeReplicaRequest},
+        url,
+    },
+};
+
+/// How often a job is begun before it is said to have failed.
+const MAX_ATTEMPTS: i32 = 3;
+
+/// How often a lease is prolonged; several times within its length.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often the books are looked through for jobs of which nobody told: those whose lease is over, or whose pause is.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Enters a request as a job. The same synchronization asked for again while the first one has not ended is that one: its
+/// client did not get the answer.
+pub(crate) async fn submit(
+    app: &App,
+    service: &Service,
+    operation: Operation,
+    params: &Params,
+    base_url: &str,
+) -> Result<JobId> {
+    let parameters = job::kept_parameters(params)?;
+    let new = NewJob { operation, parameters: &parameters, base_url };
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    if operation == Operation::SynchronizeReplica
+        && let Some(known) = tx.job_find_same(service.key, &new).await?
+    {
+        return Ok(known);
+    }
+    let id = tx.job_insert(service.key, &new, app.config.max_waiting_jobs).await?;
+    tx.commit().await?;
+    tracing::info!(service.name = service.name, job.id = %id, operation = operation.name(), "job submitted");
+    Ok(id)
+}
+
+/// A job of a service.
+pub(crate) async fn find(app: &App, service: &Service, id: JobId) -> Result<Option<Job>> {
+    let mut session = app.store.session().await?;
+    session.own().await?.job_find(service, id).await
+}
+
+/// The jobs of a service, the newest first.
+pub(crate) async fn list(app: &App, service: &Service) -> Result<Vec<Job>> {
+    let mut session = app.store.session().await?;
+    session.own().await?.job_list(service).await
+}
+
+/// Runs jobs until `ending` says so; then gives back those that are under way, for others to begin again.
+pub async fn run(app: App, mut ending: watch::Receiver<bool>) {
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < app.config.max_running_jobs {
+            match claim(&app).await {
+                Ok(Some(claimed)) => {
+                    let span =
+                        tracing::info_span!("job", job.id = %claimed.lease.job, operation = claimed.operation.name());
+                    running.spawn(work(app.clone(), claimed, ending.clone()).instrument(span));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "jobs cannot be begun at the moment");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = app.store.job_waits() => {}
+            () = tokio::time::sleep(POLL) => {}
+            Some(_) = running.join_next() => {}
+            () = ended(&mut ending) => break,
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Resolves when the server ends, also if there is nobody left to say so.
+async fn ended(ending: &mut watch::Receiver<bool>) {
+    let _ = ending.wait_for(|ending| *ending).await;
+}
+
+/// Takes a job that waits. Those that were begun too often are ended first.
+async fn claim(app: &App) -> Result<Option<Claimed>> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    for lease in tx.job_claim_exhausted(MAX_ATTEMPTS).await? {
+        let error = Error::Unavailable(format!(
+            "the job was begun {MAX_ATTEMPTS} times, and each time the server ended before it did; \
+             what it has uploaded is in effect, and the request can be repeated"
+        ));
+        fail(&mut tx, lease, &error).await?;
+    }
+    let claimed = tx.job_claim().await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+/// One attempt at a job, to its end or until the lease is lost or the server ends.
+async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
+    let lease = claimed.lease;
+    let run = Run { lease: Some(lease), ..Run::default() };
+    let progress = Arc::clone(&run.progress);
+    let heart = async {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let progress = progress.now().map(job::progress);
+            match renew(&app, lease, progress.as_deref()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The next beat may succeed; if none does, another attempt takes over, and this one cannot write.
+                Err(error) => tracing::warn!(error = chain(&error), "the lease of a job could not be prolonged"),
+            }
+        }
+    };
+    // The attempt is dropped here if it did not end: what it holds is let go of before its job is given back.
+    let ended = tokio::select! {
+        done = AssertUnwindSafe(perform(&app, &claimed, &run)).catch_unwind() => {
+            Some(done.unwrap_or_else(|_| Err(Error::internal("running a job", "it panicked"))))
+        }
+        () = heart => return tracing::warn!("the lease of a job was lost; another attempt goes on"),
+        () = ended(&mut ending) => None,
+    };
+    let noted = match ended {
+        Some(Ok(())) => return tracing::info!("job ended"),
+        Some(Err(error)) => failed(&app, &claimed, &error).await,
+        None => give_back(&app, lease, GiveBack { counts: false, pause_s: 0 }).await,
+    };
+    match noted {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("the lease of a job was lost; another attempt goes on"),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "the end of a job could not be noted; it begins again later")
+        }
+    }
+}
+
+/// Makes the call that a request would make.
+async fn perform(app: &App, claimed: &Claimed, run: &Run) -> Result<()> {
+    let service = service(app, claimed.service).await?;
+    let params = job::parameters(&claimed.parameters)?;
+    let address = url::service(&claimed.base_url, &service.name);
+    match claimed.operation {
+        Operation::CreateReplica => {
+            let request = CreateReplicaRequest::parse(&params, &service)?;
+            replica::create(app, &service, &address, request, run).await?;
+        }
+        Operation::SynchronizeReplica => {
+            let request = SynchronizeReplicaRequest::parse(&params)?;
+            replica::synchronize(app, &service, &address, &request, run).await?;
+        }
+        Operation::ExtractChanges => {
+            let request = ExtractChangesRequest::parse(&params, &service)?;
+            replica::extract(app, &service, &request, run).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn service(app: &App, key: ServiceKey) -> Result<Arc<Service>> {
+    let known = || app.store.catalogue().services.iter().find(|service| service.key == key).cloned();
+    if let Some(service) = known() {
+        return Ok(service);
+    }
+    app.store.reload().await?;
+    known().ok_or_else(|| Error::NotFound("the service of the job is no longer there".to_owned()))
+}
+
+/// Ends an attempt that failed: for good if trying again would not help, or was tried often enough.
+async fn failed(app: &App, claimed: &Claimed, error: &Error) -> Result<bool> {
+    let again = match error {
+        // Another synchronization of the replica, which ends some time.
+        Error::ReplicaBusy => Some(GiveBack { counts: false, pause_s: 2 }),
+        Error::Unavailable(_) | Error::Internal { .. } if claimed.attempts < MAX_ATTEMPTS => {
+            Some(GiveBack { counts: true, pause_s: 5 * claimed.attempts })
+        }
+        _ => None,
+    };
+    if let Some(how) = again {
+        tracing::warn!(error = chain(error), claimed.attempts, "an attempt at a job failed; it is begun again");
+        return give_back(app, claimed.lease, how).await;
+    }
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    let held = fail(&mut tx, claimed.lease, error).await?;
+    tx.commit().await?;
+    Ok(held)
+}
+
+async fn fail(tx: &mut crate::store::OwnTx<'_>, lease: Lease, error: &Error) -> Result<bool> {
+    let envelope = envelope(error, &lease.job.to_string());
+    let held = tx.job_fail(lease, &envelope["error"].to_string()).await?;
+    if held {
+        tracing::info!(job.id = %lease.job, error = %error, "job failed");
+    }
+    Ok(held)
+}
+
+async fn give_back(app: &App, lease: Lease, how: GiveBack) -> Result<bool> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    let held = tx.job_give_back(lease, how).await?;
+    tx.commit().await?;
+    Ok(held)
+}
+
+async fn renew(app: &App, lease: Lease, progress: Option<&str>) -> Result<bool> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    let held = tx.job_renew(lease, progress).await?;
+    tx.commit().await?;
+    Ok(held)
+}
