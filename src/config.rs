@@ -35,9 +35,66 @@ pub struct Config {
     pub max_running_jobs: usize,
     /// How many jobs may wait to be begun.
     pub max_waiting_jobs: u32,
+    /// The largest file that a client may send, in bytes.
+    pub max_upload_bytes: u64,
+    /// How many bytes the files that clients sent to a service may have together.
+    pub max_pending_upload_bytes: u64,
+    /// How many files the clients of a service may have sent.
+    pub max_upload_items: u64,
+    /// How long a file that a client sent is kept after it was last used.
+    pub keep_uploads_hours: i32,
+    /// How the names of files may end that clients send; `*` for anything.
+    pub upload_extensions: Vec<String>,
     /// Whether log lines are JSON.
     pub log_json: bool,
 }
+
+/// What field apps and scripts send: replicas, edits, archives, and what is attached to features.
+const UPLOAD_EXTENSIONS: &[&str] = &[
+    "geodatabase",
+    "sqlite",
+    "gpkg",
+    "json",
+    "geojson",
+    "zip",
+    "gz",
+    "7z",
+    "csv",
+    "txt",
+    "xml",
+    "kml",
+    "kmz",
+    "gpx",
+    "pdf",
+    "jpg",
+    "jpeg",
+    "png",
+    "gif",
+    "tif",
+    "tiff",
+    "bmp",
+    "webp",
+    "heic",
+    "heif",
+    "svg",
+    "mp3",
+    "m4a",
+    "wav",
+    "aac",
+    "mp4",
+    "mov",
+    "avi",
+    "3gp",
+    "doc",
+    "docx",
+    "xls",
+    "xlsx",
+    "ppt",
+    "pptx",
+    "rtf",
+    "odt",
+    "ods",
+];
 
 impl Default for Config {
     fn default() -> Config {
@@ -52,6 +109,11 @@ impl Default for Config {
             keep_exports_hours: 24,
             max_running_jobs: 2,
             max_waiting_jobs: 100,
+            max_upload_bytes: 2 << 30,
+            max_pending_upload_bytes: 5 << 30,
+            max_upload_items: 1000,
+            keep_uploads_hours: 24,
+            upload_extensions: UPLOAD_EXTENSIONS.iter().map(|extension| (*extension).to_owned()).collect(),
             log_json: false,
         }
     }
@@ -90,6 +152,13 @@ impl Config {
         read_into(&value, "SYNCLINE_KEEP_EXPORTS_HOURS", &mut config.keep_exports_hours)?;
         read_into(&value, "SYNCLINE_MAX_RUNNING_JOBS", &mut config.max_running_jobs)?;
         read_into(&value, "SYNCLINE_MAX_WAITING_JOBS", &mut config.max_waiting_jobs)?;
+        read_into(&value, "SYNCLINE_MAX_UPLOAD_BYTES", &mut config.max_upload_bytes)?;
+        read_into(&value, "SYNCLINE_MAX_PENDING_UPLOAD_BYTES", &mut config.max_pending_upload_bytes)?;
+        read_into(&value, "SYNCLINE_MAX_UPLOAD_ITEMS", &mut config.max_upload_items)?;
+        read_into(&value, "SYNCLINE_KEEP_UPLOADS_HOURS", &mut config.keep_uploads_hours)?;
+        if let Some(list) = value("SYNCLINE_UPLOAD_EXTENSIONS") {
+            config.upload_extensions = list.split(',').map(|extension| extension.trim().to_owned()).collect();
+        }
         read_into(&value, "SYNCLINE_LOG_JSON", &mut config.log_json)?;
         config.check()?;
         Ok(config)
@@ -111,6 +180,15 @@ impl Config {
                 "keep_exports_hours is {}; clients need at least one hour to fetch a result",
                 self.keep_exports_hours
             ));
+        }
+        if self.keep_uploads_hours < 1 {
+            return wrong(format!(
+                "keep_uploads_hours is {}; clients need at least one hour to use what they have sent",
+                self.keep_uploads_hours
+            ));
+        }
+        if let Some(extension) = self.upload_extensions.iter().find(|extension| extension.contains('.')) {
+            return wrong(format!("upload_extensions has '{extension}'; extensions are written without a dot"));
         }
         // One connection hears what other processes tell, and requests need one, too.
         let most_jobs = usize::try_from(self.max_connections).unwrap_or(usize::MAX).saturating_sub(2).max(1);
@@ -153,7 +231,12 @@ mod tests {
         let uncommented: String =
             text.lines().map(|line| line.strip_prefix("#set ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
         let all: toml::Table = toml::from_str(&uncommented).unwrap();
-        assert_eq!(all.len(), 9, "a setting is missing in config/syncline.toml, or one too many there");
+        // The settings are the members on the first level of what `Debug` prints.
+        let printed = format!("{:#?}", Config::default());
+        let members = printed.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+        let settings: Vec<&str> = members.map(|(name, _)| name).filter(|name| !name.starts_with([' ', '"'])).collect();
+        let missing: Vec<&&str> = settings.iter().filter(|name| !all.contains_key(**name)).collect();
+        assert!(missing.is_empty(), "config/syncline.toml lacks {missing:?}");
         let config: Config = toml::from_str(&text).unwrap();
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     }

@@ -1,9 +1,11 @@
-//! Bytes outside the database: results while they are written, and finished results that wait to be fetched.
+//! Bytes outside the database: results while they are written, finished results that wait to be fetched, and files that
+//! clients send.
 //!
 //! Names are ids that Syncline makes; nothing of a request is ever part of a path. A result is written under `spool/` and
-//! moved to `exports/` when it is complete, so that a file there is always whole. Rows point to files, never the other
-//! way; files without rows are swept away. What attachments hold is under `contents/`, by the SHA-256 of the bytes: what is
-//! the same is kept once, and what is there under a name can be nothing else.
+//! moved to `exports/` when it is complete, so that a file there is always whole; so is what a client sends, under
+//! `uploads/`. Rows point to files, never the other way; files without rows are swept away. What attachments hold is under
+//! `contents/`, by the SHA-256 of the bytes: what is the same is kept once, and what is there under a name can be nothing
+//! else.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +24,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::{digest::hex, upload_item::UploadedFile},
+};
 
 /// How much is gathered before it goes to the disk. Results that stay below never touch it.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -33,13 +38,19 @@ pub struct Files {
     spool: PathBuf,
     exports: PathBuf,
     contents: PathBuf,
+    uploads: PathBuf,
 }
 
 impl Files {
     /// Uses this directory; makes it if need be.
     pub async fn open(data: &Path) -> Result<Files> {
-        let files = Files { spool: data.join("spool"), exports: data.join("exports"), contents: data.join("contents") };
-        for directory in [&files.spool, &files.exports, &files.contents] {
+        let files = Files {
+            spool: data.join("spool"),
+            exports: data.join("exports"),
+            contents: data.join("contents"),
+            uploads: data.join("uploads"),
+        };
+        for directory in [&files.spool, &files.exports, &files.contents, &files.uploads] {
             tokio::fs::create_dir_all(directory).await.map_err(|error| {
                 Error::Unavailable(format!(
                     "the data directory {} cannot be written: {error}; choose another with --data",
@@ -80,31 +91,17 @@ impl Files {
 
     /// Opens a result that was kept. `None` if it is no longer there.
     pub(crate) async fn export(&self, id: Uuid) -> Result<Option<(File, u64)>> {
-        match File::open(self.export_path(id)).await {
-            Ok(file) => {
-                let metadata = file.metadata().await.map_err(|error| Error::internal("reading a result", error))?;
-                Ok(Some((file, metadata.len())))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::internal("reading a result", error)),
-        }
+        open(&self.export_path(id)).await
     }
 
     /// Deletes a result that was kept.
     pub(crate) async fn export_remove(&self, id: Uuid) -> Result<()> {
-        match tokio::fs::remove_file(self.export_path(id)).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::internal("deleting a result", error))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.export_path(id)).await
     }
 
     /// The results that were kept at least so long ago.
     pub(crate) async fn old_exports(&self, age: Duration) -> Result<Vec<Uuid>> {
-        let names = old_files(&self.exports, age).await?;
-        let id = |path: &PathBuf| Uuid::try_parse(path.file_stem()?.to_str()?).ok();
-        Ok(names.iter().filter_map(id).collect())
+        Ok(ids(&old_files(&self.exports, age).await?))
     }
 
     /// Deletes unfinished results that nobody has written to for so long: what a crash has left.
@@ -113,6 +110,48 @@ impl Files {
             tokio::fs::remove_file(path).await.map_err(|error| Error::internal("emptying the spool", error))?;
         }
         Ok(())
+    }
+
+    /// A place for a file that a client sends, of no more than so many bytes.
+    pub(crate) async fn incoming(&self, max_bytes: u64) -> Result<Incoming> {
+        let path = self.spool.join(Uuid::new_v4().simple().to_string());
+        let file = File::create_new(&path).await.map_err(cannot_write)?;
+        Ok(Incoming {
+            file,
+            spooled: Spooled { path, sha256: Vec::new() },
+            sum: Sum::default(),
+            size_bytes: 0,
+            max_bytes,
+        })
+    }
+
+    /// Gives a file that has arrived a lasting name. When this returns, neither file nor name is lost in a crash.
+    pub(crate) async fn keep_upload(&self, received: &Received) -> Result<UploadedFile> {
+        tokio::fs::rename(&received.spooled.path, self.upload_path(received.content.file))
+            .await
+            .map_err(cannot_write)?;
+        let directory = File::open(&self.uploads).await.map_err(cannot_write)?;
+        directory.sync_all().await.map_err(cannot_write)?;
+        Ok(received.content.clone())
+    }
+
+    /// Opens a file that a client sent, and says how large it is. `None` if it is no longer there.
+    pub(crate) async fn upload(&self, file: Uuid) -> Result<Option<(File, u64)>> {
+        open(&self.upload_path(file)).await
+    }
+
+    /// Deletes a file that a client sent.
+    pub(crate) async fn upload_remove(&self, file: Uuid) -> Result<()> {
+        remove(&self.upload_path(file)).await
+    }
+
+    /// The files that clients sent at least so long ago.
+    pub(crate) async fn old_uploads(&self, age: Duration) -> Result<Vec<Uuid>> {
+        Ok(ids(&old_files(&self.uploads, age).await?))
+    }
+
+    fn upload_path(&self, file: Uuid) -> PathBuf {
+        self.uploads.join(file.simple().to_string())
     }
 
     fn export_path(&self, id: Uuid) -> PathBuf {
@@ -145,7 +184,7 @@ impl Files {
             file.write_all(read).await.map_err(failed)?;
         }
         file.flush().await.map_err(failed)?;
-        let sha256 = hexadecimal(&sum.finalize());
+        let sha256 = hex(&sum.finalize());
         let path = self.content_path(&sha256)?;
         // Whoever sweeps looks at the time after it has taken a file away, and puts it back if that is recent.
         let touched = match File::options().append(true).open(&path).await {
@@ -164,15 +203,7 @@ impl Files {
 
     /// Opens the bytes with this SHA-256. `None` if they are not there.
     pub(crate) async fn content(&self, sha256: &str) -> Result<Option<(File, u64)>> {
-        match File::open(self.content_path(sha256)?).await {
-            Ok(file) => {
-                let metadata =
-                    file.metadata().await.map_err(|error| Error::internal("reading an attachment", error))?;
-                Ok(Some((file, metadata.len())))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::internal("reading an attachment", error)),
-        }
+        open(&self.content_path(sha256)?).await
     }
 
     /// The SHA-256 of all bytes that were kept at least so long ago.
@@ -215,12 +246,39 @@ impl Files {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// A file and its size. `None` if it is not there.
+async fn open(path: &Path) -> Result<Option<(File, u64)>> {
+    match File::open(path).await {
+        Ok(file) => {
+            let metadata = file.metadata().await.map_err(|error| Error::internal("reading a file", error))?;
+            Ok(Some((file, metadata.len())))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::internal("reading a file", error)),
+    }
+}
+
+async fn remove(path: &Path) -> Result<()> {
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::internal("deleting a file", error)),
+        _ => Ok(()),
+    }
+}
+
+/// The ids that files are called after.
+fn ids(paths: &[PathBuf]) -> Vec<Uuid> {
+    paths.iter().filter_map(|path| Uuid::try_parse(path.file_stem()?.to_str()?).ok()).collect()
+}
+
+/// A full disk is nothing that a client or a developer can mend.
+fn cannot_write(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            tracing::error!(%error, "the data directory is full");
+            Error::Unavailable("the server's disk is full; nothing was kept, try again later".to_owned())
+        }
+        _ => Error::internal("writing to the data directory", error),
+    }
 }
 
 async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {
@@ -359,5 +417,63 @@ impl Drop for Spooled {
     fn drop(&mut self) {
         // Gone already if the result was kept; left to the next sweep if it cannot be deleted.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A digest while its bytes come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sum(Sha256);
+
+impl Sum {
+    /// Adds the next bytes.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The SHA-256 of them all.
+    pub(crate) fn sha256(self) -> Vec<u8> {
+        self.0.finalize().to_vec()
+    }
+}
+
+/// A file that a client is sending. Dropped unfinished, it leaves nothing behind.
+pub(crate) struct Incoming {
+    file: File,
+    spooled: Spooled,
+    sum: Sum,
+    size_bytes: u64,
+    max_bytes: u64,
+}
+
+impl Incoming {
+    /// Takes the next bytes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.size_bytes += bytes.len() as u64;
+        if self.size_bytes > self.max_bytes {
+            return Err(Error::TooLarge { what: "the upload", limit: format!("{} bytes", self.max_bytes) });
+        }
+        self.sum.add(bytes);
+        self.file.write_all(bytes).await.map_err(cannot_write)
+    }
+
+    /// Declares it complete, once it is on the disk.
+    pub(crate) async fn finish(mut self) -> Result<Received> {
+        self.file.flush().await.map_err(cannot_write)?;
+        self.file.sync_all().await.map_err(cannot_write)?;
+        let content = UploadedFile { file: Uuid::new_v4(), size_bytes: self.size_bytes, sha256: self.sum.sha256() };
+        Ok(Received { spooled: self.spooled, content })
+    }
+}
+
+/// A file that has arrived. Deleted when dropped, unless it was kept.
+pub(crate) struct Received {
+    spooled: Spooled,
+    content: UploadedFile,
+}
+
+impl Received {
+    /// What has arrived.
+    pub(crate) fn arrived(&self) -> &UploadedFile {
+        &self.content
     }
 }

@@ -9,11 +9,12 @@
 //! - [`sql`]: statements over published tables.
 //! - [`store`]: the only room that talks to PostgreSQL; sessions, transactions, catalogue, publishing.
 //! - [`postgres`]: a private PostgreSQL for when none is configured.
-//! - [`files`]: results while they are written and while they wait to be fetched.
+//! - [`files`]: results while they are written and while they wait to be fetched, and files that clients send.
 //! - [`mod@format`]: rows into bytes.
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.
+//! - [`uploads`]: files that clients send.
 //! - [`jobs`]: operations that run on their own.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`cli`]: the commands.
@@ -39,4 +40,5 @@ mod replica;
 mod sql;
 pub mod store;
 mod sync;
+pub mod uploads;
 mod wire;

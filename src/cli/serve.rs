@@ -13,7 +13,7 @@ use crate::{
     app::App,
     config::Config,
     error::{Error, Result, chain},
-    http, jobs,
+    http, jobs, uploads,
 };
 
 use super::{database_url, say, stop};
@@ -106,6 +106,11 @@ async fn sweep(app: App) {
             Ok(0) => {}
             Ok(n_files) => tracing::info!(n_files, "expired result files were deleted"),
             Err(error) => tracing::warn!(error = chain(&error), "expired result files could not be deleted"),
+        }
+        match uploads::sweep(&app).await {
+            Ok(0) => {}
+            Ok(n_files) => tracing::info!(n_files, "expired uploads were deleted"),
+            Err(error) => tracing::warn!(error = chain(&error), "expired uploads could not be deleted"),
         }
     }
 }

@@ -40,6 +40,7 @@ use super::{
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
+    uploads,
 };
 
 /// Answers a request.
@@ -95,6 +96,10 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             if asynchronous(&call.params)? {
                 // Known to be wrong now rather than when the job is begun.
                 replica::find(&call.app, service, request.replica).await?;
+                if let Some(id) = request.edits_upload {
+                    let mut session = call.app.store.session().await?;
+                    crate::uploads::committed(&mut session, service, "editsUploadId", id).await?;
+                }
                 return jobs::submit(call, service, Operation::SynchronizeReplica).await;
             }
             let address = address(call, service);
@@ -143,6 +148,7 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::ReplicaFile(name) => file(call, service, name).await,
         OfService::Jobs => jobs::list(call, service).await,
         OfService::Job(id) => jobs::status(call, service, id).await,
+        OfService::Uploads(what) => uploads::handle(call, service, what).await,
         OfService::Layer(id, what) => {
             let layer = service.layer(LayerId(*id)).ok_or_else(|| {
                 Error::NotFound(format!(
@@ -411,6 +417,10 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             operation("jobs", Kind::Jobs);
             path.push(crumb(&brief(id), format!("{root}/jobs/{}", encode(id))));
             (format!("Job ({name})"), Kind::Job)
+        }
+        OfService::Uploads(what) => {
+            operation("uploads", Kind::Uploads);
+            uploads::crumbs(what, &name, &mut path)
         }
         OfService::Layer(id, what) => {
             let layer = service.and_then(|service| service.layer(LayerId(*id)));

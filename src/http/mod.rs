@@ -10,6 +10,7 @@ mod params;
 mod ranges;
 mod respond;
 mod route;
+mod uploads;
 
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ struct Call {
     app: App,
     method: Method,
     params: Params,
+    /// The file that came with it.
+    file: Option<params::File>,
     format: Format,
     /// `http://host:port`, as clients see it.
     base: String,
@@ -98,9 +101,17 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let max_bytes = app.config.max_body_bytes;
-    let (params, failure) = match params::read(request, max_bytes).await {
-        Ok(params) => (params, None),
-        Err(error) => (params_of_query(&query), Some(error)),
+    let read = match uploads::admit(&app, &route, &headers).await {
+        Ok(incoming) => params::read(request, max_bytes, incoming).await,
+        Err(error) => {
+            // A client that is still sending would not see the answer.
+            params::pass_over(request, max_bytes).await;
+            Err(error)
+        }
+    };
+    let (params, file, failure) = match read {
+        Ok((params, file)) => (params, file, None),
+        Err(error) => (params_of_query(&query), None, Some(error)),
     };
     let format = match &failure {
         // The format stood in the body, most likely; and what cannot be read is rarely a person's.
@@ -116,7 +127,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let result = match (failure, format) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
-            let call = Call { app, method: method.clone(), params: shown.params.clone(), format, base };
+            let call = Call { app, method: method.clone(), params: shown.params.clone(), file, format, base };
             reply(&call, &route, &shown).await
         }
     };

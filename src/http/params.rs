@@ -3,20 +3,43 @@
 //! Bodies are forms, multipart forms or JSON objects. Form bodies need not be percent-encoded, a GET may call itself a form,
 //! and a POST may have everything in its query string: clients do all of it.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
-    extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, multipart::MultipartError},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{
+        DefaultBodyLimit, FromRequest as _, Multipart, Request,
+        multipart::{Field, MultipartError},
+    },
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
+use futures_util::StreamExt as _;
 use serde_json::Value as Json;
 
 use crate::{
     error::{Error, Result},
+    files::{Incoming, Received},
+    model::digest::parse_sha256,
     wire::params::Params,
 };
 
-/// Reads all parameters of a request. What the body says wins over the query string.
-pub(super) async fn read(request: Request, max_bytes: usize) -> Result<Params> {
+/// A file that came with a request.
+pub(super) struct File {
+    /// What the client calls it.
+    pub(super) name: Option<String>,
+    /// Its bytes.
+    pub(super) received: Received,
+    /// The SHA-256 that its own headers say it has.
+    pub(super) sha256: Option<Vec<u8>>,
+}
+
+/// Reads all parameters of a request, and the file that it may come with if there is a place for it. What the body says
+/// wins over the query string.
+pub(super) async fn read(
+    request: Request,
+    max_bytes: usize,
+    incoming: Option<Incoming>,
+) -> Result<(Params, Option<File>)> {
     let mut params = Params::new();
     for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
         params.push(name, value);
@@ -28,12 +51,12 @@ pub(super) async fn read(request: Request, max_bytes: usize) -> Result<Params> {
         .map(str::to_ascii_lowercase)
         .unwrap_or_default();
     if content_type.starts_with("multipart/form-data") {
-        read_multipart(request, max_bytes, &mut params).await?;
-        return Ok(params);
+        let file = read_multipart(request, max_bytes, incoming, &mut params).await?;
+        return Ok((params, file));
     }
     let body = read_body(request.into_body(), max_bytes).await?;
     if body.is_empty() {
-        return Ok(params);
+        return Ok((params, None));
     }
     if content_type.starts_with("application/json") {
         let members: serde_json::Map<String, Json> = serde_json::from_slice(&body)
@@ -50,7 +73,19 @@ pub(super) async fn read(request: Request, max_bytes: usize) -> Result<Params> {
             params.push(name, value);
         }
     }
-    Ok(params)
+    Ok((params, None))
+}
+
+/// Reads a body without keeping it, as far as an ordinary one may go.
+pub(super) async fn pass_over(request: Request, max_bytes: usize) {
+    let mut chunks = request.into_body().into_data_stream();
+    let mut n_bytes = 0;
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(SILENCE, chunks.next()).await {
+        n_bytes += chunk.len();
+        if n_bytes > max_bytes {
+            break;
+        }
+    }
 }
 
 async fn read_body(body: Body, max_bytes: usize) -> Result<bytes::Bytes> {
@@ -76,23 +111,83 @@ fn too_large(max_bytes: usize) -> Error {
     }
 }
 
-async fn read_multipart(mut request: Request, max_bytes: usize, params: &mut Params) -> Result<()> {
+async fn read_multipart(
+    mut request: Request,
+    max_bytes: usize,
+    mut incoming: Option<Incoming>,
+    params: &mut Params,
+) -> Result<Option<File>> {
     let broken = |problem: String| Error::invalid("body", format!("it is not a readable multipart form: {problem}"));
     let unreadable = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(max_bytes),
         _ => broken(error.body_text()),
     };
-    // Forms have a lower limit of their own otherwise.
-    DefaultBodyLimit::max(max_bytes).apply(&mut request);
-    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
-    while let Some(field) = form.next_field().await.map_err(unreadable)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        if field.file_name().is_some() {
-            return Err(Error::NotSupported(format!(
-                "part '{name}' is a file, and files cannot be uploaded yet; nothing was applied"
-            )));
-        }
-        params.push(name, field.text().await.map_err(unreadable)?);
+    // Forms have a lower limit of their own otherwise. A file has its own limit, and what is beside it is counted.
+    match incoming {
+        None => DefaultBodyLimit::max(max_bytes).apply(&mut request),
+        Some(_) => DefaultBodyLimit::disable().apply(&mut request),
     }
-    Ok(())
+    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
+    let mut n_bytes = 0;
+    let mut file = None;
+    while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if field.file_name().is_some() || (name.eq_ignore_ascii_case("file") && incoming.is_some()) {
+            let Some(place) = incoming.take() else {
+                return Err(Error::NotSupported(match file {
+                    None => format!("part '{name}' is a file, and no file is taken here; nothing was applied"),
+                    Some(_) => format!("part '{name}' is a second file, and one is taken at a time; nothing was kept"),
+                }));
+            };
+            file = Some(receive(field, place).await?);
+            continue;
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+            n_bytes += chunk.len();
+            if n_bytes > max_bytes {
+                return Err(too_large(max_bytes));
+            }
+            text.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(text).map_err(|_| broken(format!("part '{name}' is not text in UTF-8")))?;
+        params.push(name, text);
+    }
+    Ok(file)
+}
+
+/// How long a client may send nothing of a file.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Writes a file as it comes.
+async fn receive(mut field: Field<'_>, mut place: Incoming) -> Result<File> {
+    let interrupted =
+        || Error::invalid("file", "it did not arrive to its end, and nothing was kept of it; send it again");
+    let name = field.file_name().map(str::to_owned).filter(|name| !name.trim().is_empty());
+    let sha256 = digest_of(field.headers())?;
+    loop {
+        let chunk = tokio::time::timeout(SILENCE, field.chunk()).await.map_err(|_| interrupted())?;
+        match chunk.map_err(|_| interrupted())? {
+            Some(chunk) => place.write(&chunk).await?,
+            None => break,
+        }
+    }
+    Ok(File { name, received: place.finish().await?, sha256 })
+}
+
+/// The SHA-256 in the headers of a part of a form, where HTTP has digests: `Content-Digest: sha-256=:…:`.
+fn digest_of(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
+    for name in ["content-digest", "repr-digest"] {
+        let Some(text) = headers.get(name) else { continue };
+        let members = text.to_str().unwrap_or_default().split(',').filter_map(|member| member.trim().split_once('='));
+        for (algorithm, value) in members {
+            if algorithm.trim().eq_ignore_ascii_case("sha-256") {
+                let digest = parse_sha256(value.trim().trim_matches(':'));
+                return digest.map(Some).ok_or_else(|| {
+                    Error::invalid("file", format!("its {name} is not a SHA-256 in base64 between colons"))
+                });
+            }
+        }
+    }
+    Ok(None)
 }

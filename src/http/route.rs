@@ -63,8 +63,31 @@ pub(crate) enum OfService {
     Jobs,
     /// One job, by its id.
     Job(String),
+    /// Files that clients send.
+    Uploads(OfUploads),
     /// Something of a layer.
     Layer(i32, OfLayer),
+}
+
+/// A resource or operation of the uploads of a service; with the id of an item where it is about one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OfUploads {
+    /// All items.
+    List,
+    /// upload: a whole file.
+    Upload,
+    /// register: a file whose parts will come.
+    Register,
+    /// One item.
+    Item(String),
+    /// uploadPart
+    Part(String),
+    /// The parts of an item.
+    Parts(String),
+    /// commit: puts the parts together.
+    Commit(String),
+    /// delete
+    Delete(String),
 }
 
 /// A resource or operation of a layer.
@@ -135,6 +158,11 @@ impl Route {
             OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
             OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
             OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
+            OfService::Uploads(OfUploads::Upload) => "upload",
+            OfService::Uploads(OfUploads::Register) => "register",
+            OfService::Uploads(OfUploads::Part(_)) => "uploadPart",
+            OfService::Uploads(OfUploads::Commit(_)) => "commit",
+            OfService::Uploads(OfUploads::Delete(_)) => "delete",
             _ => return None,
         })
     }
@@ -157,6 +185,17 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
         ["jobs"] => OfService::Jobs,
         // Old clients append the word.
         ["jobs", _] | ["jobs", _, "status"] => OfService::Job(own(1)),
+        ["uploads", rest @ ..] => OfService::Uploads(match rest {
+            [] => OfUploads::List,
+            ["upload"] => OfUploads::Upload,
+            ["register"] => OfUploads::Register,
+            [_] => OfUploads::Item(own(1)),
+            [_, "uploadpart"] => OfUploads::Part(own(1)),
+            [_, "parts"] => OfUploads::Parts(own(1)),
+            [_, "commit"] => OfUploads::Commit(own(1)),
+            [_, "delete"] => OfUploads::Delete(own(1)),
+            _ => return None,
+        }),
         [id, rest @ ..] => {
             let id = id.parse().ok()?;
             let what = match rest {
@@ -241,6 +280,11 @@ mod tests {
             "0/addFeatures",
             "0/updateFeatures",
             "0/deleteFeatures",
+            "uploads/upload",
+            "uploads/register",
+            "uploads/i1/uploadPart",
+            "uploads/i1/commit",
+            "uploads/i1/delete",
         ] {
             assert!(
                 Route::of(&format!("/arcgis/rest/services/a/FeatureServer/{path}")).post_only().is_some(),

@@ -161,7 +161,7 @@ async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the lease of a job was lost; another attempt goes on"),
         Err(error) => {
-            tracing::warn!(error = chain(&error), "the end of a job could not be noted; it begins again later")
+            tracing::warn!(error = chain(&error), "the end of a job could not be noted; it begins again later");
         }
     }
 }

@@ -36,12 +36,12 @@ pub struct UploadItem {
     /// When it was begun, in milliseconds since 1970.
     pub created_ms: i64,
     /// The bytes, once the item is committed.
-    pub content: Option<Content>,
+    pub content: Option<UploadedFile>,
 }
 
 /// The bytes of a committed item or of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct UploadedFile {
     /// The file.
     pub file: Uuid,
     /// Its size.
@@ -56,7 +56,7 @@ pub struct UploadPart {
     /// Its place among the parts; from 1.
     pub number: i32,
     /// Its bytes.
-    pub content: Content,
+    pub content: UploadedFile,
 }
 
 #[cfg(test)]

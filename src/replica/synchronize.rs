@@ -29,6 +29,7 @@ use crate::{
         apply::submit,
         download::{self, AttachmentBytes},
     },
+    uploads,
     wire::replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
 };
 
@@ -47,6 +48,11 @@ pub(crate) async fn synchronize(
     request: &SynchronizeReplicaRequest<'_>,
     run: &Run,
 ) -> Result<Answer> {
+    // Before there is a connection, since it takes one of its own.
+    let uploaded_edits = match request.edits_upload {
+        Some(id) => Some(uploads::text(app, service, "editsUploadId", id).await?),
+        None => None,
+    };
     let mut session = app.store.session_for_replica(request.replica).await?;
     let replica = session
         .own()
@@ -54,7 +60,8 @@ pub(crate) async fn synchronize(
         .replica_find(service, request.replica)
         .await?
         .ok_or_else(|| Error::ReplicaNotFound { id: request.replica.to_string() })?;
-    let mut plan = request.resolve(&replica)?;
+    let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
+    drop(uploaded_edits);
     check_generations(&mut session, service, &plan).await?;
 
     for edits in std::mem::take(&mut plan.attachments) {

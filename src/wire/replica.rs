@@ -1,7 +1,7 @@
 //! The parameters of createReplica, synchronizeReplica and unRegisterReplica, and the documents about replicas.
 //!
 //! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
-//! refused by name: formats other than JSON, uploads by id.
+//! refused by name: formats other than JSON.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -188,9 +188,6 @@ pub(super) fn refuse_what_is_missing(params: &Params) -> Result<()> {
     if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
         return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
     }
-    if params.get(&["editsUploadId"]).is_some() {
-        return refuse("editsUploadId");
-    }
     // Not advertised. PostGIS chooses the transformation, and to pass over a wish for another one would shift features.
     for name in ["datumTransformations", "datumTransformation"] {
         if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "{}" | "[]")) {
@@ -324,6 +321,8 @@ pub(crate) struct SynchronizeReplicaRequest<'a> {
     pub(crate) return_ids_for_adds: bool,
     /// Whether the contents of attachments are given as addresses instead of in the document.
     pub(crate) attachments_by_url: bool,
+    /// The upload that has the edits, if they do not come with the request.
+    pub(crate) edits_upload: Option<&'a str>,
 }
 
 /// What a synchronization will do.
@@ -367,11 +366,12 @@ impl<'a> SynchronizeReplicaRequest<'a> {
             close: params.flag(&["closeReplica"], false)?,
             return_ids_for_adds: params.flag(&["returnIdsForAdds"], false)?,
             attachments_by_url: attachments_by_url(params)?,
+            edits_upload: edits_upload(params)?,
         })
     }
 
-    /// Reads the rest in the light of the replica.
-    pub(crate) fn resolve(&self, replica: &Replica) -> Result<SyncPlan> {
+    /// Reads the rest in the light of the replica. `uploaded` is the text of the upload that has the edits.
+    pub(crate) fn resolve(&self, replica: &Replica, uploaded: Option<&str>) -> Result<SyncPlan> {
         let direction =
             self.params.word("syncDirection", "bidirectional, upload, download, snapshot", SyncDirection::from_name)?;
         let mut layers = match replica.sync_model {
@@ -410,7 +410,7 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                 ));
             }
         }
-        let edits = match self.params.text("edits").filter(|text| *text != "null") {
+        let edits = match uploaded.map(edits_of_file).transpose()?.or(given_edits(self.params)) {
             Some(text) if layers.iter().any(|planned| planned.direction.uploads()) => {
                 self.edits(text, replica, &layers)?
             }
@@ -505,6 +505,46 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         edits.attachments.retain(|edits| edits.layer.attached_to.is_some_and(uploads));
         Ok(edits)
     }
+}
+
+fn given_edits(params: &Params) -> Option<&str> {
+    params.text("edits").filter(|text| *text != "null")
+}
+
+/// The upload that has the edits. Edits in two places would be a riddle.
+fn edits_upload(params: &Params) -> Result<Option<&str>> {
+    const NAME: &str = "editsUploadId";
+    let Some(id) = params.text(NAME) else { return Ok(None) };
+    if given_edits(params).is_some() {
+        return Err(Error::invalid(NAME, "it and 'edits' are both there; send the edits in one of the two ways"));
+    }
+    match params.text("editsUploadFormat") {
+        Some(format) if !format.eq_ignore_ascii_case("json") => Err(Error::NotSupported(format!(
+            "editsUploadFormat={} is not supported yet; upload the edits as JSON and use json",
+            brief(format)
+        ))),
+        _ => Ok(Some(id)),
+    }
+}
+
+/// The edits in an uploaded file: the array itself, or an object that has it under `edits`.
+fn edits_of_file(text: &str) -> Result<&str> {
+    #[derive(serde::Deserialize)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        edits: &'a serde_json::value::RawValue,
+    }
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if !text.starts_with('{') {
+        return Ok(text);
+    }
+    let wrapped: Wrapped<'_> = serde_json::from_str(text).map_err(|error| {
+        Error::invalid(
+            "editsUploadId",
+            format!("the file is neither an array of edits nor an object with such an array under 'edits': {error}"),
+        )
+    })?;
+    Ok(wrapped.edits.get())
 }
 
 fn layer_ids(replica: &Replica) -> String {

@@ -23,7 +23,7 @@ use super::{
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
 /// What every service and layer can do in this version.
-const CAPABILITIES: &str = "Create,Delete,Query,Update,Editing,Sync,Extract,ChangeTracking";
+const CAPABILITIES: &str = "Create,Delete,Query,Update,Uploads,Editing,Sync,Extract,ChangeTracking";
 
 /// The formats in which data is given without a replica.
 const EXPORT_FORMATS: &str = "json";

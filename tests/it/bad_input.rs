@@ -15,12 +15,14 @@ async fn state(server: &TestServer) -> (String, usize) {
             "select json_build_object('replicas', (select json_agg(r order by replica_id) from syncline.replica r),
                'layers', (select json_agg(l order by replica_id, layer_key) from syncline.replica_layer l),
                'exports', (select count(*) from syncline.export), 'batches', (select count(*) from syncline.batch),
-               'transactions', (select count(*) from syncline.txn), 'oak', (select json_agg(o order by objectid) from oak o),
+               'transactions', (select count(*) from syncline.txn), 'jobs', (select count(*) from syncline.job),
+               'uploads', (select count(*) from syncline.upload_item), 'oak', (select json_agg(o order by objectid) from oak o),
                'visit', (select json_agg(v order by objectid) from visit v))::text",
         )
         .await;
     let data = &server.app.config.data;
-    let n_files = ["exports", "spool"].map(|name| std::fs::read_dir(data.join(name)).unwrap().count()).iter().sum();
+    let n_files =
+        ["exports", "spool", "uploads"].map(|name| std::fs::read_dir(data.join(name)).unwrap().count()).iter().sum();
     (rows, n_files)
 }
 
@@ -133,11 +135,8 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
     let replica = create(&server, "perReplica").await;
     let generation = replica["replicaServerGen"].to_string();
     let of_sync = [("replicaID", replica["replicaID"].as_str().unwrap()), ("replicaServerGen", &generation)];
-    let missing: [Case<'_>; 3] = [
-        (&[("async", "true")], 400, &["async=true is not supported yet; leave it out"]),
-        (&[("dataFormat", "SQLite")], 400, &["dataFormat=SQLite is not supported yet; use json"]),
-        (&[("editsUploadId", "i123")], 400, &["editsUploadId is not supported yet"]),
-    ];
+    let missing: [Case<'_>; 1] =
+        [(&[("dataFormat", "SQLite")], 400, &["dataFormat=SQLite is not supported yet; use json"])];
     refused(&server, "createReplica", &[("layers", "0")], &missing).await;
     refused(&server, "synchronizeReplica", &of_sync, &missing).await;
     let attachments = r#"[{"id":0,"features":{"adds":[{"attributes":{"globalid":"{AAAAAAAA-0000-4000-8000-000000000001}"}}]},"attachments":{"adds":[{"name":"a"}]}}]"#;

@@ -375,12 +375,8 @@ async fn an_attempt_that_fails_for_a_passing_reason_is_repeated_and_one_that_can
     server.database.sql("alter table oak rename column species to kind").await;
     let runner = server.run_jobs();
     let started = Instant::now();
-    while server
-        .database
-        .value::<bool>("select state = 'Pending' and attempts = 1 and run_after > now() from syncline.job")
-        .await
-        != true
-    {
+    let waits_again = "select state = 'Pending' and attempts = 1 and run_after > now() from syncline.job";
+    while !server.database.value::<bool>(waits_again).await {
         assert!(started.elapsed() < Duration::from_secs(20));
     }
     server
@@ -429,7 +425,10 @@ async fn f35_a_program_that_is_killed_in_the_middle_of_a_job_finishes_it_when_it
     let mut holder = database.connect().await;
     holder.execute("begin; lock table oak in access exclusive mode").await.unwrap();
     let server = program.serve();
-    let submitted = server.post("trees/FeatureServer/createReplica", &[("layers", "0"), ASYNC]);
+    let submitted = server.post(
+        "trees/FeatureServer/createReplica",
+        &[("layers", "0"), ("layerQueries", r#"{"0":{"queryOption":"all"}}"#), ASYNC],
+    );
     let path = submitted["statusUrl"].as_str().unwrap_or_else(|| panic!("{submitted}"));
     let id = path.rsplit('/').next().unwrap().to_owned();
     blocked(&database, "oak", 1).await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 14] = [
+const ROOMS: [(&str, &[&str], bool); 16] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["error"], false),
@@ -15,13 +15,15 @@ const ROOMS: [(&str, &[&str], bool); 14] = [
     ("sql", &["model", "error"], true),
     ("store", &["model", "error", "sql"], true),
     ("postgres", &[], false),
-    ("files", &["error"], false),
+    ("files", &["model", "error"], false),
     ("format", &["model", "error"], true),
     ("app", &["config", "error", "files", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format"], true),
-    ("replica", &["model", "error", "app", "sql", "store", "files", "sync", "wire"], false),
-    ("http", &["model", "error", "app", "files", "query", "replica", "sync", "wire"], false),
+    ("uploads", &["model", "error", "app", "store", "files"], false),
+    ("replica", &["model", "error", "app", "sql", "store", "files", "uploads", "sync", "wire"], false),
+    ("jobs", &["model", "error", "app", "store", "replica", "wire"], false),
+    ("http", &["model", "error", "app", "files", "query", "uploads", "replica", "jobs", "sync", "wire"], false),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -36,6 +36,7 @@ struct Control {
 enum Input {
     Line,
     Lines,
+    File,
     /// Values with their texts; the index of the one that applies when nothing is sent.
     Choice(&'static [(&'static str, &'static str)], usize),
 }
@@ -217,6 +218,8 @@ const SYNCHRONIZE_REPLICA: &[Group] = &[
             Control::off("Return Ids For Adds", "returnIdsForAdds"),
             Control::lines("Edits", "edits")
                 .hint("[{\"id\":0,\"features\":{\"adds\":[],\"updates\":[],\"deleteIds\":[]}}]"),
+            Control::line("Edits Upload ID", "editsUploadId").hint("instead of edits: an upload that has them"),
+            Control::choice("Edits Upload Format", "editsUploadFormat", &[("json", "JSON")]),
             Control::choice(
                 "Sync Direction",
                 "syncDirection",
@@ -335,6 +338,52 @@ const SERVICE_EDITS: &[Group] = &[
     FORMAT,
 ];
 
+const UPLOAD: &[Group] = &[
+    Group {
+        name: "File",
+        controls: &[
+            Control::new("File", "file", Input::File),
+            Control::line("Description", "description"),
+            Control::line("Checksum", "checksum").hint("SHA-256 of the file, if you have it"),
+        ],
+    },
+    FORMAT,
+];
+
+const REGISTER_UPLOAD: &[Group] = &[
+    Group {
+        name: "File",
+        controls: &[
+            Control::line("Item Name", "itemName").hint("edits.json"),
+            Control::line("Description", "description"),
+        ],
+    },
+    FORMAT,
+];
+
+const UPLOAD_PART: &[Group] = &[
+    Group {
+        name: "Part",
+        controls: &[
+            Control::new("File", "file", Input::File),
+            Control::line("Part ID", "partId").hint("from 1"),
+            Control::line("Checksum", "checksum").hint("SHA-256 of the part, if you have it"),
+        ],
+    },
+    FORMAT,
+];
+
+const COMMIT_UPLOAD: &[Group] = &[
+    Group {
+        name: "Parts",
+        controls: &[
+            Control::line("Parts", "parts").hint("1,2,3; all of them by their numbers if empty"),
+            Control::line("Checksum", "checksum").hint("SHA-256 of the whole file, if you have it"),
+        ],
+    },
+    FORMAT,
+];
+
 /// Returns the form of a page, if pages of its kind have one.
 pub(super) fn form(kind: Kind) -> Option<Form> {
     let post = |heading, button, groups| Some(Form { heading, submit: Submit::Post(button), groups, spatial: true });
@@ -357,6 +406,11 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         }),
         Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
         Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
+        Kind::Upload => post("Upload", "Upload", UPLOAD),
+        Kind::RegisterUpload => post("Register", "Register", REGISTER_UPLOAD),
+        Kind::UploadPart => post("Upload Part", "Upload Part", UPLOAD_PART),
+        Kind::CommitUpload => post("Commit", "Commit", COMMIT_UPLOAD),
+        Kind::DeleteUpload => post("Delete", "Delete", &[FORMAT]),
         Kind::Catalogue
         | Kind::Service
         | Kind::AllLayers
@@ -365,6 +419,8 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         | Kind::Replica
         | Kind::Jobs
         | Kind::Job
+        | Kind::Uploads
+        | Kind::UploadItem
         | Kind::Other => None,
     }
 }
@@ -391,9 +447,13 @@ impl Form {
         }
         html.raw("<form").attribute("action", page.here());
         html.raw(match self.submit {
-            Submit::GetOrPost(..) => " method=\"get\">\n",
-            Submit::Post(_) => " method=\"post\">\n",
+            Submit::GetOrPost(..) => " method=\"get\"",
+            Submit::Post(_) => " method=\"post\"",
         });
+        if self.controls().any(|control| matches!(control.input, Input::File)) {
+            html.raw(" enctype=\"multipart/form-data\"");
+        }
+        html.raw(">\n");
         for group in self.groups {
             html.raw("<fieldset><legend>").raw(group.name).raw("</legend>\n");
             for control in group.controls.iter().filter(|control| self.spatial || !control.spatial) {
@@ -431,6 +491,12 @@ impl Control {
                 self.attributes(html);
                 // The first line feed of a text area is dropped by the parser.
                 html.raw(">\n").text(sent.unwrap_or_default()).raw("</textarea>");
+            }
+            Input::File => {
+                self.open_row(html);
+                html.raw("<input type=\"file\"");
+                self.attributes(html);
+                html.raw(">");
             }
             Input::Choice(options, default) => self.write_choice(html, options, default, sent),
         }

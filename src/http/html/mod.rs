@@ -63,6 +63,20 @@ pub(crate) enum Kind {
     Jobs,
     /// One job.
     Job,
+    /// The list of uploads.
+    Uploads,
+    /// One upload.
+    UploadItem,
+    /// The `upload` operation.
+    Upload,
+    /// The `register` operation of uploads.
+    RegisterUpload,
+    /// The `uploadPart` operation.
+    UploadPart,
+    /// The `commit` operation of an upload.
+    CommitUpload,
+    /// The `delete` operation of an upload.
+    DeleteUpload,
     /// Anything else: its JSON, laid out for reading.
     Other,
 }
@@ -157,6 +171,8 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         Kind::Replicas => resources::replicas(html, page, body),
         Kind::Replica => resources::replica(html, page, body),
         Kind::Jobs => resources::jobs(html, page, body),
+        Kind::Uploads => resources::uploads(html, page, body),
+        Kind::UploadItem => resources::upload_item(html, page, body),
         Kind::Query { .. } => {
             result_heading(html);
             let next = form.and_then(|form| page.next_records(body, form));
@@ -168,7 +184,12 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::SynchronizeReplica
         | Kind::UnregisterReplica
         | Kind::ImportReplica
-        | Kind::ExtractChanges => {
+        | Kind::ExtractChanges
+        | Kind::Upload
+        | Kind::RegisterUpload
+        | Kind::UploadPart
+        | Kind::CommitUpload
+        | Kind::DeleteUpload => {
             result_heading(html);
             results::answer(html, body, 3);
         }

@@ -90,7 +90,7 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
     let syncs = body["syncEnabled"] == true || can(body, &["Sync"]);
     if syncs {
         html.heading(2, None, "Child Resources");
-        let children = [("replicas", "Replicas"), ("jobs", "Jobs")];
+        let children = [("replicas", "Replicas"), ("jobs", "Jobs"), ("uploads", "Uploads")];
         links(html, children.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
     }
     html.heading(2, Some("operations"), "Supported Operations");
@@ -354,6 +354,43 @@ pub(super) fn jobs(html: &mut Html, page: &Page<'_>, body: &Value) {
         html.raw("</tr>\n");
     }
     html.close_table();
+}
+
+/// Writes the list of uploads.
+pub(super) fn uploads(html: &mut Html, page: &Page<'_>, body: &Value) {
+    let here = page.here();
+    if items(body, "items").is_empty() {
+        html.raw("<p>None</p>\n");
+    } else {
+        html.open_table("Uploads", &["Item ID", "Item Name", "Description", "Date", "Committed", "Size"]);
+        for item in items(body, "items") {
+            let id = plain(&item["itemID"]);
+            html.raw("<tr><th scope=\"row\">").link(&format!("{here}/{}", percent_encode(&id)), &id).raw("</th>");
+            for key in ["itemName", "description", "date", "committed", "size"] {
+                html.raw("<td>");
+                // The key would say the same of a field of that name.
+                values::value(html, if key == "date" { "creationDate" } else { key }, &item[key]);
+                html.raw("</td>");
+            }
+            html.raw("</tr>\n");
+        }
+        html.close_table();
+    }
+    html.heading(2, Some("operations"), "Supported Operations");
+    let operations = [("upload", "Upload"), ("register", "Register")];
+    links(html, operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
+}
+
+/// Writes one upload.
+pub(super) fn upload_item(html: &mut Html, page: &Page<'_>, body: &Value) {
+    answer(html, body, 2);
+    html.heading(2, Some("operations"), "Supported Operations");
+    let (open, committed) = (
+        [("uploadPart", "Upload Part"), ("parts", "Parts"), ("commit", "Commit"), ("delete", "Delete")],
+        [("delete", "Delete")],
+    );
+    let operations = if body["committed"] == true { &committed[..] } else { &open[..] };
+    links(html, operations.iter().map(|(path, name)| (format!("{}/{path}", page.here()), (*name).to_owned())));
 }
 
 /// The members of a replica in the customary order; the others follow.
