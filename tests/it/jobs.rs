@@ -396,6 +396,41 @@ async fn an_attempt_that_fails_for_a_passing_reason_is_repeated_and_one_that_can
 }
 
 #[tokio::test]
+async fn changes_exports_and_copies_are_made_by_jobs_too() {
+    let server = with_elm().await;
+    let (id, generation) = replica(&server).await;
+    server.database.sql("update oak set girth = 2").await;
+    let _runner = server.run_jobs();
+
+    let since = [("layers", "0"), ("serverGens", generation.as_str()), ("returnUpdates", "true"), EMBEDDED];
+    let path = submit(&server, "extractChanges", &since).await;
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["operation"]), (&json!("Completed"), &json!("extractChanges")), "{done}");
+    assert_eq!(done["responseType"], "esriDataChangesResponseTypeEdits");
+    let changes = result(&server, &done).await;
+    assert_eq!(changes["edits"][0]["features"]["updates"][0]["attributes"]["girth"], 2, "{changes}");
+    assert_eq!(changes["layerServerGens"], done["layerServerGens"]);
+    let newest = done["layerServerGens"][0]["serverGen"].to_string();
+    let since = [("layers", "0"), ("serverGens", newest.as_str()), ("returnUpdates", "true")];
+    let path = submit(&server, "extractChanges", &since).await;
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["resultUrl"]), (&json!("Completed"), &json!("")), "{done}");
+
+    let path = submit(&server, "createReplica", &[("layers", "0"), ("syncModel", "none")]).await;
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["replicaID"]), (&json!("Completed"), &json!("")), "{done}");
+    assert_eq!(result(&server, &done).await["layers"][0]["features"].as_array().unwrap().len(), 1);
+
+    let options =
+        format!(r#"{{"registerExistingData":true,"refReplicaId":"{id}","refReplicaServerGen":{generation}}}"#);
+    let path = submit(&server, "createReplica", &[("replicaOptions", &options)]).await;
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["resultUrl"]), (&json!("Completed"), &json!("")), "{done}");
+    assert_eq!(done["responseType"], "esriReplicaResponseTypeInfo");
+    assert_eq!(server.get("replicas", &[]).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn jobs_are_kept_for_a_day_after_they_ended() {
     let server = with_elm().await;
     let path = submit(&server, "createReplica", &[("layers", "0")]).await;
