@@ -212,6 +212,7 @@ fn like(found: &Replica, new: NewReplica) -> Result<NewReplica> {
         srid: found.srid,
         area,
         return_attachments: found.return_attachments,
+        attachments_direction: found.attachments_direction,
         layers: found.layers.iter().map(|layer| (layer.layer.clone(), layer.query.clone())).collect(),
         ..new
     })
