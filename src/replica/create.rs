@@ -77,6 +77,8 @@ async fn with_data(
         // What the other server needs to know beside, to register the same replica.
         head.insert("syncDirection".to_owned(), new.direction.name().into());
         head.insert("spatialReference".to_owned(), spatial_reference(new.srid));
+        head.insert("returnAttachments".to_owned(), new.return_attachments.into());
+        head.insert("attachmentsSyncDirection".to_owned(), new.attachments_direction.name().into());
     }
     let answer = Answer::finish(head, transport, app, spool).await?;
     answer.register(&mut tx, service.key, Some(id), run).await?;

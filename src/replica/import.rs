@@ -3,26 +3,31 @@
 //! In one transaction: rows, and the registration under the same id, with the opposite direction. Its sibling generation
 //! is that of the document, its own that of the transaction, so that what was loaded is not sent back.
 
-use serde_json::{Map, Value as Json, json, value::RawValue};
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 
 use crate::{
     app::App,
     error::{Error, Result},
     model::{
-        edit::{EditResult, LayerEdits},
+        edit::LayerEdits,
         id::{Generation, LayerId},
         layer::{Layer, Service},
     },
     store::{WriteTx, replicas::Holding},
     sync::apply::{Sender, apply_all},
     wire::{
+        attachments::parse_stored_attachments,
         edits::parse_stored,
-        import::{ImportReplicaRequest, Source},
+        import::{ImportReplicaRequest, Piece, Source},
         params::Params,
         replica::generations,
     },
 };
+
+use super::synchronize::store_payloads;
 
 /// Loads the document of another server's createReplica and registers the replica here.
 pub(crate) async fn import(app: &App, service: &Service, mut params: Params, source: Source) -> Result<Json> {
@@ -43,25 +48,40 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
         ));
     }
     let mut tx = session.write(service.key, Some(request.id)).await?;
-    let layers: Vec<_> = replica.layers.iter().map(|(layer, _)| layer.clone()).collect();
-    tx.close_layers(&layers).await?;
-    let mut counts: Vec<(LayerId, u64)> = ids.iter().map(|id| (*id, 0)).collect();
-    let mut features = features(source);
-    while let Some((id, features)) = features.chunks.recv().await {
-        let Some(layer) = layers.iter().find(|layer| layer.id == id) else { continue };
-        let edits = LayerEdits { layer: layer.clone(), edits: parse_stored(&features, layer, replica.srid) };
-        let applied = apply_all(&mut tx, service, &[edits], Sender::Server).await?;
-        for (_, results) in applied {
-            if results.iter().any(|result| result.error.is_some()) {
-                return Err(Error::RolledBack { results: vec![(id, results)] });
+    let mut loads: Vec<Load> = replica
+        .layers
+        .iter()
+        .map(|(layer, _)| Load { layer: layer.clone(), n_features: 0, n_attachments: 0 })
+        .collect();
+    let tables: Vec<Arc<Layer>> = loads.iter().flat_map(|load| load.tables().map(|(table, _)| table)).collect();
+    tx.close_layers(&tables).await?;
+    let mut pieces = pieces(source);
+    while let Some(piece) = pieces.parts.recv().await {
+        let (Piece::Layer(id) | Piece::Features(id, _) | Piece::Attachments(id, _)) = &piece;
+        let Some(load) = loads.iter_mut().find(|load| load.layer.id == *id) else { continue };
+        let edits = match &piece {
+            Piece::Layer(_) => continue,
+            Piece::Features(_, features) => {
+                load.n_features += features.len() as u64;
+                LayerEdits { layer: load.layer.clone(), edits: parse_stored(features, &load.layer, replica.srid) }
             }
-            count(&mut counts, id, &results);
+            Piece::Attachments(_, attachments) => {
+                load.n_attachments += attachments.len() as u64;
+                store_payloads(app, parse_stored_attachments(attachments, &load.layer)?).await?
+            }
+        };
+        for (_, results) in apply_all(&mut tx, service, &[edits], Sender::Server).await? {
+            if results.iter().any(|result| result.error.is_some()) {
+                return Err(Error::RolledBack { results: vec![(load.layer.id, results)] });
+            }
         }
     }
-    features.done.await.map_err(|error| Error::internal("reading a document", error))??;
+    pieces.done.await.map_err(|error| Error::internal("reading a document", error))??;
 
-    for (layer, (_, n_features)) in layers.iter().zip(&counts) {
-        check_loaded(&mut tx, service, layer, *n_features).await?;
+    for load in &loads {
+        for (table, n_loaded) in load.tables() {
+            check_loaded(&mut tx, service, load, &table, n_loaded).await?;
+        }
     }
     let (mut tx, generation) = tx.stamp().await?;
     let holdings: Vec<Holding> = request
@@ -82,30 +102,52 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
         ));
     }
     tx.commit().await?;
-    let n_features: u64 = counts.iter().map(|(_, n_features)| n_features).sum();
+    let n_features: u64 = loads.iter().map(|load| load.n_features).sum();
     tracing::info!(service.name = service.name, replica.id = %request.id, %generation, n_features, "replica imported");
-    Ok(answer(&request, &name, generation, &counts))
+    Ok(answer(&request, &name, generation, &loads))
+}
+
+/// A layer, and what was loaded into it.
+struct Load {
+    layer: Arc<Layer>,
+    n_features: u64,
+    n_attachments: u64,
+}
+
+impl Load {
+    /// Its tables, with the number of rows that each must have afterwards.
+    fn tables(&self) -> impl Iterator<Item = (Arc<Layer>, u64)> {
+        let attachments = self.layer.attachments.clone().map(|table| (table, self.n_attachments));
+        std::iter::once((self.layer.clone(), self.n_features)).chain(attachments)
+    }
 }
 
 /// Refuses what would leave the two sides different from the beginning: no delta would ever tell one side of what the other
 /// had before.
-async fn check_loaded(tx: &mut WriteTx<'_>, service: &Service, layer: &Layer, n_features: u64) -> Result<()> {
-    let (n_rows, n_changed) = tx.loaded(layer).await?;
-    if n_changed == 0 && u64::try_from(n_rows) == Ok(n_features) {
+async fn check_loaded(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    load: &Load,
+    table: &Layer,
+    n_loaded: u64,
+) -> Result<()> {
+    let (n_rows, n_changed) = tx.loaded(table).await?;
+    if n_changed == 0 && u64::try_from(n_rows) == Ok(n_loaded) {
         return Ok(());
     }
+    let what = if table.attached_to.is_some() { "attachments" } else { "rows" };
     Err(Error::invalid(
         "layers",
         format!(
-            "layer {} of service {} has rows that the document does not have, or has otherwise: with the {n_features} features of the \
-             document it would have {n_rows} rows, {n_changed} of them changed. A replica is imported into empty layers, or into \
-             layers that hold the same rows already; nothing was imported",
-            layer.id, service.name
+            "layer {} of service {} has {what} that the document does not have, or has otherwise: with the {n_loaded} of the \
+             document it would have {n_rows} {what}, {n_changed} of them changed. A replica is imported into empty layers, or into \
+             layers that hold the same already; nothing was imported",
+            load.layer.id, service.name
         ),
     ))
 }
 
-fn answer(request: &ImportReplicaRequest, name: &str, generation: Generation, counts: &[(LayerId, u64)]) -> Json {
+fn answer(request: &ImportReplicaRequest, name: &str, generation: Generation, loads: &[Load]) -> Json {
     let replica = &request.replica;
     let mut shown = Map::new();
     shown.insert("success".to_owned(), true.into());
@@ -114,25 +156,22 @@ fn answer(request: &ImportReplicaRequest, name: &str, generation: Generation, co
     shown.insert("targetType".to_owned(), replica.target.name().into());
     shown.insert("syncModel".to_owned(), replica.sync_model.name().into());
     shown.insert("syncDirection".to_owned(), replica.direction.name().into());
-    let own: Vec<(LayerId, Generation)> = counts.iter().map(|(id, _)| (*id, generation)).collect();
+    let own: Vec<(LayerId, Generation)> = loads.iter().map(|load| (load.layer.id, generation)).collect();
     generations(replica.sync_model, &own, &mut shown);
-    let layers: Json = counts.iter().map(|(id, n_features)| json!({"id": id.0, "count": n_features})).collect();
+    let layers: Json = loads
+        .iter()
+        .map(|load| json!({"id": load.layer.id.0, "count": load.n_features, "attachmentCount": load.n_attachments}))
+        .collect();
     shown.insert("layers".to_owned(), layers);
     Json::Object(shown)
-}
-
-fn count(counts: &mut [(LayerId, u64)], id: LayerId, results: &[EditResult]) {
-    if let Some((_, n_features)) = counts.iter_mut().find(|(known, _)| *known == id) {
-        *n_features += results.len() as u64;
-    }
 }
 
 /// The ids of the layers of a document, and its other members.
 async fn outline(source: Source) -> Result<(Vec<LayerId>, Map<String, Json>)> {
     let read = move || {
         let mut ids = Vec::new();
-        let members = source.read(&mut |id, features| {
-            if features.is_empty() {
+        let members = source.read(&mut |piece| {
+            if let Piece::Layer(id) = piece {
                 ids.push(id);
             }
             true
@@ -142,17 +181,16 @@ async fn outline(source: Source) -> Result<(Vec<LayerId>, Map<String, Json>)> {
     tokio::task::spawn_blocking(read).await.map_err(|error| Error::internal("reading a document", error))?
 }
 
-/// The features of a document, as they are read.
-struct Features {
-    chunks: mpsc::Receiver<(LayerId, Vec<Box<RawValue>>)>,
+/// The parts of a document, as they are read.
+struct Pieces {
+    parts: mpsc::Receiver<Piece>,
     done: tokio::task::JoinHandle<Result<()>>,
 }
 
-fn features(source: Source) -> Features {
+fn pieces(source: Source) -> Pieces {
     // The reader is never far ahead of the database.
-    let (sender, chunks) = mpsc::channel(2);
-    let done = tokio::task::spawn_blocking(move || {
-        source.read(&mut |id, features| features.is_empty() || sender.blocking_send((id, features)).is_ok()).map(|_| ())
-    });
-    Features { chunks, done }
+    let (sender, parts) = mpsc::channel(2);
+    let done =
+        tokio::task::spawn_blocking(move || source.read(&mut |piece| sender.blocking_send(piece).is_ok()).map(|_| ()));
+    Pieces { parts, done }
 }

@@ -437,7 +437,7 @@ const NO_CHANGES: &[u8] = b"\"adds\":[],\"updates\":[],\"deleteIds\":[]";
 
 /// Keeps the bytes that came with edits of attachments, so that the edits are like any other: from then on they name what
 /// is kept. What an edit brought that is then refused is swept away.
-async fn store_payloads(app: &App, edits: AttachmentEdits) -> Result<LayerEdits> {
+pub(super) async fn store_payloads(app: &App, edits: AttachmentEdits) -> Result<LayerEdits> {
     let AttachmentEdits { layer, edits } = edits;
     let mut stored = Vec::with_capacity(edits.len());
     for edit in edits {

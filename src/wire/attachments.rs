@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, value::RawValue};
 
 use crate::{
     error::{Error, Result},
@@ -90,6 +90,17 @@ pub(super) fn parse_attachment_edits(
         edits = edits.into_iter().map(not_taken).collect();
     }
     Ok(AttachmentEdits { layer: layer.clone(), edits })
+}
+
+/// Reads attachments of a layer as another server has them, to be put here as they are.
+pub(crate) fn parse_stored_attachments(given: &[Box<RawValue>], features: &Layer) -> Result<AttachmentEdits> {
+    let mut adds = Vec::with_capacity(given.len());
+    for item in given {
+        adds.push(serde_json::from_str(item.get()).map_err(|error| {
+            Error::invalid("layers", format!("layer {}: an attachment cannot be read: {error}", features.id))
+        })?);
+    }
+    parse_attachment_edits(AttachmentEditsJson { adds: Some(adds), ..AttachmentEditsJson::default() }, features, true)
 }
 
 fn not_taken(edit: std::result::Result<(Edit, Payload), Refusal>) -> std::result::Result<(Edit, Payload), Refusal> {

@@ -19,8 +19,10 @@ use crate::{
 
 use super::{edits::layer_of, geometry::parse_spatial_reference, options::layer_generations, params::Params};
 
-/// The most features that are handed over at once.
-const FEATURES_AT_ONCE: usize = 1_000;
+/// The most features or attachments that are handed over at once …
+const ITEMS_AT_ONCE: usize = 1_000;
+/// … and how much text of them.
+const TEXT_AT_ONCE: usize = 8 << 20;
 
 /// Where a document is.
 #[derive(Clone, Debug)]
@@ -31,8 +33,19 @@ pub(crate) enum Source {
     Layers(Arc<str>),
 }
 
-/// What takes the features of a layer; called with none when a layer begins. False ends the reading.
-pub(crate) type Sink<'a> = dyn FnMut(LayerId, Vec<Box<RawValue>>) -> bool + 'a;
+/// A part of a document.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// A layer begins.
+    Layer(LayerId),
+    /// Features of it.
+    Features(LayerId, Vec<Box<RawValue>>),
+    /// Attachments of its features.
+    Attachments(LayerId, Vec<Box<RawValue>>),
+}
+
+/// What takes the parts of a document. False if no more are wanted; the rest is read all the same.
+pub(crate) type Sink<'a> = dyn FnMut(Piece) -> bool + 'a;
 
 impl Source {
     /// Reads the document from its beginning, and gives back its members beside the layers. Blocks.
@@ -127,20 +140,15 @@ impl<'de> Visitor<'de> for OneLayer<'_, '_> {
             match name.as_str() {
                 "id" => {
                     let known = LayerId(map.next_value()?);
-                    (self.0)(known, Vec::new());
+                    (self.0)(Piece::Layer(known));
                     id = Some(known);
                 }
-                "features" => {
+                "features" | "attachments" => {
                     // Nothing is held back until the layer is known.
                     let id = id.ok_or_else(|| A::Error::custom("the id of a layer must come before its features"))?;
-                    map.next_value_seed(Features { id, sink: self.0 })?;
+                    let piece = if name == "features" { Piece::Features } else { Piece::Attachments };
+                    map.next_value_seed(Items { id, piece, sink: self.0 })?;
                 }
-                "attachments" if !map.next_value::<Vec<IgnoredAny>>()?.is_empty() => {
-                    return Err(A::Error::custom(
-                        "attachments cannot be imported yet; create the replica with returnAttachments=false",
-                    ));
-                }
-                "attachments" => {}
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -150,12 +158,13 @@ impl<'de> Visitor<'de> for OneLayer<'_, '_> {
     }
 }
 
-struct Features<'a, 'b> {
+struct Items<'a, 'b> {
     id: LayerId,
+    piece: fn(LayerId, Vec<Box<RawValue>>) -> Piece,
     sink: &'a mut Sink<'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
@@ -163,24 +172,25 @@ impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Features<'_, '_> {
+impl<'de> Visitor<'de> for Items<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of features")
+        f.write_str("an array")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-        let mut gathered = Vec::new();
-        let mut wanted = true;
-        while let Some(feature) = seq.next_element::<Box<RawValue>>()? {
-            gathered.push(feature);
-            if gathered.len() == FEATURES_AT_ONCE {
-                wanted = wanted && (self.sink)(self.id, std::mem::take(&mut gathered));
+        let (mut gathered, mut text_bytes, mut wanted) = (Vec::new(), 0, true);
+        while let Some(item) = seq.next_element::<Box<RawValue>>()? {
+            text_bytes += item.get().len();
+            gathered.push(item);
+            if gathered.len() == ITEMS_AT_ONCE || text_bytes > TEXT_AT_ONCE {
+                wanted = wanted && (self.sink)((self.piece)(self.id, std::mem::take(&mut gathered)));
+                text_bytes = 0;
             }
         }
         if wanted && !gathered.is_empty() {
-            (self.sink)(self.id, gathered);
+            (self.sink)((self.piece)(self.id, gathered));
         }
         Ok(())
     }
@@ -240,6 +250,15 @@ impl ImportReplicaRequest {
         }
         let reference =
             |name: &'static str| params.text(name).map_or(Ok(None), |text| parse_spatial_reference(name, text));
+        // Where attachments only came from there, they only go there, which has no name of its own.
+        let attachments_direction = match params.word(
+            "attachmentsSyncDirection",
+            "bidirectional, upload, none",
+            AttachmentsDirection::from_name,
+        )? {
+            None | Some(AttachmentsDirection::None) => AttachmentsDirection::None,
+            Some(_) => AttachmentsDirection::Bidirectional,
+        };
         let generations = generations(params, sync_model, layers)?;
         let siblings = held.iter().map(|(layer, _)| layer.key).zip(generations).collect();
         Ok(ImportReplicaRequest {
@@ -251,8 +270,8 @@ impl ImportReplicaRequest {
                 direction,
                 srid: reference("spatialReference")?.or(reference("replicaSR")?).unwrap_or_else(|| service.srid()),
                 area: None,
-                return_attachments: false,
-                attachments_direction: AttachmentsDirection::None,
+                return_attachments: params.flag(&["returnAttachments"], false)?,
+                attachments_direction,
                 layers: held,
             },
             siblings,

@@ -72,6 +72,7 @@ async fn transfer(from: &TestServer, to: &TestServer, replica: &str, lost: Lost)
         ("syncDirection", "download"),
         ("replicaServerGen", &sibling),
         ("syncLayers", &layers),
+        ("returnAttachmentsDataByUrl", "false"),
         EMBEDDED,
     ];
     let delta = from.post("synchronizeReplica", &download).await;
@@ -109,7 +110,10 @@ async fn transfer(from: &TestServer, to: &TestServer, replica: &str, lost: Lost)
     }
     let n_changes = |list: &str| {
         let layers = delta["edits"].as_array().into_iter().flatten();
-        layers.map(|layer| layer["features"][list].as_array().unwrap().len()).sum::<usize>()
+        layers
+            .flat_map(|layer| [&layer["features"][list], &layer["attachments"][list]])
+            .map(|list| list.as_array().unwrap().len())
+            .sum::<usize>()
     };
     n_changes("adds") + n_changes("updates") + n_changes("deleteIds")
 }
@@ -133,7 +137,11 @@ async fn an_imported_replica_is_the_other_side_of_what_it_was_made_of() {
         let document = create(&one, &[("syncModel", model), ("replicaName", "mirror")]).await;
         assert_eq!((&document["targetType"], &document["syncDirection"]), (&json!("server"), &json!("download")));
         let imported = import(&other, &document).await;
-        assert_eq!(imported["layers"], json!([{"id": 0, "count": 3}, {"id": 1, "count": 1}]), "{imported}");
+        assert_eq!(
+            imported["layers"],
+            json!([{"id": 0, "count": 3, "attachmentCount": 0}, {"id": 1, "count": 1, "attachmentCount": 0}]),
+            "{imported}"
+        );
         assert_eq!(rows(&one).await, rows(&other).await, "{model}");
 
         let path = format!("replicas/{}", document["replicaID"].as_str().unwrap());
@@ -241,6 +249,60 @@ async fn a_pair_whose_tables_stamp_their_rows_still_falls_quiet() {
         assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 0);
     }
     assert_eq!(other.database.value::<i32>("select girth from oak where species = 'elm'").await, 77);
+}
+
+#[tokio::test]
+async fn attachments_come_along_both_ways() {
+    let (one, other) = (with_rows().await, TestServer::with_trees().await);
+    for server in [&one, &other] {
+        server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
+    }
+    let attach = async |server: &TestServer, n: u32, species: &str, data: &str| {
+        let device = server.post("createReplica", &[("layers", "0"), ("returnAttachments", "true"), EMBEDDED]).await;
+        let parent: String =
+            server.database.value(&format!("select globalid::text from oak where species = '{species}'")).await;
+        let edits = json!([{"id": 0, "attachments": {"adds": [{"globalId": format!("{{BBBBBBBB-0001-4000-8000-{n:012}}}"),
+            "parentGlobalId": parent, "name": "a.jpg", "contentType": "image/jpeg", "data": data}]}}]);
+        let id = device["replicaID"].as_str().unwrap();
+        let upload = [("replicaID", id), ("syncDirection", "upload"), ("edits", &edits.to_string()), EMBEDDED];
+        let answer = server.post("synchronizeReplica", &upload).await;
+        assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{answer}");
+        server.post("unRegisterReplica", &[("replicaID", id)]).await;
+    };
+    attach(&one, 1, "elm", "b25l").await;
+    let wanted = [
+        ("syncDirection", "bidirectional"),
+        ("returnAttachments", "true"),
+        ("attachmentsSyncDirection", "bidirectional"),
+        ("returnAttachmentsDataByUrl", "false"),
+    ];
+    let document = create(&one, &wanted).await;
+    let imported = import(&other, &document).await;
+    assert_eq!(imported["layers"][0], json!({"id": 0, "count": 3, "attachmentCount": 1}), "{imported}");
+    let replica = document["replicaID"].as_str().unwrap().to_owned();
+    attach(&one, 2, "fir", "dHdv").await;
+    attach(&other, 3, "ash", "dGhyZWU=").await;
+    one.database.sql("delete from oak where species = 'elm'").await;
+    transfer(&one, &other, &replica, Lost::Answer).await;
+    transfer(&other, &one, &replica, Lost::Download).await;
+    transfer(&other, &one, &replica, Lost::Nothing).await;
+    for server in [&one, &other] {
+        let held = server
+            .post("createReplica", &[wanted.as_slice(), &[("layers", "0"), ("syncModel", "none"), EMBEDDED]].concat())
+            .await;
+        let mut data: Vec<&str> = held["layers"][0]["attachments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|attachment| attachment["data"].as_str().unwrap())
+            .collect();
+        data.sort_unstable();
+        assert_eq!(data, ["dGhyZWU=", "dHdv"], "{held}");
+    }
+    for _ in 0..2 {
+        assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 0);
+        assert_eq!(transfer(&other, &one, &replica, Lost::Nothing).await, 0);
+    }
 }
 
 #[tokio::test]
@@ -353,7 +415,7 @@ async fn what_cannot_be_imported_leaves_nothing_behind() {
         (with(|d| d["layers"] = json!([{"features": []}])), "the id of a layer must come before"),
         (with(|d| d["layers"][1]["id"] = 7.into()), "no layer or table 7"),
         (with(|d| d["layers"][1]["id"] = 0.into()), "layer 0 is there twice"),
-        (with(|d| d["layers"][1]["attachments"] = json!([{"name": "a.jpg"}])), "attachments cannot be imported yet"),
+        (with(|d| d["layers"][1]["attachments"] = json!([{"name": "a.jpg"}])), "layer 1 has no attachments"),
         (with(|d| d["layers"][1]["features"][0]["attributes"]["note"] = Json::Null), "note"),
         (with(|d| d["layers"][0]["features"][2] = json!({"attributes": {"species": "no id"}})), "globalid"),
     ] {
