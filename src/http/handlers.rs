@@ -128,7 +128,11 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             if asynchronous(&call.params)? {
                 return jobs::submit(call, service, Operation::ExtractChanges).await;
             }
-            Ok(answer(call, service, replica::extract(&call.app, service, &request, &Run::default()).await?))
+            Ok(answer(
+                call,
+                service,
+                replica::extract(&call.app, service, &address(call, service), &request, &Run::default()).await?,
+            ))
         }
         OfService::Replicas => {
             let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;

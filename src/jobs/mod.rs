@@ -182,7 +182,7 @@ async fn perform(app: &App, claimed: &Claimed, run: &Run) -> Result<()> {
         }
         Operation::ExtractChanges => {
             let request = ExtractChangesRequest::parse(&params, &service)?;
-            replica::extract(app, &service, &request, run).await?;
+            replica::extract(app, &service, &address, &request, run).await?;
         }
     }
     Ok(())

@@ -17,9 +17,12 @@ use crate::{
     },
     sql::changes::Changes,
     store::ReadTx,
-    sync::extract::{self as told, Told},
+    sync::{
+        download::AttachmentBytes,
+        extract::{self as told, Told},
+    },
     wire::{
-        extract::{ExtractChangesRequest, ExtractedLayer, Output},
+        extract::{Attachments, ExtractChangesRequest, ExtractedLayer, Output},
         geometry::spatial_reference,
         replica::generations,
     },
@@ -28,13 +31,15 @@ use crate::{
 use super::{
     Run,
     answer::{Answer, Body},
-    create::{Lasting, own_filters},
+    create::{Lasting, attachment_bytes, own_filters},
 };
 
 /// Tells what changed, in the states at both ends of the window: a row that came and went is not told.
+/// `address` is that of the service.
 pub(crate) async fn extract(
     app: &App,
     service: &Service,
+    address: &str,
     request: &ExtractChangesRequest,
     run: &Run,
 ) -> Result<Answer> {
@@ -48,7 +53,8 @@ pub(crate) async fn extract(
     let layers: Vec<(Arc<Layer>, LayerQuery)> =
         request.layers.iter().map(|wanted| (wanted.layer.clone(), wanted.query.clone())).collect();
     let (_, filters) = own_filters(&mut tx, request.area.as_ref(), &layers, Lasting::Yes).await?;
-    let extraction = Extraction { service, request, filters: &filters, reached: &reached };
+    let bytes = attachment_bytes(app, address, request.attachments != Some(Attachments::Embedded));
+    let extraction = Extraction { service, request, filters: &filters, reached: &reached, bytes };
     let (spool, n_changes) = match request.output {
         Output::Extent { cells } => extraction.write_extent(app.files.spool(&run.progress), &mut tx, cells).await?,
         _ => extraction.write_edits(app.files.spool(&run.progress), &mut tx).await?,
@@ -104,6 +110,8 @@ struct Extraction<'a> {
     filters: &'a [Filter],
     /// The upper ends, in the order of the layers.
     reached: &'a [(LayerId, Generation)],
+    /// How the bytes of attachments are given.
+    bytes: AttachmentBytes<'a>,
 }
 
 impl Extraction<'_> {
@@ -139,10 +147,15 @@ impl Extraction<'_> {
                 deleted_features: self.request.output == Output::Features { deleted: true },
                 updates: self.request.kinds.updates,
             };
-            let head = format!("{}{{\"id\":{},", if index > 0 { "," } else { "" }, layer.id);
+            let what = if wish.ids_only { "objectIds" } else { "features" };
+            let head = format!("{}{{\"id\":{},\"{what}\":{{", if index > 0 { "," } else { "" }, layer.id);
             spool.buffer().extend_from_slice(head.as_bytes());
-            let found = told::changes(tx, layer, &changes, wish, &mut spool).await?;
+            let found = told::changes(tx, layer, &changes, wish, self.bytes, &mut spool).await?;
+            spool.buffer().push(b'}');
             n_changes += found.n_rows;
+            if !wish.ids_only {
+                n_changes += self.write_attachments(&mut spool, tx, index).await?;
+            }
             if self.request.has_geometry_updates {
                 let text = format!(",\"hasGeometryUpdates\":{}", found.geometry_changed);
                 spool.buffer().extend_from_slice(text.as_bytes());
@@ -156,6 +169,29 @@ impl Extraction<'_> {
         }
         spool.buffer().push(b']');
         Ok((spool, n_changes))
+    }
+
+    /// Writes `,"attachments":{…}`. Their lists are always there, since clients ask for their length.
+    async fn write_attachments(&self, spool: &mut Spool, tx: &mut ReadTx<'_>, index: usize) -> Result<u64> {
+        spool.buffer().extend_from_slice(b",\"attachments\":{");
+        let table = self.request.layers[index].layer.attachments.as_ref();
+        let n_changes = match table.filter(|_| self.request.attachments.is_some()) {
+            None => {
+                spool.buffer().extend_from_slice(b"\"adds\":[],\"updates\":[],\"deleteIds\":[]");
+                0
+            }
+            Some(table) => {
+                let columns = Columns::all(table, self.request.srid);
+                let kinds = self.request.kinds;
+                // Those of all features: the request does not restrict them.
+                let changes =
+                    Changes { filter: &Filter::All, compared: &[], kinds, ..self.changes(tx, index, &columns) };
+                let wish = Told { ids_only: false, deleted_features: false, updates: kinds.updates };
+                told::changes(tx, table, &changes, wish, self.bytes, spool).await?.n_rows
+            }
+        };
+        spool.buffer().push(b'}');
+        Ok(n_changes)
     }
 
     /// Writes `{"extent":{…}` and, if it is to be divided, `,"extents":[…]`.

@@ -39,20 +39,20 @@ pub(crate) enum AttachmentBytes<'a> {
 }
 
 /// Writes rows of one layer, each as what it is.
-enum RowWriter<'a> {
+pub(super) enum RowWriter<'a> {
     Features(FeatureWriter),
     Attachments { layer: &'a Layer, bytes: AttachmentBytes<'a> },
 }
 
 impl<'a> RowWriter<'a> {
-    fn new(layer: &'a Layer, columns: &Columns, bytes: AttachmentBytes<'a>) -> RowWriter<'a> {
+    pub(super) fn new(layer: &'a Layer, columns: &Columns, bytes: AttachmentBytes<'a>) -> RowWriter<'a> {
         match layer.attached_to {
             None => RowWriter::Features(FeatureWriter::new(layer, columns)),
             Some(_) => RowWriter::Attachments { layer, bytes },
         }
     }
 
-    async fn write(&self, row: &PgRow, first: usize, spool: &mut Spool) -> Result<()> {
+    pub(super) async fn write(&self, row: &PgRow, first: usize, spool: &mut Spool) -> Result<()> {
         match self {
             RowWriter::Features(writer) => writer.write(row, first, spool.buffer())?,
             RowWriter::Attachments { layer, bytes } => {

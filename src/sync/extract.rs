@@ -8,11 +8,13 @@ use sqlx::Row as _;
 use crate::{
     error::{Error, Result},
     files::Spool,
-    format::json::{FeatureWriter, global_id, integer},
+    format::json::{global_id, integer},
     model::{id::GlobalId, layer::Layer},
     sql::changes::{self, Changes, N_HEAD},
     store::ReadTx,
 };
+
+use super::download::{AttachmentBytes, RowWriter};
 
 /// What is told of the rows.
 #[derive(Clone, Copy)]
@@ -36,20 +38,20 @@ pub(crate) struct Found {
     pub(crate) field_updates: Vec<i64>,
 }
 
-/// Appends `"features":{"adds":[…],"updates":[…],"deleteIds":[…]},"attachments":{…}`, or `"objectIds":{…}`.
+/// Appends the lists of what changed, `"adds":[…],"updates":[…],"deleteIds":[…]`: features of a layer or attachments of one.
 pub(crate) async fn changes(
     tx: &mut ReadTx<'_>,
     layer: &Layer,
     wanted: &Changes<'_>,
     told: Told,
+    bytes: AttachmentBytes<'_>,
     spool: &mut Spool,
 ) -> Result<Found> {
-    let names: [&str; 3] = match (told.ids_only, told.deleted_features) {
-        (true, _) => ["\"objectIds\":{\"adds\":[", "],\"updates\":[", "],\"deletes\":["],
-        (false, true) => ["\"features\":{\"adds\":[", "],\"updates\":[", "],\"deletes\":["],
-        (false, false) => ["\"features\":{\"adds\":[", "],\"updates\":[", "],\"deleteIds\":["],
+    let names: [&str; 3] = match told.ids_only || told.deleted_features {
+        true => ["\"adds\":[", "],\"updates\":[", "],\"deletes\":["],
+        false => ["\"adds\":[", "],\"updates\":[", "],\"deleteIds\":["],
     };
-    let writer = FeatureWriter::new(layer, wanted.columns);
+    let writer = RowWriter::new(layer, wanted.columns, bytes);
     let mut found = Found::default();
     spool.buffer().extend_from_slice(names[0].as_bytes());
     let mut open = 0;
@@ -83,7 +85,7 @@ pub(crate) async fn changes(
             } else if kind == 2 && !told.deleted_features {
                 global_id(GlobalId(row.try_get(3)?), spool.buffer());
             } else {
-                writer.write(&row, N_HEAD, spool.buffer())?;
+                writer.write(&row, N_HEAD, spool).await?;
             }
             spool.relieve().await?;
         }
@@ -91,10 +93,7 @@ pub(crate) async fn changes(
     for name in names.iter().skip(open + 1) {
         spool.buffer().extend_from_slice(name.as_bytes());
     }
-    spool.buffer().extend_from_slice(b"]}");
-    if !told.ids_only {
-        spool.buffer().extend_from_slice(b",\"attachments\":{\"adds\":[],\"updates\":[],\"deleteIds\":[]}");
-    }
+    spool.buffer().push(b']');
     Ok(found)
 }
 

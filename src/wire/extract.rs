@@ -24,7 +24,7 @@ use super::{
     job::asynchronous,
     options::layer_generations,
     params::{Params, json as parse_json},
-    replica::{Transport, area, check_what_has_no_effect, layer_queries, refuse_what_is_missing},
+    replica::{Transport, area, attachments_by_url, check_what_has_no_effect, layer_queries, refuse_what_is_missing},
 };
 
 /// What extractChanges asks for.
@@ -42,8 +42,19 @@ pub(crate) struct ExtractChangesRequest {
     pub(crate) output: Output,
     /// Whether it is to be said that geometries were updated.
     pub(crate) has_geometry_updates: bool,
+    /// Whether changes of attachments are told, too, and where their bytes are.
+    pub(crate) attachments: Option<Attachments>,
     /// How the answer is wanted.
     pub(crate) transport: Transport,
+}
+
+/// Where the bytes of attachments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attachments {
+    /// Behind addresses.
+    ByUrl,
+    /// In the answer.
+    Embedded,
 }
 
 /// A layer and the part of its history that is wanted.
@@ -90,13 +101,21 @@ impl ExtractChangesRequest {
                 brief(version)
             )));
         }
-        params.flag(&["returnAttachments"], false)?;
-        params.flag(&["returnAttachmentsDataByUrl", "returnAttachmentDataByUrl"], true)?;
+        let by_url = attachments_by_url(params)?;
+        let attachments = params.flag(&["returnAttachments"], false)?.then_some(if by_url {
+            Attachments::ByUrl
+        } else {
+            Attachments::Embedded
+        });
         let output = output(params)?;
         let kinds = kinds(params)?;
         let mut layers = windows(params, service)?;
         select_rows(params, &mut layers)?;
         compare_fields(params, &mut layers)?;
+        let area = area(params, service)?;
+        if attachments.is_some() {
+            require_all_rows(&layers, area.is_some())?;
+        }
         let out_sr = params.text("outSR").map_or(Ok(None), |text| parse_spatial_reference("outSR", text))?;
         // Without a wish, the answer comes in the response, as clients expect of a call that is not asynchronous.
         let transport = match params.text("transportType") {
@@ -105,14 +124,31 @@ impl ExtractChangesRequest {
         };
         Ok(ExtractChangesRequest {
             layers,
-            area: area(params, service)?,
+            area,
             srid: out_sr.unwrap_or_else(|| service.srid()),
             kinds,
             output,
             has_geometry_updates: params.flag(&["returnHasGeometryUpdates"], false)?,
+            attachments,
             transport,
         })
     }
+}
+
+/// Refuses attachments of some rows of a layer.
+fn require_all_rows(layers: &[ExtractedLayer], has_area: bool) -> Result<()> {
+    for ExtractedLayer { layer, query, .. } in layers.iter().filter(|wanted| wanted.layer.attachments.is_some()) {
+        let in_area = has_area && query.use_geometry && layer.shape.is_some();
+        let all = query.option == QueryOption::All
+            || (query.option == QueryOption::UseFilter && query.where_clause.is_none() && !in_area);
+        if !all {
+            return Err(Error::NotSupported(format!(
+                "returnAttachments=true together with geometry or layerQueries is not supported yet (layer {}); leave one of them out",
+                layer.id
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn output(params: &Params) -> Result<Output> {

@@ -178,7 +178,8 @@ fn attachments(params: &Params) -> Result<(bool, AttachmentsDirection)> {
     }
 }
 
-fn attachments_by_url(params: &Params) -> Result<bool> {
+/// Reads `returnAttachmentsDataByUrl`.
+pub(super) fn attachments_by_url(params: &Params) -> Result<bool> {
     params.flag(&["returnAttachmentsDataByUrl", "returnAttachmentDataByUrl"], true)
 }
 

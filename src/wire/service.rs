@@ -153,7 +153,7 @@ fn extract_changes_capabilities() -> Json {
     json!({
         "supportsReturnIdsOnly": true,
         "supportsReturnExtentOnly": true,
-        "supportsReturnAttachments": false,
+        "supportsReturnAttachments": true,
         "supportsLayerQueries": true,
         "supportsGeometry": true,
         "supportsSpatialFilter": true,

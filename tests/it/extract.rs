@@ -297,3 +297,51 @@ async fn what_cannot_be_told_is_refused_by_name() {
         assert!(text.contains(said), "{parameters:?}: {text}");
     }
 }
+
+#[tokio::test]
+async fn attachments_that_changed_are_told_if_they_are_asked_for() {
+    let server = with_rows().await;
+    server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
+    let device = server
+        .post(
+            "createReplica",
+            &[("layers", "0"), ("returnAttachments", "true"), ("transportType", "esriTransportTypeEmbedded")],
+        )
+        .await;
+    let start = generation(&server).await;
+    let attach = async |lists: Json| {
+        let edits = json!([{"id": 0, "attachments": lists}]).to_string();
+        let parameters =
+            [("replicaID", device["replicaID"].as_str().unwrap()), ("syncDirection", "upload"), ("edits", &edits)];
+        let answer = server.post("synchronizeReplica", &parameters).await;
+        assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{answer}");
+    };
+    let parent: String = server.database.value("select globalid::text from oak where species = 'fir'").await;
+    let id = "{BBBBBBBB-0001-4000-8000-000000000001}";
+    attach(json!({"adds": [{"globalId": id, "parentGlobalId": parent, "name": "a.txt", "contentType": "text/plain", "data": "aGk="}]})).await;
+    let middle = generation(&server).await;
+    let lists = async |after: &str, more: &[(&str, &str)]| {
+        let mut all = vec![("layers", "0"), ("returnAttachments", "true")];
+        all.extend(more);
+        extract(&server, after, &all).await["edits"][0]["attachments"].clone()
+    };
+    let added = lists(&start, &[("returnAttachmentsDataByUrl", "false")]).await;
+    assert_eq!((&added["adds"][0]["globalId"], &added["adds"][0]["data"]), (&json!(id), &json!("aGk=")));
+    assert!(lists(&start, &[]).await["adds"][0]["url"].as_str().unwrap().contains("/0/attachments/"));
+    assert_eq!(
+        lists(&start, &[("returnAttachments", "false")]).await,
+        Json::Null,
+        "only attachments changed, and they are not wanted"
+    );
+    attach(json!({"deleteIds": [id]})).await;
+    assert_eq!(lists(&middle, &[]).await, json!({"adds": [], "updates": [], "deleteIds": [id]}));
+    let (_, text) = error(
+        &server
+            .post(
+                "extractChanges",
+                &[("serverGens", start.as_str()), ("returnAttachments", "true"), ("geometry", "0,0,1,1")],
+            )
+            .await,
+    );
+    assert!(text.contains("returnAttachments=true together with geometry or layerQueries"), "{text}");
+}

@@ -294,6 +294,8 @@ const EXTRACT_CHANGES: &[Group] = &[
             Control::off("Return IDs Only", "returnIdsOnly"),
             Control::off("Return Deleted Features", "returnDeletedFeatures"),
             Control::off("Return Has Geometry Updates", "returnHasGeometryUpdates"),
+            Control::off("Return Attachments", "returnAttachments"),
+            Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
             Control::line("Fields To Compare", "fieldsToCompare").hint("{\"fields\":[\"A\",\"B\"]}"),
             Control::off("Return Extent Only", "returnExtentOnly"),
             Control::choice(
