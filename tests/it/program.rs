@@ -145,6 +145,47 @@ async fn replicas_are_listed_shown_and_unregistered_from_the_command_line() {
 }
 
 #[tokio::test]
+async fn a_replica_of_another_server_is_imported_from_the_command_line() {
+    let (one, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    let table = "create table oak (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, species text)";
+    one.sql(table).await;
+    other.sql(table).await;
+    // More than is read at once.
+    one.sql("insert into oak (species) select 'elm ' || n from generate_series(1, 2500) n").await;
+    let (program, its_double) = (Program::on(&one), Program::on(&other));
+    for program in [&program, &its_double] {
+        program.done(&["publish", "--service", "trees", "--table", "oak"]);
+    }
+    let server = program.serve();
+    let parameters = [
+        ("layers", "0"),
+        ("layerQueries", r#"{"0":{"queryOption":"all"}}"#),
+        ("targetType", "server"),
+        ("replicaName", "twin"),
+        ("transportType", "esriTransportTypeEmbedded"),
+    ];
+    let document = server.post("trees/FeatureServer/createReplica", &parameters);
+    let id = document["replicaID"].as_str().unwrap_or_else(|| panic!("{document}"));
+    let file = its_double.data().join("twin.json");
+    std::fs::create_dir_all(its_double.data()).unwrap();
+    std::fs::write(&file, document.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let said = its_double.done(&["replicas", "import", file, "--service", "trees"]);
+    assert!(
+        said.contains(id) && said.contains("direction upload") && said.contains("Layer 0: 2500 features"),
+        "{said}"
+    );
+    let rows = "select md5(string_agg(globalid || species, ',' order by globalid)) from oak";
+    assert_eq!(one.value::<String>(rows).await, other.value::<String>(rows).await);
+    let again = its_double.failed(&["replicas", "import", file, "--service", "trees"]);
+    assert!(again.contains("is registered in this database already"), "{again}");
+    std::fs::write(file, "{\"layers\": [}").unwrap();
+    let broken = its_double.failed(&["replicas", "import", file, "--service", "trees"]);
+    assert!(broken.contains("is not the JSON that createReplica answers"), "{broken}");
+    server.stop();
+}
+
+#[tokio::test]
 async fn a_plan_is_printed_a_table_published_checked_and_unpublished() {
     let database = TestDatabase::new().await;
     database.sql("create table oak (species text); insert into oak values ('elm')").await;
