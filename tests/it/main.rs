@@ -14,6 +14,7 @@ mod editing;
 mod exchange;
 mod extract;
 mod jobs;
+mod faults;
 mod program;
 mod publish;
 mod query;

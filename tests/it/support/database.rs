@@ -10,6 +10,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -121,6 +122,20 @@ impl TestDatabase {
         let value = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         value
+    }
+
+    /// Asks until a condition holds.
+    pub async fn until(&self, condition: &str) {
+        let mut connection = self.connect().await;
+        let started = Instant::now();
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(condition.to_owned()))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+        {
+            assert!(started.elapsed() < Duration::from_secs(30), "this never came true: {condition}");
+        }
+        connection.close().await.unwrap();
     }
 
     pub async fn connect(&self) -> PgConnection {

@@ -122,17 +122,7 @@ impl Server {
 
     /// POST of a form with `f=json`; `path` begins after `rest/services/`.
     pub fn post(&self, path: &str, parameters: &[(&str, &str)]) -> Json {
-        let form = encode(parameters);
-        let mut stream = self.connect();
-        write!(
-            stream,
-            "POST /arcgis/rest/services/{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            self.address(),
-            form.len()
-        )
-        .unwrap();
-        body(stream)
+        post(self.address(), path, parameters).unwrap()
     }
 
     /// Sends a signal.
@@ -161,11 +151,35 @@ impl Drop for Server {
     }
 }
 
+/// POST of a form with `f=json` to a server that may not be there, or over a line that may break.
+pub fn post(address: &str, path: &str, parameters: &[(&str, &str)]) -> std::io::Result<Json> {
+    let form = encode(parameters);
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let request = format!(
+        "POST /arcgis/rest/services/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes())?;
+    read_body(stream)
+}
+
 /// The JSON in the rest of a response whose connection is closed after it.
-pub fn body(mut stream: TcpStream) -> Json {
+pub fn body(stream: TcpStream) -> Json {
+    read_body(stream).unwrap()
+}
+
+/// … which may not come, or not whole.
+fn read_body(mut stream: TcpStream) -> std::io::Result<Json> {
     let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response}"));
+    stream.read_to_string(&mut response)?;
+    let broken = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, response.clone());
+    let (head, body) = response.split_once("\r\n\r\n").ok_or_else(broken)?;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    if length.is_some_and(|length: usize| body.len() < length) {
+        return Err(broken());
+    }
+    Ok(serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")))
 }

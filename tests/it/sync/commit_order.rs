@@ -13,25 +13,15 @@ use std::{
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{TestDatabase, TestServer};
+use crate::support::{Dice, TestDatabase, TestServer};
 
 const N_WRITERS: i64 = 8;
 const N_TRANSACTIONS: i64 = 60;
 
-/// Numbers of a small generator, so that the storm is the same in each run, as far as a scheduler lets it.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
 /// What the writers do: each transaction inserts some rows, may hold them for some turns of the scheduler, uses a savepoint, and may
 /// be rolled back. Returns the keys that were committed.
 async fn write(mut connection: PgConnection, writer: i64, isolation: &'static str) -> BTreeSet<i64> {
-    let mut dice = Dice(writer.cast_unsigned() + 17);
+    let mut dice = Dice::new(writer.cast_unsigned() + 17);
     let mut committed = BTreeSet::new();
     for number in 0..N_TRANSACTIONS {
         let mut tx = connection.begin_with(isolation).await.unwrap();
@@ -180,4 +170,36 @@ async fn a_stamp_that_is_forced_early_still_holds() {
         .value("select count(*) from syncline.change_1 c join syncline.txn t on t.txn_id = c.syncline_txn where t.generation is not null")
         .await;
     assert_eq!(n_changes, 3);
+}
+
+/// Anybody may make any setting of their session. Where our functions read one, it must not decide which transaction an
+/// edit belongs to: whoever guesses the key of an old one would hide their edits from everybody.
+#[tokio::test]
+async fn no_setting_of_a_session_diverts_its_edits() {
+    let server = TestServer::new().await;
+    server.database.sql("create table storm (key int)").await;
+    server.publish("storm").await;
+    server.database.sql("insert into storm (key) values (1)").await;
+    let names: Vec<String> = sqlx::query_scalar(
+        r"select distinct m[1] from pg_proc p join pg_namespace n on n.oid = p.pronamespace,
+            regexp_matches(p.prosrc, $r$'(syncline\.[a-z_.]+)'$r$, 'g') m where n.nspname = 'syncline'",
+    )
+    .fetch_all(&mut server.database.connect().await)
+    .await
+    .unwrap();
+    assert!(names.contains(&"syncline.statement".to_owned()), "{names:?}");
+    let newest = "select max(generation) from syncline.txn";
+    for name in names {
+        let before: i64 = server.database.value(newest).await;
+        // The key of the first transaction.
+        server.database.sql(&format!("set {name} = '1'; insert into storm (key) values (2)")).await;
+        let after: i64 = server.database.value(newest).await;
+        assert!(after > before, "with {name} set, an edit got no generation of its own");
+    }
+    let n_changes: i64 = server
+        .database
+        .value("select count(*) from syncline.change_1 c join storm s using (globalid) join syncline.txn t on t.txn_id = c.syncline_txn")
+        .await;
+    let n_rows: i64 = server.database.value("select count(*) from storm").await;
+    assert_eq!(n_changes, n_rows);
 }

@@ -1,14 +1,56 @@
 //! A device in the field, as the protocol expects it: it keeps what it was sent, notes what was edited on it, and
 //! repeats what may not have arrived.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use serde_json::{Value as Json, json};
+use sqlx::PgConnection;
 use syncline::model::id::GlobalId;
 use uuid::Uuid;
 
-use super::model::{Change, Fate, Fields, N_LAYERS, Row, TestFilter, Way};
-use crate::support::TestServer;
+use super::model::{Change, Fate, Fields, N_LAYERS, REFUSED_GIRTH, Row, TestFilter, Way};
+use crate::support::{TestServer, program};
+
+/// What the tables hold.
+pub type Rows = [BTreeMap<Uuid, Row>; N_LAYERS];
+
+/// Layer, global id, species, girth, easting.
+type TableRow = (i32, Uuid, Option<String>, Option<i32>, Option<i32>);
+
+/// What the tables hold, without the server's help.
+pub async fn rows_of(connection: &mut PgConnection) -> Rows {
+    let query = "select 0, globalid, species, girth, ST_X(shape)::int from tree union all select 1, globalid, species, girth, null from note";
+    let found: Vec<TableRow> = sqlx::query_as(query).fetch_all(connection).await.unwrap();
+    let mut rows = Rows::default();
+    for (layer, id, species, girth, x) in found {
+        rows[usize::try_from(layer).unwrap()].insert(id, Row { species, girth, x });
+    }
+    rows
+}
+
+/// How a device reaches the server.
+#[derive(Clone, Copy)]
+pub enum Line<'a> {
+    /// In the same process.
+    Near(&'a TestServer),
+    /// At an address, over a line that may break. Blocks the thread.
+    Far(SocketAddr),
+}
+
+impl Line<'_> {
+    /// The answer, if it arrives.
+    async fn post(self, operation: &str, parameters: &[(&str, &str)]) -> Option<Json> {
+        match self {
+            Line::Near(server) => Some(server.post(operation, parameters).await),
+            Line::Far(address) => {
+                program::post(&address.to_string(), &format!("trees/FeatureServer/{operation}"), parameters).ok()
+            }
+        }
+    }
+}
 
 /// An edit that waits to be uploaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,19 +75,20 @@ pub struct Device {
 }
 
 impl Device {
-    pub async fn create(server: &TestServer, filter: TestFilter, per_layer: bool) -> Device {
-        let answer = server
-            .post(
-                "createReplica",
-                &[
-                    ("layers", "0,1"),
-                    ("syncModel", if per_layer { "perLayer" } else { "perReplica" }),
-                    ("geometry", "0,0,100,100"),
-                    ("layerQueries", filter.layer_queries()),
-                    ("transportType", "esriTransportTypeEmbedded"),
-                ],
-            )
-            .await;
+    pub async fn create(line: Line<'_>, filter: TestFilter, per_layer: bool) -> Device {
+        let parameters = [
+            ("layers", "0,1"),
+            ("syncModel", if per_layer { "perLayer" } else { "perReplica" }),
+            ("geometry", "0,0,100,100"),
+            ("layerQueries", filter.layer_queries()),
+            ("transportType", "esriTransportTypeEmbedded"),
+        ];
+        let answer = loop {
+            // A replica of which nobody heard harms nobody.
+            if let Some(answer) = line.post("createReplica", &parameters).await {
+                break answer;
+            }
+        };
         let mut device = Device {
             filter,
             per_layer,
@@ -90,8 +133,13 @@ impl Device {
         }
     }
 
-    /// Synchronizes. Returns whether the answer was an error that asks the user to correct edits first.
-    pub async fn sync(&mut self, server: &TestServer, way: Way, fate: Fate, layers: u8, roll_back: bool) {
+    /// Whether edits wait to be uploaded.
+    pub fn has_pending(&self) -> bool {
+        self.pending.iter().any(|pending| !pending.is_empty())
+    }
+
+    /// Synchronizes. Returns whether an answer arrived.
+    pub async fn sync(&mut self, line: Line<'_>, way: Way, fate: Fate, layers: u8, roll_back: bool) -> bool {
         let chosen: Vec<usize> = (0..N_LAYERS).filter(|layer| !self.per_layer || layers & (1 << layer) != 0).collect();
         let uploads = matches!(way, Way::Bidirectional | Way::Upload);
         // A snapshot throws away what waits to be uploaded, so a sensible device uploads first.
@@ -104,16 +152,22 @@ impl Device {
             true => chosen.iter().map(|&layer| (layer, self.pending[layer].clone())).collect(),
             false => Vec::new(),
         };
-        let answer = self.request(server, way, &chosen, &sent, roll_back).await;
+        let Some(mut answer) = self.request(line, way, &chosen, &sent, roll_back).await else { return false };
+        if fate == Fate::Repeated {
+            let again = self.request(line, way, &chosen, &sent, roll_back).await;
+            let again = again.unwrap_or_else(|| panic!("no answer to a repetition of {answer}"));
+            assert_eq!(results(&again), results(&answer), "the results of a repeated upload");
+            answer = again;
+        }
         if let Some(error) = answer.get("error") {
             assert!(roll_back && error["details"].to_string().contains("rollbackOnFailure"), "{answer}");
             self.correct_everything();
-            return;
+            return true;
         }
         match fate {
             Fate::Lost => {}
             Fate::Crash => self.apply_rows(&answer),
-            Fate::Arrives => {
+            Fate::Arrives | Fate::Repeated => {
                 for (layer, pending) in &sent {
                     for id in pending.keys() {
                         self.pending[*layer].remove(id);
@@ -127,18 +181,50 @@ impl Device {
                 if way == Way::Upload {
                     assert_eq!(before, self.generations, "an upload must not move the generation: {answer}");
                 }
+                assert!(before.iter().zip(&self.generations).all(|(before, now)| before <= now), "{answer}");
+            }
+        }
+        true
+    }
+
+    /// G2: holds the rows that pass the filter, its own rows outside of it, and its refused edits that are open.
+    pub fn check(&self, rows: &Rows, name: &str) {
+        for (layer, rows) in rows.iter().enumerate() {
+            for (id, row) in rows.iter().filter(|(_, row)| self.filter.passes(layer, row)) {
+                if !self.refused[layer].contains_key(id) {
+                    let held = self.rows[layer].get(id);
+                    assert_eq!(held, Some(row), "{name} ({:?}), layer {layer}, row {id}", self.filter);
+                }
+            }
+            for id in self.rows[layer].keys() {
+                let passes = rows.get(id).is_some_and(|row| self.filter.passes(layer, row));
+                // Later edits out there do not reach it, not even its end: the API's documentation says so.
+                let own_outside = self.own[layer].contains(id);
+                assert!(
+                    passes || own_outside || self.refused[layer].contains_key(id),
+                    "{name} ({:?}), layer {layer} holds row {id}, which is {:?} on the server",
+                    self.filter,
+                    rows.get(id)
+                );
             }
         }
     }
 
+    /// There is nothing to send when nothing has happened.
+    pub async fn check_quiet(&self, line: Line<'_>) {
+        let all: Vec<usize> = (0..N_LAYERS).collect();
+        let answer = self.request(line, Way::Download, &all, &[], false).await.unwrap();
+        assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{:?}: {answer}", self.filter);
+    }
+
     async fn request(
         &self,
-        server: &TestServer,
+        line: Line<'_>,
         way: Way,
         chosen: &[usize],
         sent: &[(usize, BTreeMap<Uuid, Pending>)],
         roll_back: bool,
-    ) -> Json {
+    ) -> Option<Json> {
         let direction = match way {
             Way::Bidirectional => "bidirectional",
             Way::Upload => "upload",
@@ -165,7 +251,7 @@ impl Device {
             parameters.push(("syncDirection", direction));
             parameters.push(("replicaServerGen", &generation));
         }
-        server.post("synchronizeReplica", &parameters).await
+        line.post("synchronizeReplica", &parameters).await
     }
 
     fn edits_json(&self, layer: usize, pending: &BTreeMap<Uuid, Pending>) -> Json {
@@ -185,7 +271,7 @@ impl Device {
         for layer in 0..N_LAYERS {
             for (id, pending) in &mut self.pending[layer] {
                 if let Some(row) = self.rows[layer].get_mut(id)
-                    && row.girth == Some(super::model::REFUSED_GIRTH)
+                    && row.girth == Some(REFUSED_GIRTH)
                 {
                     row.girth = Some(1);
                 }
@@ -206,6 +292,12 @@ impl Device {
                     assert_eq!(result["success"], false, "only refused edits were asked for: {result}");
                     let id = GlobalId::parse(result["globalId"].as_str().unwrap()).unwrap().0;
                     let (_, pending) = sent.iter().find(|(sent, _)| *sent == layer).unwrap();
+                    let refused = match &pending[&id] {
+                        Pending::Add => self.rows[layer].get(&id).and_then(|row| row.girth) == Some(REFUSED_GIRTH),
+                        Pending::Update(fields) => fields.is_refused(),
+                        Pending::Delete => false,
+                    };
+                    assert!(refused || result["error"]["code"] == 1011, "refused without reason: {result}");
                     // The feature is gone: the answer's deletes say so, too.
                     if result["error"]["code"] != 1011 {
                         self.refused[layer].insert(id, pending[&id].clone());
@@ -275,6 +367,15 @@ impl Device {
             self.generations = [answer["replicaServerGen"].as_i64().unwrap(); N_LAYERS];
         }
     }
+}
+
+/// What an answer says about the edits that were sent.
+fn results(answer: &Json) -> Vec<&Json> {
+    let edits = answer["edits"].as_array().into_iter().flatten();
+    let lists = edits.flat_map(|layer| {
+        ["addResults", "updateResults", "deleteResults"].map(|list| layer["features"][list].as_array())
+    });
+    lists.flatten().flatten().collect()
 }
 
 fn layer_of(element: &Json) -> usize {

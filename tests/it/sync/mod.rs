@@ -1,7 +1,10 @@
 //! The engine under histories that nobody would think of, and the order of commits.
 
 mod commit_order;
-mod device;
+pub mod device;
+mod filters;
 mod histories;
-mod model;
+mod interleavings;
+pub mod model;
 mod related;
+mod snapshots;

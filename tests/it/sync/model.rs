@@ -7,6 +7,12 @@ use uuid::Uuid;
 
 /// The layers of the test service: 0 has points, 1 is a table.
 pub const N_LAYERS: usize = 2;
+/// The tables of the test service.
+pub const TREES: &str =
+    "create table tree (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique,
+       species text, girth integer check (girth <> 666), shape geometry(Point, 3857));
+     create table note (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique,
+       species text, girth integer check (girth <> 666))";
 /// A girth that a check constraint refuses.
 pub const REFUSED_GIRTH: i32 = 666;
 /// Coordinates inside and outside of the area that some replicas are restricted to.
@@ -135,6 +141,8 @@ pub enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Arrives,
+    /// The device never learns of the answer, and asks the same again at once. That answer arrives.
+    Repeated,
     /// The server has done its work, and the device never learns of it.
     Lost,
     /// The device applies the rows and dies before it notes the generation.
@@ -163,8 +171,10 @@ pub enum Step {
 }
 
 pub const N_DEVICES: usize = 4;
+/// Few rows, so that everybody edits the same ones.
+pub const N_ROWS: u8 = 5;
 
-/// The identity of a row. Few, so that everybody edits the same ones.
+/// The identity of a row.
 pub fn id_of(row: u8) -> Uuid {
     Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0000_0000 + u128::from(row))
 }
@@ -188,11 +198,12 @@ fn change(layer: usize) -> impl Strategy<Value = Change> {
 }
 
 fn edit() -> impl Strategy<Value = (usize, u8, Change)> {
-    (0..N_LAYERS, 0_u8..5).prop_flat_map(|(layer, row)| (Just(layer), Just(row), change(layer)))
+    (0..N_LAYERS, 0..N_ROWS).prop_flat_map(|(layer, row)| (Just(layer), Just(row), change(layer)))
 }
 
 fn sync(way: impl Strategy<Value = Way>) -> impl Strategy<Value = Step> {
-    let fate = prop_oneof![5 => Just(Fate::Arrives), 2 => Just(Fate::Lost), 1 => Just(Fate::Crash)];
+    let fate =
+        prop_oneof![4 => Just(Fate::Arrives), 3 => Just(Fate::Repeated), 2 => Just(Fate::Lost), 1 => Just(Fate::Crash)];
     (0..N_DEVICES, way, fate, 1_u8..4, prop::bool::weighted(0.2))
         .prop_map(|(device, way, fate, layers, roll_back)| Step::Sync { device, way, fate, layers, roll_back })
 }
@@ -208,16 +219,16 @@ fn others() -> impl Strategy<Value = Step> {
 }
 
 /// Histories in which answers get lost, devices crash, and some only upload.
-pub fn histories() -> impl Strategy<Value = Vec<Step>> {
+pub fn histories(n_steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let way = prop_oneof![5 => Just(Way::Bidirectional), 2 => Just(Way::Upload), 2 => Just(Way::Download), 1 => Just(Way::Snapshot)];
-    prop::collection::vec(prop_oneof![3 => others(), 2 => sync(way)], 5..50)
+    prop::collection::vec(prop_oneof![3 => others(), 2 => sync(way)], 5..=n_steps)
 }
 
 /// Histories with devices that are put back to an earlier state. Without bare uploads: a device that is put back to before one
 /// cannot be told apart from one that never made it; comparing checksums finds that, and a snapshot mends it.
-pub fn histories_with_restores() -> impl Strategy<Value = Vec<Step>> {
+pub fn histories_with_restores(n_steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let way = prop_oneof![5 => Just(Way::Bidirectional), 2 => Just(Way::Download), 1 => Just(Way::Snapshot)];
     let back = (0..N_DEVICES, any::<bool>())
         .prop_map(|(device, restore)| if restore { Step::Restore { device } } else { Step::BackUp { device } });
-    prop::collection::vec(prop_oneof![6 => others(), 4 => sync(way), 1 => back], 5..50)
+    prop::collection::vec(prop_oneof![6 => others(), 4 => sync(way), 1 => back], 5..=n_steps)
 }

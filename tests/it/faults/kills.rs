@@ -1,0 +1,310 @@
+//! T-K1, T-K2: a server that is killed, or loses its connection to the database, at every step of what it does.
+//!
+//! Somebody locks what the next step needs, so that the server stands still at a step that we know; then it is killed. After
+//! that nothing is half: a replica is there with all that belongs to it or not at all, an upload with its receipts or not at
+//! all. The client, which heard nothing, repeats itself.
+
+use std::{io::Write as _, net::TcpStream};
+
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::support::{Program, TestDatabase, program::Server, server::encode};
+
+/// What stops the server: a lock that it has to wait for.
+#[derive(Clone, Copy, Debug)]
+enum Gate {
+    /// Reading a table.
+    Read(&'static str),
+    /// Writing to a table.
+    Write(&'static str),
+    /// The commit of edits.
+    Commit,
+    /// Reading a table after the commit of edits.
+    ReadAfterCommit(&'static str),
+}
+
+use Gate::{Commit, Read, ReadAfterCommit, Write};
+
+/// What happens to the server there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Killed,
+    /// The database ends the connection.
+    Disconnected,
+}
+
+struct Stage {
+    database: TestDatabase,
+    program: Program,
+    server: Option<Server>,
+    keeper: PgConnection,
+    second_keeper: PgConnection,
+}
+
+const AT_GATE: &str = "select exists (select from pg_stat_activity
+    where datname = current_database() and application_name = 'syncline' and wait_event_type = 'Lock')";
+const GONE: &str = "select not exists (select from pg_stat_activity where datname = current_database() and application_name = 'syncline')";
+
+async fn run(connection: &mut PgConnection, statements: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.unwrap();
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        let database = TestDatabase::new().await;
+        database
+            .sql(
+                "create table oak (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique,
+                   species text, shape geometry(Point, 3857));
+                 create table visit (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, note text);
+                 insert into oak (species) values ('elm'); insert into visit (note) values ('a')",
+            )
+            .await;
+        let program = Program::on(&database);
+        for table in ["oak", "visit"] {
+            program.done(&["publish", "--service", "trees", "--table", table]);
+        }
+        let server = Some(program.serve());
+        let (keeper, second_keeper) = (database.connect().await, database.connect().await);
+        Stage { database, program, server, keeper, second_keeper }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn post(&self, operation: &str, parameters: &[(&str, &str)]) -> Json {
+        self.server().post(&format!("trees/FeatureServer/{operation}"), parameters)
+    }
+
+    /// Sends a request whose answer nobody will read.
+    fn send(&self, operation: &str, parameters: &[(&str, &str)]) -> TcpStream {
+        let form = encode(parameters);
+        let mut stream = self.server().connect();
+        write!(
+            stream,
+            "POST /arcgis/rest/services/trees/FeatureServer/{operation} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        )
+        .unwrap();
+        stream
+    }
+
+    /// Sends a request, and strikes when it stands at the gate. Afterwards a server is there again.
+    async fn strike(&mut self, gate: Gate, blow: Blow, operation: &str, parameters: &[(&str, &str)]) {
+        let lock = |table: &str, mode: &str| format!("begin; lock table {table} in {mode} mode");
+        let commits = "begin; select pg_advisory_xact_lock(1398361667, service_id) from syncline.service";
+        match gate {
+            Read(table) => run(&mut self.keeper, &lock(table, "access exclusive")).await,
+            // A weaker lock than that for reading: a foreign key only reads what it refers to.
+            Write(table) => run(&mut self.keeper, &lock(table, "share")).await,
+            Commit | ReadAfterCommit(_) => run(&mut self.keeper, commits).await,
+        }
+        let client = self.send(operation, parameters);
+        self.database.until(AT_GATE).await;
+        if let ReadAfterCommit(table) = gate {
+            // The lock is granted after the commit, and before the reading that comes after it.
+            let lock = lock(table, "access exclusive");
+            let waiting =
+                format!("select exists (select from pg_locks where relation = '{table}'::regclass and not granted)");
+            let let_go = async {
+                self.database.until(&waiting).await;
+                run(&mut self.keeper, "rollback").await;
+            };
+            tokio::join!(run(&mut self.second_keeper, &lock), let_go);
+            self.database.until(AT_GATE).await;
+        }
+        match blow {
+            Blow::Killed => {
+                let server = self.server.take().unwrap();
+                server.signal(Signal::KILL);
+                server.wait();
+            }
+            Blow::Disconnected => {
+                self.database
+                    .sql(
+                        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()
+                        and application_name = 'syncline' and wait_event_type = 'Lock'",
+                    )
+                    .await;
+            }
+        }
+        run(&mut self.keeper, "rollback").await;
+        run(&mut self.second_keeper, "rollback").await;
+        if blow == Blow::Killed {
+            // What the dead server had begun ends by itself.
+            self.database.until(GONE).await;
+            self.server = Some(self.program.serve());
+        } else {
+            let answer = crate::support::program::body(client);
+            assert!(answer.get("error").is_some(), "{gate:?} {answer}");
+        }
+    }
+
+    /// What must be true whatever happened.
+    async fn check_books(&self, case: &str) {
+        for (rule, n_broken) in [
+            (
+                "a replica has its two layers",
+                "select count(*) from syncline.replica r where (select count(*) from syncline.replica_layer l where l.replica_id = r.replica_id) <> 2",
+            ),
+            (
+                "a row that a replica uploaded has a receipt",
+                "select count(*) from syncline.txn t where t.origin is not null and not exists
+                   (select from syncline.batch b join syncline.receipt r using (batch_id) where b.txn_id = t.txn_id)",
+            ),
+            (
+                "a receipt of an applied add has its change",
+                "select count(*) from syncline.receipt r join syncline.batch b using (batch_id) join syncline.layer l using (layer_key)
+                 where r.code is null and r.op = 'add' and not exists (
+                   select from syncline.change_1 c where c.globalid = r.global_id and c.syncline_txn = b.txn_id union all
+                   select from syncline.change_2 c where c.globalid = r.global_id and c.syncline_txn = b.txn_id)",
+            ),
+            ("every transaction has its generation", "select count(*) from syncline.txn where generation is null"),
+        ] {
+            assert_eq!(self.database.value::<i64>(n_broken).await, 0, "{case}: {rule}");
+        }
+        // Rows point to files, and files are whole.
+        let exports: Vec<String> = sqlx::query_scalar("select replace(export_id::text, '-', '') from syncline.export")
+            .fetch_all(&mut self.database.connect().await)
+            .await
+            .unwrap();
+        for id in exports {
+            let text = std::fs::read_to_string(self.program.data().join("exports").join(format!("{id}.json"))).unwrap();
+            assert!(serde_json::from_str::<Json>(&text).is_ok(), "{case}: {text}");
+        }
+    }
+
+    /// How many changes there are, of both tables.
+    async fn n_changes(&self) -> i64 {
+        self.database
+            .value("select (select count(*) from syncline.change_1) + (select count(*) from syncline.change_2)")
+            .await
+    }
+
+    async fn n_replicas(&self) -> i64 {
+        self.database.value("select count(*) from syncline.replica").await
+    }
+}
+
+const QUERIES: (&str, &str) = ("layerQueries", r#"{"1":{"queryOption":"all"}}"#);
+const EMBEDDED: (&str, &str) = ("transportType", "esriTransportTypeEmbedded");
+const BY_URL: (&str, &str) = ("transportType", "esriTransportTypeUrl");
+
+const CREATE: [Gate; 6] = [
+    Read("oak"),
+    Read("visit"),
+    Read("syncline.replica"),
+    Write("syncline.replica"),
+    Write("syncline.replica_layer"),
+    Write("syncline.export"),
+];
+
+/// The steps of a synchronization up to the commit of its edits, and those after it.
+const BEFORE_COMMIT: [Gate; 9] = [
+    Read("syncline.replica"),
+    Read("syncline.batch"),
+    Write("syncline.txn"),
+    Write("oak"),
+    Write("syncline.change_1"),
+    Write("visit"),
+    Write("syncline.change_2"),
+    Write("syncline.batch"),
+    Write("syncline.receipt"),
+];
+const AFTER_COMMIT: [Gate; 6] = [
+    ReadAfterCommit("syncline.batch"),
+    ReadAfterCommit("oak"),
+    ReadAfterCommit("visit"),
+    Write("syncline.replica_layer"),
+    Write("syncline.replica"),
+    Write("syncline.export"),
+];
+
+async fn strike_at_creates(stage: &mut Stage, blow: Blow) {
+    for gate in CREATE {
+        let case = format!("createReplica, {gate:?}, {blow:?}");
+        let n_before = stage.n_replicas().await;
+        stage.strike(gate, blow, "createReplica", &[("layers", "0,1"), QUERIES, BY_URL]).await;
+        stage.check_books(&case).await;
+        assert_eq!(stage.n_replicas().await, n_before, "{case}: nobody heard of this replica");
+        let answer = stage.post("createReplica", &[("layers", "0,1"), QUERIES, BY_URL]);
+        assert!(answer["URL"].is_string(), "{case}: {answer}");
+        assert_eq!(stage.n_replicas().await, n_before + 1, "{case}");
+    }
+}
+
+async fn strike_at_synchronizations(stage: &mut Stage, blow: Blow) {
+    let gates = BEFORE_COMMIT.into_iter().chain([Commit]).chain(AFTER_COMMIT);
+    for (number, gate) in gates.enumerate() {
+        let case = format!("synchronizeReplica, {gate:?}, {blow:?}");
+        let replica = stage.post("createReplica", &[("layers", "0,1"), QUERIES, EMBEDDED]);
+        let (id, generation) = (replica["replicaID"].as_str().unwrap(), replica["replicaServerGen"].to_string());
+        let global_id = |n: usize| {
+            format!(
+                "{{{:08X}-0000-4000-8000-{:012}}}",
+                0xAAAA_0000 + n,
+                number + 100 * usize::from(blow == Blow::Killed)
+            )
+        };
+        let add = |n: usize| json!({"attributes": {"globalid": global_id(n)}});
+        let edits =
+            json!([{"id": 0, "features": {"adds": [add(1), add(2)]}}, {"id": 1, "features": {"adds": [add(3)]}}])
+                .to_string();
+        let parameters = [
+            ("replicaID", id),
+            ("replicaServerGen", generation.as_str()),
+            ("edits", edits.as_str()),
+            // So that there is something to answer.
+            ("returnIdsForAdds", "true"),
+            BY_URL,
+        ];
+        let n_before = stage.n_changes().await;
+        stage.strike(gate, blow, "synchronizeReplica", &parameters).await;
+        stage.check_books(&case).await;
+        let n_applied = stage.n_changes().await - n_before;
+        match gate {
+            // A killed server's commit is the database's alone.
+            Commit => assert!([0, 3].contains(&n_applied), "{case}: {n_applied} edits of 3"),
+            _ if number < BEFORE_COMMIT.len() => assert_eq!(n_applied, 0, "{case}"),
+            _ => assert_eq!(n_applied, 3, "{case}"),
+        }
+        let embedded = [&parameters[..4], &[EMBEDDED]].concat();
+        let answer = stage.post("synchronizeReplica", &embedded);
+        let results = |answer: &Json| {
+            let of = |layer: usize| answer["edits"][layer]["features"]["addResults"].clone();
+            [of(0), of(1)]
+        };
+        for result in
+            results(&answer).iter().flat_map(|results| results.as_array().unwrap_or_else(|| panic!("{case}: {answer}")))
+        {
+            assert_eq!(result["success"], true, "{case}: {answer}");
+        }
+        assert_eq!(stage.n_changes().await - n_before, 3, "{case}: one effect");
+        let again = stage.post("synchronizeReplica", &embedded);
+        assert_eq!(results(&again), results(&answer), "{case}");
+        assert_eq!(stage.n_changes().await - n_before, 3, "{case}: one effect");
+        let counts = format!(
+            "select count(distinct batch_id) || ' ' || count(*) from syncline.batch join syncline.receipt using (batch_id) where replica_id = '{id}'"
+        );
+        assert_eq!(stage.database.value::<String>(&counts).await, "1 3", "{case}: a batch and its receipts");
+        stage.check_books(&case).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_killed_at_any_step_leaves_all_or_nothing() {
+    let mut stage = Stage::new().await;
+    strike_at_creates(&mut stage, Blow::Killed).await;
+    strike_at_synchronizations(&mut stage, Blow::Killed).await;
+}
+
+#[tokio::test]
+async fn a_server_disconnected_at_any_step_leaves_all_or_nothing_and_goes_on() {
+    let mut stage = Stage::new().await;
+    strike_at_creates(&mut stage, Blow::Disconnected).await;
+    strike_at_synchronizations(&mut stage, Blow::Disconnected).await;
+}

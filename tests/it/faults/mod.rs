@@ -1,0 +1,7 @@
+//! Faults as the normal case: answers that are lost, connections that break, processes that are killed.
+
+mod convergence;
+mod dropped;
+mod kills;
+mod line;
+mod lost_answers;

@@ -1,0 +1,216 @@
+//! T-F1: what a row was, what it is, and what a replica is sent of it, for every kind of filter.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::support::TestServer;
+
+/// How a row stands to a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Absent,
+    In,
+    Out,
+}
+
+use Standing::{Absent, In, Out};
+
+const STANDINGS: [Standing; 3] = [Absent, In, Out];
+
+/// A kind of filter: what the client asks for, and the girth and easting of rows inside and outside.
+struct Kind {
+    name: &'static str,
+    layer_query: &'static str,
+    geometry: &'static str,
+    inside: Option<(i32, i32)>,
+    outside: Option<(i32, i32)>,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind {
+        name: "all",
+        layer_query: r#"{"0":{"queryOption":"all"}}"#,
+        geometry: "0,0,100,100",
+        inside: Some((1, 500)),
+        outside: None,
+    },
+    Kind {
+        name: "attribute",
+        layer_query: r#"{"0":{"where":"girth < 10"}}"#,
+        geometry: "",
+        inside: Some((1, 500)),
+        outside: Some((50, 500)),
+    },
+    Kind {
+        name: "geometry",
+        layer_query: r#"{"0":{"queryOption":"useFilter"}}"#,
+        geometry: "0,0,100,100",
+        inside: Some((50, 5)),
+        outside: Some((50, 500)),
+    },
+    Kind {
+        name: "attribute and geometry",
+        layer_query: r#"{"0":{"where":"girth < 10","useGeometry":true}}"#,
+        geometry: "0,0,100,100",
+        inside: Some((1, 5)),
+        outside: Some((1, 500)),
+    },
+    Kind {
+        name: "none",
+        layer_query: r#"{"0":{"queryOption":"none"}}"#,
+        geometry: "0,0,100,100",
+        inside: None,
+        outside: Some((1, 5)),
+    },
+];
+
+/// How a row gets from what it was to what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Straight,
+    /// Over every other standing, in one transaction.
+    Wandering,
+    /// … in a transaction for each.
+    WanderingSlowly,
+    /// Deleted and made again under the same global id.
+    MadeAgain,
+}
+
+const WAYS: [Way; 4] = [Way::Straight, Way::Wandering, Way::WanderingSlowly, Way::MadeAgain];
+
+impl Kind {
+    fn can(&self, standing: Standing) -> bool {
+        match standing {
+            Absent => true,
+            In => self.inside.is_some(),
+            Out => self.outside.is_some(),
+        }
+    }
+
+    /// The statement after which a row stands so. Each row is another one than before, also if it stands where it stood.
+    fn put(&self, id: Uuid, standing: Standing, height: usize) -> String {
+        let (girth, x) = match standing {
+            Absent => return format!("delete from oak where globalid = '{id}';"),
+            In => self.inside.unwrap(),
+            Out => self.outside.unwrap(),
+        };
+        format!(
+            "insert into oak (globalid, girth, height, shape) values ('{id}', {girth}, {height}, ST_Point({x}, 5, 3857))
+             on conflict (globalid) do update set girth = excluded.girth, height = excluded.height, shape = excluded.shape;"
+        )
+    }
+
+    fn statements(&self, id: Uuid, row: &RowCase) -> String {
+        let between = |glue: &str| {
+            let stations = STANDINGS.into_iter().filter(|&standing| self.can(standing));
+            stations.enumerate().map(|(height, standing)| self.put(id, standing, height + 2) + glue).collect::<String>()
+        };
+        let before = match row.way {
+            Way::Straight => String::new(),
+            Way::Wandering => format!("begin; {}", between("")),
+            Way::WanderingSlowly => format!("begin; {}", between("commit; begin;")),
+            Way::MadeAgain => format!("begin; {}", self.put(id, Absent, 0)),
+        };
+        let after = if row.way == Way::Straight { "" } else { "commit;" };
+        format!("{before} {} {after}", self.put(id, row.now, 9))
+    }
+}
+
+/// A row's fate between two synchronizations.
+#[derive(Clone, Copy, Debug)]
+struct RowCase {
+    then: Standing,
+    now: Standing,
+    way: Way,
+}
+
+fn id_of(n: usize) -> Uuid {
+    Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0000_0000 + n as u128)
+}
+
+/// The ids in a list of a delta.
+fn ids(features: &Json, list: &str) -> BTreeSet<Uuid> {
+    let id = |element: &Json| {
+        let id = element.as_str().unwrap_or_else(|| element["attributes"]["globalid"].as_str().unwrap());
+        Uuid::try_parse(id).unwrap()
+    };
+    let list = features[list].as_array().map_or(&[][..], Vec::as_slice);
+    let ids: BTreeSet<Uuid> = list.iter().map(id).collect();
+    assert_eq!(ids.len(), list.len(), "a row stands twice in {features}");
+    ids
+}
+
+async fn synchronize(server: &TestServer, held: &Json) -> Json {
+    let mut parameters = vec![
+        ("replicaID", held["replicaID"].as_str().unwrap_or_else(|| panic!("{held}")).to_owned()),
+        ("transportType", "esriTransportTypeEmbedded".to_owned()),
+    ];
+    match held.get("layerServerGens") {
+        Some(generations) => {
+            let layers = generations.to_string().replace('}', r#","syncDirection":"download"}"#);
+            parameters.push(("syncLayers", layers));
+        }
+        None => {
+            parameters.push(("syncDirection", "download".to_owned()));
+            parameters.push(("replicaServerGen", held["replicaServerGen"].to_string()));
+        }
+    }
+    let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    server.post("synchronizeReplica", &parameters).await
+}
+
+#[tokio::test]
+async fn every_row_comes_and_goes_as_its_filter_says() {
+    let server = TestServer::with_trees().await;
+    for kind in &KINDS {
+        let mut rows = Vec::new();
+        for then in STANDINGS {
+            for now in STANDINGS {
+                for way in WAYS {
+                    if kind.can(then) && kind.can(now) {
+                        rows.push(RowCase { then, now, way });
+                    }
+                }
+            }
+        }
+        let before: String = rows.iter().enumerate().map(|(n, row)| kind.put(id_of(n), row.then, 1)).collect();
+        server.database.sql(&format!("truncate oak; {before}")).await;
+        let mut replicas = Vec::new();
+        for model in ["perReplica", "perLayer"] {
+            let parameters = [
+                ("layers", "0"),
+                ("layerQueries", kind.layer_query),
+                ("geometry", kind.geometry),
+                ("syncModel", model),
+                ("transportType", "esriTransportTypeEmbedded"),
+            ];
+            replicas.push((model, server.post("createReplica", &parameters).await));
+        }
+        for (n, row) in rows.iter().enumerate() {
+            server.database.sql(&kind.statements(id_of(n), row)).await;
+        }
+        let those = |then: bool, now: bool| -> BTreeSet<Uuid> {
+            let chosen = rows.iter().enumerate().filter(|(_, row)| (row.then == In, row.now == In) == (then, now));
+            chosen.map(|(n, _)| id_of(n)).collect()
+        };
+        for (model, replica) in replicas {
+            let held: BTreeSet<Uuid> = ids(&replica["layers"][0], "features");
+            assert_eq!(held, &those(true, true) | &those(true, false), "{} {model}: {replica}", kind.name);
+            let delta = synchronize(&server, &replica).await;
+            let features = &delta["edits"][0]["features"];
+            for (list, expected) in
+                [("adds", those(false, true)), ("updates", those(true, true)), ("deleteIds", those(true, false))]
+            {
+                let wrong: Vec<RowCase> = ids(features, list)
+                    .symmetric_difference(&expected)
+                    .map(|id| rows[usize::try_from(id.as_u128() - id_of(0).as_u128()).unwrap()])
+                    .collect();
+                assert!(wrong.is_empty(), "{} {model} {list}: {wrong:?}", kind.name);
+            }
+            let next = synchronize(&server, &delta).await;
+            assert_eq!(next["responseType"], "esriReplicaResponseTypeNoEdits", "{} {model}: {next}", kind.name);
+        }
+    }
+}
