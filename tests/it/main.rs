@@ -15,6 +15,7 @@ mod exchange;
 mod extract;
 mod jobs;
 mod faults;
+mod planted;
 mod program;
 mod publish;
 mod query;
