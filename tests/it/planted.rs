@@ -53,6 +53,7 @@ fn hunks(patch: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_patch_applies_at_one_place() {
+    let mut wrong = Vec::new();
     for planted in list() {
         let Some(patch) = planted.patch else { continue };
         let text = fs::read_to_string(root().join("tests/planted").join(&patch))
@@ -63,12 +64,12 @@ fn every_patch_applies_at_one_place() {
             let source =
                 fs::read_to_string(root().join(&file)).unwrap_or_else(|error| panic!("{patch}: {file}: {error}"));
             let n = source.matches(&expected).count();
-            assert_eq!(
-                n, 1,
-                "{patch} expects this once in {file}; tests/planted/README.md says what to do:\n{expected}"
-            );
+            if n != 1 {
+                wrong.push(format!("{patch} expects this once in {file}, and it is there {n} times:\n{expected}"));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}\ntests/planted/README.md says what to do", wrong.join("\n"));
 }
 
 #[test]

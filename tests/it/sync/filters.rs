@@ -1,8 +1,9 @@
-//! T-F1: what a row was, what it is, and what a replica is sent of it, for every kind of filter.
+//! T-F1: what a row was, what it is, and what a replica is sent of it and of what belongs to it, for every kind of filter.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
+use syncline::{model::id::LayerId, store::relations::Declaration};
 use uuid::Uuid;
 
 use crate::support::TestServer;
@@ -130,6 +131,11 @@ fn id_of(n: usize) -> Uuid {
     Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0000_0000 + n as u128)
 }
 
+/// The visit of a tree: it belongs to it, and has its number.
+fn visit(n: usize) -> String {
+    format!("insert into visit (globalid, oak_id, note) values ('{0}', '{0}', 'seen');", id_of(n))
+}
+
 /// The ids in a list of a delta.
 fn ids(features: &Json, list: &str) -> BTreeSet<Uuid> {
     let id = |element: &Json| {
@@ -164,6 +170,10 @@ async fn synchronize(server: &TestServer, held: &Json) -> Json {
 #[tokio::test]
 async fn every_row_comes_and_goes_as_its_filter_says() {
     let server = TestServer::with_trees().await;
+    // Without a foreign key, so that a visit stays when its tree goes.
+    let end = |layer, field: &str| (LayerId(layer), field.to_owned());
+    let belongs = Declaration { name: None, origin: end(0, "globalid"), destination: end(1, "oak_id") };
+    server.app.store.relate("trees", &belongs).await.unwrap();
     for kind in &KINDS {
         let mut rows = Vec::new();
         for then in STANDINGS {
@@ -176,11 +186,12 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
             }
         }
         let before: String = rows.iter().enumerate().map(|(n, row)| kind.put(id_of(n), row.then, 1)).collect();
-        server.database.sql(&format!("truncate oak; {before}")).await;
+        let visits: String = (0..rows.len()).map(visit).collect();
+        server.database.sql(&format!("truncate oak, visit; {before} {visits}")).await;
         let mut replicas = Vec::new();
         for model in ["perReplica", "perLayer"] {
             let parameters = [
-                ("layers", "0"),
+                ("layers", "0,1"),
                 ("layerQueries", kind.layer_query),
                 ("geometry", kind.geometry),
                 ("syncModel", model),
@@ -196,18 +207,23 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
             chosen.map(|(n, _)| id_of(n)).collect()
         };
         for (model, replica) in replicas {
-            let held: BTreeSet<Uuid> = ids(&replica["layers"][0], "features");
-            assert_eq!(held, &those(true, true) | &those(true, false), "{} {model}: {replica}", kind.name);
+            for layer in [0, 1] {
+                let held: BTreeSet<Uuid> = ids(&replica["layers"][layer], "features");
+                assert_eq!(held, &those(true, true) | &those(true, false), "{} {model}: {replica}", kind.name);
+            }
             let delta = synchronize(&server, &replica).await;
-            let features = &delta["edits"][0]["features"];
-            for (list, expected) in
-                [("adds", those(false, true)), ("updates", those(true, true)), ("deleteIds", those(true, false))]
-            {
-                let wrong: Vec<RowCase> = ids(features, list)
-                    .symmetric_difference(&expected)
-                    .map(|id| rows[usize::try_from(id.as_u128() - id_of(0).as_u128()).unwrap()])
-                    .collect();
-                assert!(wrong.is_empty(), "{} {model} {list}: {wrong:?}", kind.name);
+            // Unchanged visits come and go with their trees.
+            for (layer, updated) in [(0, those(true, true)), (1, BTreeSet::new())] {
+                let features = &delta["edits"][layer]["features"];
+                for (list, expected) in
+                    [("adds", those(false, true)), ("updates", updated), ("deleteIds", those(true, false))]
+                {
+                    let wrong: Vec<RowCase> = ids(features, list)
+                        .symmetric_difference(&expected)
+                        .map(|id| rows[usize::try_from(id.as_u128() - id_of(0).as_u128()).unwrap()])
+                        .collect();
+                    assert!(wrong.is_empty(), "{} {model} layer {layer} {list}: {wrong:?}", kind.name);
+                }
             }
             let next = synchronize(&server, &delta).await;
             assert_eq!(next["responseType"], "esriReplicaResponseTypeNoEdits", "{} {model}: {next}", kind.name);

@@ -7,4 +7,5 @@ mod histories;
 mod interleavings;
 pub mod model;
 mod related;
+mod rollback;
 mod snapshots;
