@@ -187,11 +187,7 @@ impl Files {
         let sha256 = hex(&sum.finalize());
         let path = self.content_path(&sha256)?;
         // Whoever sweeps looks at the time after it has taken a file away, and puts it back if that is recent.
-        let touched = match File::options().append(true).open(&path).await {
-            Ok(known) => known.into_std().await.set_modified(SystemTime::now()).is_ok(),
-            Err(_) => false,
-        };
-        if !touched {
+        if self.touch(&path).await.is_err() {
             file.sync_all().await.map_err(failed)?;
             let directory = path.parent().unwrap_or(&self.contents);
             tokio::fs::create_dir_all(directory).await.map_err(failed)?;
@@ -199,6 +195,32 @@ impl Files {
             File::open(directory).await.map_err(failed)?.sync_all().await.map_err(failed)?;
         }
         Ok(Content { sha256, size_bytes })
+    }
+
+    /// Keeps the bytes of an upload, which never change: the file gets a second name. `None` if it is gone.
+    pub(crate) async fn content_of_upload(&self, uploaded: &UploadedFile) -> Result<Option<Content>> {
+        let failed = |error| Error::internal("keeping an upload as an attachment", error);
+        let sha256 = hex(&uploaded.sha256);
+        let (from, path) = (self.upload_path(uploaded.file), self.content_path(&sha256)?);
+        let directory = path.parent().unwrap_or(&self.contents);
+        tokio::fs::create_dir_all(directory).await.map_err(failed)?;
+        match tokio::fs::hard_link(&from, &path).await {
+            // The time says since when nobody may have needed it.
+            Ok(()) => self.touch(&path).await.map_err(failed)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.touch(&path).await.is_ok() => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            // Swept away just now, or a file system without links.
+            Err(_) => {
+                let Ok(file) = File::open(&from).await else { return Ok(None) };
+                return self.content_put(file).await.map(Some);
+            }
+        }
+        File::open(directory).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+        Ok(Some(Content { sha256, size_bytes: uploaded.size_bytes }))
+    }
+
+    async fn touch(&self, path: &Path) -> std::io::Result<()> {
+        File::options().append(true).open(path).await?.into_std().await.set_modified(SystemTime::now())
     }
 
     /// Opens the bytes with this SHA-256. `None` if they are not there.

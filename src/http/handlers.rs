@@ -8,6 +8,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     model::{
+        digest::parse_sha256,
         edit::{DirectEdits, EditResult, FailurePolicy, LayerEdits, Op},
         id::{GlobalId, LayerId, ReplicaId},
         job::Operation,
@@ -188,7 +189,8 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
         }
         OfLayer::Attachment { feature, id } => {
             let (info, file) = query::attachments::find(&call.app, service, layer, feature, id).await?;
-            Ok(Reply::Attachment(info, file))
+            let sent = Sent { file, size_bytes: info.size_bytes.cast_unsigned(), sha256: parse_sha256(&info.sha256) };
+            Ok(Reply::Attachment(info, sent))
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) enum Reply {
     /// A file to keep.
     File(Sent),
     /// What an attachment holds.
-    Attachment(AttachmentInfo, File),
+    Attachment(AttachmentInfo, Sent),
     /// A form to fill in.
     Form,
     /// Another address.
@@ -95,7 +95,7 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
         }),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
         (Reply::File(sent), _) => ranges::send(json_response(Body::empty()), sent, shown.method, shown.headers).await,
-        (Reply::Attachment(info, file), _) => Ok(attachment(&info, file)),
+        (Reply::Attachment(info, sent), _) => ranges::send(attachment(&info), sent, shown.method, shown.headers).await,
         (Reply::Form, Format::Html) => Ok(html(shown, None)),
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
         (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
@@ -171,8 +171,8 @@ fn stream(file: File) -> Body {
 }
 
 /// An attachment. Whatever it is, a browser must not run it: pictures and sound are shown, the rest is saved.
-fn attachment(info: &AttachmentInfo, file: File) -> Response {
-    let mut response = response(StatusCode::OK, "application/octet-stream", stream(file));
+fn attachment(info: &AttachmentInfo) -> Response {
+    let mut response = response(StatusCode::OK, "application/octet-stream", Body::empty());
     let kind = info.content_type.to_ascii_lowercase();
     let shows = ["image/", "video/", "audio/"].iter().any(|start| kind.starts_with(start)) && !kind.contains("svg");
     let ascii: String = info
@@ -196,7 +196,7 @@ fn attachment(info: &AttachmentInfo, file: File) -> Response {
             headers.insert(name, value);
         }
     }
-    with_length(response, info.size_bytes.cast_unsigned())
+    response
 }
 
 fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-use super::synchronize::store_payloads;
+use super::payloads::store_payloads;
 
 /// Loads the document of another server's createReplica and registers the replica here.
 pub(crate) async fn import(app: &App, service: &Service, mut params: Params, source: Source) -> Result<Json> {
@@ -67,7 +67,7 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
             }
             Piece::Attachments(_, attachments) => {
                 load.n_attachments += attachments.len() as u64;
-                store_payloads(app, parse_stored_attachments(attachments, &load.layer)?).await?
+                store_payloads(app, None, parse_stored_attachments(attachments, &load.layer)?).await?
             }
         };
         for (_, results) in apply_all(&mut tx, service, &[edits], Sender::Server).await? {

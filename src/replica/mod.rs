@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod create;
 mod extract;
 mod import;
+mod payloads;
 mod synchronize;
 
 pub(crate) use create::create;

@@ -11,10 +11,10 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
-        edit::{AttachmentEdits, Edit, EditResult, GeometryEdit, LayerEdits, Payload},
+        edit::{Edit, EditResult, GeometryEdit, LayerEdits},
         filter::Filter,
         id::{Generation, LayerId, LayerKey},
-        layer::{Layer, Service, attachment},
+        layer::{Layer, Service},
         query::Columns,
         replica::{Replica, ReplicaLayer, SyncDirection, TargetType},
         value::Value,
@@ -37,10 +37,10 @@ use super::{
     Run,
     answer::{Answer, Body, ResponseType, Subject, write_results},
     create::{LayerContent, attachment_bytes, write_content},
+    payloads::store_payloads,
 };
 
-/// Takes a replica's edits and gives it what it lacks.
-/// `address` is that of the service.
+/// Takes a replica's edits and gives it what it lacks. `address` is that of the service.
 pub(crate) async fn synchronize(
     app: &App,
     service: &Service,
@@ -65,7 +65,7 @@ pub(crate) async fn synchronize(
     check_generations(&mut session, service, &plan).await?;
 
     for edits in std::mem::take(&mut plan.attachments) {
-        plan.edits.push(store_payloads(app, edits).await?);
+        plan.edits.push(store_payloads(app, Some((&mut session, service)), edits).await?);
     }
     let uploaded = upload(&mut session, service, &replica, &plan, run).await?;
     let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
@@ -434,30 +434,3 @@ impl Synchronization<'_> {
 
 /// Lists without a change.
 const NO_CHANGES: &[u8] = b"\"adds\":[],\"updates\":[],\"deleteIds\":[]";
-
-/// Keeps the bytes that came with edits of attachments, so that the edits are like any other: from then on they name what
-/// is kept. What an edit brought that is then refused is swept away.
-pub(super) async fn store_payloads(app: &App, edits: AttachmentEdits) -> Result<LayerEdits> {
-    let AttachmentEdits { layer, edits } = edits;
-    let mut stored = Vec::with_capacity(edits.len());
-    for edit in edits {
-        stored.push(match edit {
-            Ok((mut edit, payload)) => {
-                let content = match payload {
-                    Payload::Keep => None,
-                    Payload::Data(bytes) => Some(app.files.content_put(bytes.as_slice()).await?),
-                    Payload::Upload(_) => return Err(Error::NotSupported("uploads are not supported yet".to_owned())),
-                };
-                if let Some(content) = content {
-                    let size = i64::try_from(content.size_bytes).unwrap_or(i64::MAX);
-                    edit.values.push((attachment::SIZE, Value::Integer(size)));
-                    edit.values.push((attachment::SHA256, Value::Text(content.sha256)));
-                    edit.values.sort_by_key(|(field, _)| *field);
-                }
-                Ok(edit)
-            }
-            Err(refusal) => Err(refusal),
-        });
-    }
-    Ok(LayerEdits { layer, edits: stored })
-}

@@ -244,6 +244,44 @@ async fn what_is_the_same_is_kept_once_and_what_nobody_holds_goes() {
     assert_eq!(contents(), 2, "what is held stays");
 }
 
+/// Uploads a file, and gives its id.
+async fn upload(server: &TestServer, bytes: &[u8]) -> String {
+    let mut body = b"--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"big.jpg\"\r\n\r\n".to_vec();
+    body.extend_from_slice(bytes);
+    body.extend_from_slice(b"\r\n--cut--\r\n");
+    let response = server.post_body("uploads/upload?f=json", "multipart/form-data; boundary=cut", body).await;
+    crate::support::server::json(response).await["item"]["itemID"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn bytes_may_be_uploaded_before_and_fetched_in_parts() {
+    let server = with_attachments().await;
+    let device = create(&server, &[BOTH_WAYS]).await;
+    let large: Vec<u8> = (0..300_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let (by_id, by_url) = (upload(&server, &large).await, upload(&server, b"small").await);
+    let with = |n: u32, of: u32, more: (&str, &str)| json!({"globalId": file(n), "parentGlobalId": tree(of), "name": "a.jpg", "contentType": "image/jpeg", more.0: more.1});
+    let url = format!("http://test:80/arcgis/rest/services/trees/FeatureServer/uploads/{by_url}");
+    let adds =
+        json!({"adds": [with(1, 1, ("uploadId", &by_id)), with(2, 2, ("url", &url)), with(3, 3, ("uploadId", "i0"))]});
+    let synced = synchronize(&server, &device, &[("edits", &edits(&adds)), ("rollbackOnFailure", "false")]).await;
+    let refused = &synced["edits"][0]["attachments"]["addResults"];
+    assert_eq!((refused.as_array().unwrap().len(), &refused[0]["globalId"]), (1, &json!(file(3))));
+    assert!(refused[0]["error"]["description"].as_str().unwrap().contains("no upload 'i0'"), "{refused}");
+
+    let again = synchronize(&server, &device, &[("edits", &edits(&adds)), ("rollbackOnFailure", "false")]).await;
+    assert_eq!(again["edits"][0]["attachments"]["addResults"], *refused);
+    let fresh = create(&server, &[BOTH_WAYS]).await;
+    let files = fresh["layers"][0]["attachments"].as_array().unwrap();
+    let first = files.iter().find(|info| info["globalId"] == file(1).as_str()).unwrap();
+    let url = first["url"].as_str().unwrap();
+    assert_eq!(bytes_behind(&server, url).await.1, large);
+    server.post(&format!("uploads/{by_id}/delete"), &[]).await;
+    let rest = server.fetch(url.strip_prefix("http://test:80").unwrap(), &[("range", "bytes=299990-")]).await;
+    assert_eq!(rest.status(), 206);
+    let rest = axum::body::to_bytes(rest.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(rest, &large[299_990..], "it stays when the upload goes");
+}
+
 #[tokio::test]
 async fn the_layer_says_what_it_has_and_a_feature_lists_its_attachments() {
     let server = with_attachments().await;
