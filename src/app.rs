@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{config::Config, error::Result, files::Files, store::Store};
+use crate::{config::Config, error::Result, files::Files, metrics::Metrics, store::Store};
 
 /// The handles of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct App {
     pub files: Files,
     /// The settings.
     pub config: Arc<Config>,
+    /// What is counted while the process runs.
+    pub metrics: Arc<Metrics>,
 }
 
 impl App {
@@ -20,7 +22,7 @@ impl App {
     pub async fn open(config: Config, url: &str) -> Result<App> {
         let store = Store::open(url, config.max_connections).await?;
         let files = Files::open(&config.data).await?;
-        Ok(App { store: Arc::new(store), files, config: Arc::new(config) })
+        Ok(App { store: Arc::new(store), files, config: Arc::new(config), metrics: Arc::default() })
     }
 
     /// Deletes result files that nobody has fetched for the time that the settings allow, and what requests that ended

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::life::Policy,
+};
 
 /// All settings. Each may stand in the file under its name here, or in the environment as `SYNCLINE_` and its name in
 /// capitals; the database is also found under `DATABASE_URL`.
@@ -45,6 +48,16 @@ pub struct Config {
     pub keep_uploads_hours: i32,
     /// How the names of files may end that clients send; `*` for anything.
     pub upload_extensions: Vec<String>,
+    /// How many days of changes are kept although no replica needs them any more.
+    pub keep_history_days: i32,
+    /// How many days of receipts of uploads are kept at least.
+    pub keep_receipts_days: i32,
+    /// How many days without a synchronization make a replica idle; 0: never.
+    pub warn_replicas_days: i32,
+    /// How many days without a synchronization let a replica expire; 0: never.
+    pub expire_replicas_days: i32,
+    /// How many days a replica that has expired can be revived by synchronizing, before it is unregistered.
+    pub grace_days: i32,
     /// Whether log lines are JSON.
     pub log_json: bool,
 }
@@ -114,6 +127,11 @@ impl Default for Config {
             max_upload_items: 1000,
             keep_uploads_hours: 24,
             upload_extensions: UPLOAD_EXTENSIONS.iter().map(|extension| (*extension).to_owned()).collect(),
+            keep_history_days: 90,
+            keep_receipts_days: 365,
+            warn_replicas_days: 30,
+            expire_replicas_days: 90,
+            grace_days: 14,
             log_json: false,
         }
     }
@@ -159,9 +177,24 @@ impl Config {
         if let Some(list) = value("SYNCLINE_UPLOAD_EXTENSIONS") {
             config.upload_extensions = list.split(',').map(|extension| extension.trim().to_owned()).collect();
         }
+        read_into(&value, "SYNCLINE_KEEP_HISTORY_DAYS", &mut config.keep_history_days)?;
+        read_into(&value, "SYNCLINE_KEEP_RECEIPTS_DAYS", &mut config.keep_receipts_days)?;
+        read_into(&value, "SYNCLINE_WARN_REPLICAS_DAYS", &mut config.warn_replicas_days)?;
+        read_into(&value, "SYNCLINE_EXPIRE_REPLICAS_DAYS", &mut config.expire_replicas_days)?;
+        read_into(&value, "SYNCLINE_GRACE_DAYS", &mut config.grace_days)?;
         read_into(&value, "SYNCLINE_LOG_JSON", &mut config.log_json)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// When replicas are warned of, expire, and are unregistered.
+    pub fn policy(&self) -> Policy {
+        let days = |days: i32| (days > 0).then_some(days);
+        Policy {
+            warn_days: days(self.warn_replicas_days),
+            expire_days: days(self.expire_replicas_days),
+            grace_days: self.grace_days,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -196,6 +229,23 @@ impl Config {
             return wrong(format!(
                 "max_running_jobs is {}; with max_connections = {} it must be from 1 to {most_jobs}",
                 self.max_running_jobs, self.max_connections
+            ));
+        }
+        for (name, days, least) in [
+            ("keep_history_days", self.keep_history_days, 1),
+            ("keep_receipts_days", self.keep_receipts_days, 30),
+            ("warn_replicas_days", self.warn_replicas_days, 0),
+            ("expire_replicas_days", self.expire_replicas_days, 0),
+            ("grace_days", self.grace_days, 1),
+        ] {
+            if !(least..=36_500).contains(&days) {
+                return wrong(format!("{name} is {days}; it must be from {least} to 36500"));
+            }
+        }
+        if self.expire_replicas_days > 0 && self.warn_replicas_days > self.expire_replicas_days {
+            return wrong(format!(
+                "warn_replicas_days is {} and expire_replicas_days is {}; the warning must come first",
+                self.warn_replicas_days, self.expire_replicas_days
             ));
         }
         if let Some(url) = &self.public_url

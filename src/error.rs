@@ -55,6 +55,15 @@ pub enum Error {
         /// The newest generation of the service.
         current: Generation,
     },
+    /// The client's generation was given before the database was set back in time.
+    #[error(
+        "generation {presented} was given before the database was restored from a back-up or taken over by a standby, and what came \
+         before it is lost; synchronize with syncDirection=snapshot, or create the replica again. Edits can still be uploaded with syncDirection=upload"
+    )]
+    LostGeneration {
+        /// What the client has.
+        presented: Generation,
+    },
     /// An all-or-nothing upload with a refused edit.
     #[error("Operation rolled back. {} of {} edits failed and rollbackOnFailure is true; nothing was applied",
         .results.iter().flat_map(|(_, r)| r).filter(|r| r.fault().is_some()).count(),
@@ -118,6 +127,13 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03") => Error::Unavailable(
                 "another program keeps what is needed locked, for instance somebody who edits the same rows; try again later".to_owned(),
             ),
+            // Syncline's own tables do not lose columns.
+            sqlx::Error::Database(database) if matches!(database.code().as_deref(), Some("42703" | "42P01")) => {
+                tracing::error!(%database, "a published table is not what it was when it was published");
+                Error::Unavailable(
+                    "a published table or column was dropped or renamed; an administrator has to run syncline check, and syncline repair".to_owned(),
+                )
+            }
             _ => Error::internal("speaking to the database", source),
         }
     }

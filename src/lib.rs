@@ -10,6 +10,7 @@
 //! - [`store`]: the only room that talks to PostgreSQL; sessions, transactions, catalogue, publishing.
 //! - [`postgres`]: a private PostgreSQL for when none is configured.
 //! - [`files`]: results while they are written and while they wait to be fetched, and files that clients send.
+//! - [`metrics`]: what is counted while the server runs.
 //! - [`mod@format`]: rows into bytes.
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
@@ -33,6 +34,7 @@ pub mod files;
 mod format;
 pub mod http;
 pub mod jobs;
+pub mod metrics;
 pub mod model;
 pub mod postgres;
 mod query;

@@ -51,8 +51,12 @@ pub(super) struct One {
 
 impl Jobs {
     pub(super) async fn run(self, store: &Arc<Store>, config: &Config) -> Result<()> {
-        let app =
-            App { store: store.clone(), files: Files::open(&config.data).await?, config: Arc::new(config.clone()) };
+        let app = App {
+            store: store.clone(),
+            files: Files::open(&config.data).await?,
+            config: Arc::new(config.clone()),
+            metrics: Arc::default(),
+        };
         match self {
             Jobs::List(list) => list.run(&app).await,
             Jobs::Show(one) => one.show(&app).await,

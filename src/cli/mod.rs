@@ -1,6 +1,7 @@
 //! The commands. Each works on the configured database or on the private one in the data directory, whether or not a
 //! server is running on it.
 
+mod history;
 mod import;
 mod jobs;
 mod publish;
@@ -61,6 +62,13 @@ enum Command {
     Unrelate(relations::Unrelate),
     /// Let the features of a layer have attachments
     Attachments(relations::Attachments),
+    /// Take up what changed about a published table: columns, triggers; replicas keep what they can
+    Repair(publish::Repair),
+    /// Forget changes that no replica needs and that are older than the settings say; the server does so by itself
+    Prune(history::Prune),
+    /// Show or begin epochs, which keep numbers of a lost past from being given again
+    #[command(subcommand)]
+    Epoch(history::EpochCommand),
     /// List, show and unregister replicas
     #[command(subcommand)]
     Replicas(replicas::Replicas),
@@ -114,6 +122,9 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Relate(relate) => relate.run(&database.store).await,
         Command::Unrelate(unrelate) => unrelate.run(&database.store).await,
         Command::Attachments(attachments) => attachments.run(&database.store).await,
+        Command::Repair(repair) => repair.run(&database.store).await,
+        Command::Prune(prune) => prune.run(&database.store, config).await,
+        Command::Epoch(epoch) => epoch.run(&database.store).await,
         Command::Replicas(replicas) => replicas.run(&database.store, config).await,
         Command::Jobs(jobs) => jobs.run(&database.store, config).await,
         Command::Migrate => say("The database schema is up to date."),
@@ -206,7 +217,11 @@ async fn check(database: &Database, config: &Config) -> Result<()> {
     for service in &catalogue.services {
         say(format!("Service:        {} with {} layers and tables", service.name, service.layers.len()))?;
     }
-    let problems = database.store.check_tracking().await?;
+    let found = database.store.watch().await?;
+    for notice in &found.notices {
+        say(format!("Note:           {notice}"))?;
+    }
+    let problems = found.problems;
     for problem in &problems {
         say(format!("PROBLEM:        {problem}"))?;
     }

@@ -110,3 +110,49 @@ impl Unpublish {
         ))
     }
 }
+
+#[derive(Debug, Args)]
+pub(super) struct Repair {
+    /// The service
+    #[arg(long)]
+    service: String,
+    /// The id of the layer or table, or its table as schema.table
+    #[arg(long, value_name = "ID|SCHEMA.TABLE")]
+    layer: String,
+    /// Change nothing; print the SQL that would run
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Repair {
+    pub(super) async fn run(self, store: &Store) -> Result<()> {
+        let service = store.service(&self.service).await?;
+        let id = layer_id(&service, &self.layer)?;
+        let repaired = store.repair(&service.name, id, self.dry_run).await?;
+        let mark = if self.dry_run { "--" } else { "note:" };
+        for notice in &repaired.notices {
+            say(format!("{mark} {notice}"))?;
+        }
+        if repaired.statements.is_empty() {
+            return say(format!("Layer {} of service {} needs no repair.", repaired.layer_id, repaired.service));
+        }
+        if self.dry_run {
+            say("begin;")?;
+            for statement in &repaired.statements {
+                say(format!("{};", statement.text()))?;
+            }
+            return say("commit;");
+        }
+        say(match repaired.history_from {
+            None => format!(
+                "Layer {} of service {} is as its table is now. Replicas go on as before.",
+                repaired.layer_id, repaired.service
+            ),
+            Some(generation) => format!(
+                "Layer {} of service {} is as its table is now. Its history begins anew at generation {generation}: clients have to \
+                 synchronize once with syncDirection=snapshot, or create their replicas again. What they have edited can be uploaded before.",
+                repaired.layer_id, repaired.service
+            ),
+        })
+    }
+}

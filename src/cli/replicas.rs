@@ -10,11 +10,17 @@ use crate::{
     config::Config,
     error::{Error, Result},
     files::Files,
-    model::{id::ReplicaId, layer::Service, replica::Replica},
-    replica,
+    model::{
+        id::ReplicaId,
+        layer::Service,
+        life::{Life, Policy},
+        replica::Replica,
+    },
+    replica::{self, life},
     store::Store,
     wire::{
         import::Source,
+        life::status,
         params::Params,
         replica::{Unregister, info},
     },
@@ -28,8 +34,8 @@ pub(super) enum Replicas {
     List(List),
     /// Show one replica
     Show(One),
-    /// Forget a replica; its client must create a new one
-    Unregister(One),
+    /// Forget a replica, or all that nobody has synchronized for long; their clients must create new ones
+    Unregister(Unregistration),
     /// Register a replica of another server, and load what its createReplica (targetType=server) answered
     Import(Import),
 }
@@ -67,13 +73,17 @@ pub(super) struct One {
 
 impl Replicas {
     pub(super) async fn run(self, store: &Arc<Store>, config: &Config) -> Result<()> {
-        let app =
-            App { store: store.clone(), files: Files::open(&config.data).await?, config: Arc::new(config.clone()) };
+        let app = App {
+            store: store.clone(),
+            files: Files::open(&config.data).await?,
+            config: Arc::new(config.clone()),
+            metrics: Arc::default(),
+        };
         match self {
             Replicas::List(list) => list.run(&app).await,
             Replicas::Show(one) => one.show(&app).await,
-            Replicas::Unregister(one) => one.unregister(&app).await,
             Replicas::Import(import) => import.run(&app).await,
+            Replicas::Unregister(which) => which.run(&app).await,
         }
     }
 }
@@ -106,35 +116,59 @@ impl List {
             Some(name) => vec![app.store.service(name).await?],
             None => app.store.catalogue().services.clone(),
         };
+        let policy = app.config.policy();
         let mut all = Vec::new();
         for service in services {
-            for replica in replica::list(app, &service).await? {
-                all.push((service.name.clone(), replica));
+            let (lives, alone) = life::lives(app, &service).await?;
+            for life in lives {
+                let alone = alone.filter(|alone| alone.replica == life.id);
+                all.push((service.name.clone(), life, alone.map(|alone| (alone.n_generations, alone.n_changes))));
             }
         }
         if self.json {
-            let list: Json = all.iter().map(|(service, replica)| {
-                json!({"service": service, "replicaID": replica.id.to_string(), "replicaName": replica.name, "lastSyncDate": replica.last_sync_ms})
-            }).collect();
+            let list: Json = all.iter().map(|(service, life, alone)| shown(service, life, policy, *alone)).collect();
             return say(list.to_string());
         }
         if all.is_empty() {
             return say("No replicas.");
         }
-        let width = |of: fn(&(String, Replica)) -> usize| all.iter().map(of).max().unwrap_or(0);
-        let (wide_service, wide_name) =
-            (width(|(service, _)| service.chars().count()), width(|(_, replica)| replica.name.chars().count()));
-        say(format!("{:wide_service$}  {:36}  {:wide_name$}  Last sync (UTC)", "Service", "Replica", "Name"))?;
-        for (service, replica) in &all {
-            say(format!(
-                "{service:wide_service$}  {}  {:wide_name$}  {}",
-                replica.id,
-                replica.name,
-                instant(replica.last_sync_ms)
-            ))?;
+        print(all.iter().map(|(service, life, _)| (service.as_str(), life)), policy)?;
+        for (_, life, alone) in &all {
+            if let Some((_, n_changes)) = alone {
+                say(format!("{n_changes} changes are kept for replica {} ({}) alone.", life.id, life.name))?;
+            }
         }
         Ok(())
     }
+}
+
+/// The status of a replica, with its service.
+fn shown(service: &str, life: &Life, policy: Policy, alone: Option<(i64, i64)>) -> Json {
+    let mut shown = status(life, policy, alone);
+    shown["service"] = service.into();
+    shown
+}
+
+/// Prints a table of replicas.
+fn print<'a>(lives: impl Iterator<Item = (&'a str, &'a Life)> + Clone, policy: Policy) -> Result<()> {
+    let wide_service = lives.clone().map(|(service, _)| service.chars().count()).max().unwrap_or(0).max(7);
+    let wide_name = lives.clone().map(|(_, life)| life.name.chars().count()).max().unwrap_or(0).max(4);
+    say(format!(
+        "{:wide_service$}  {:36}  {:wide_name$}  {:7}  {:>8}  {:19}  {:19}",
+        "Service", "Replica", "Name", "State", "Behind", "Last sync (UTC)", "Ends (UTC)"
+    ))?;
+    for (service, life) in lives {
+        let behind = format!("{}{}", if life.has_more { ">" } else { "" }, life.n_behind);
+        say(format!(
+            "{service:wide_service$}  {}  {:wide_name$}  {:7}  {behind:>8}  {}  {}",
+            life.id,
+            life.name,
+            life.state(policy).name(),
+            instant(life.last_sync_ms),
+            life.ends_ms(policy).map_or_else(|| "never".to_owned(), instant)
+        ))?;
+    }
+    Ok(())
 }
 
 /// `2026-01-31 12:00:00`
@@ -163,16 +197,37 @@ impl One {
 
     async fn show(self, app: &App) -> Result<()> {
         let (service, replica) = self.find(app).await?;
-        let shown = info(&replica);
         if self.json {
-            return say(shown.to_string());
+            return say(info(&replica).to_string());
         }
+        let policy = app.config.policy();
+        let (life, alone) = life::life(app, &service, replica.id).await?;
         say(format!("Service:     {}", service.name))?;
         say(format!("Replica:     {}", replica.id))?;
         say(format!("Name:        {}", replica.name))?;
         say(format!("Sync model:  {}, {}", replica.sync_model.name(), replica.direction.name()))?;
         say(format!("Created:     {} UTC", instant(replica.created_ms)))?;
         say(format!("Last sync:   {} UTC", instant(replica.last_sync_ms)))?;
+        say(format!(
+            "Owner:       {}",
+            if replica.owner.is_empty() { "nobody in particular" } else { &replica.owner }
+        ))?;
+        say(format!("State:       {}", life.state(policy).name()))?;
+        if let Some(ends) = life.ends_ms(policy) {
+            let what = if life.expired_ms.is_some() { "Unregisters" } else { "Expires" };
+            say(format!("{:12} {} UTC unless it synchronizes", format!("{what}:"), instant(ends)))?;
+        }
+        let more = if life.has_more { "more than " } else { "" };
+        say(format!("Behind:      {more}{} changes", life.n_behind))?;
+        if !life.can_go_on {
+            say("             the changes since its last synchronization are no longer kept: it needs a snapshot")?;
+        }
+        if let Some(alone) = alone {
+            say(format!(
+                "Keeps alone: {} changes over {} generations, which nobody else needs",
+                alone.n_changes, alone.n_generations
+            ))?;
+        }
         for layer in &replica.layers {
             let filter = layer.query.where_clause.as_deref().map(|text| format!(", where {text}")).unwrap_or_default();
             say(format!(
@@ -186,7 +241,61 @@ impl One {
         }
         Ok(())
     }
+}
 
+#[derive(Debug, Args)]
+pub(super) struct Unregistration {
+    /// The replica's id, in any spelling
+    #[arg(required_unless_present = "idle_days")]
+    id: Option<String>,
+    /// All replicas that have not synchronized for so many days
+    #[arg(long, value_name = "N", conflicts_with = "id", value_parser = clap::value_parser!(i64).range(1..))]
+    idle_days: Option<i64>,
+    /// With --idle-days: only those of this service [default: all]
+    #[arg(long, requires = "idle_days")]
+    service: Option<String>,
+    /// With --idle-days: change nothing; list the replicas
+    #[arg(long, requires = "idle_days")]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Unregistration {
+    async fn run(self, app: &App) -> Result<()> {
+        match (&self.id, self.idle_days) {
+            (Some(id), _) => One { id: id.clone(), json: self.json }.unregister(app).await,
+            (None, Some(days)) => self.unregister_idle(app, days).await,
+            (None, None) => Err(Error::invalid("id", "name a replica, or use --idle-days")),
+        }
+    }
+
+    async fn unregister_idle(&self, app: &App, days: i64) -> Result<()> {
+        let services = match &self.service {
+            Some(name) => vec![app.store.service(name).await?],
+            None => app.store.catalogue().services.clone(),
+        };
+        let mut done = Vec::new();
+        for service in services {
+            for life in life::unregister_idle(app, &service, days, self.dry_run).await? {
+                done.push((service.name.clone(), life));
+            }
+        }
+        let policy = app.config.policy();
+        if self.json {
+            let list: Json = done.iter().map(|(service, life)| shown(service, life, policy, None)).collect();
+            return say(list.to_string());
+        }
+        if !done.is_empty() {
+            print(done.iter().map(|(service, life)| (service.as_str(), life)), policy)?;
+        }
+        let verb = if self.dry_run { "would be" } else { "were" };
+        say(format!("{} replicas {verb} unregistered.", done.len()))
+    }
+}
+
+impl One {
     async fn unregister(self, app: &App) -> Result<()> {
         let (service, replica) = self.find(app).await?;
         replica::unregister(app, &service, Unregister::One(replica.id)).await?;

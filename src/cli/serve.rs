@@ -13,7 +13,10 @@ use crate::{
     app::App,
     config::Config,
     error::{Error, Result, chain},
-    http, jobs, uploads,
+    http, jobs,
+    replica::life,
+    store::prune::Retention,
+    uploads,
 };
 
 use super::{database_url, say, stop};
@@ -53,7 +56,11 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     let ended = ended()?;
     let app = App::open(config, url).await?;
     let (ending, mut told) = watch::channel(false);
-    let background = [tokio::spawn(Arc::clone(&app.store).follow_notices()), tokio::spawn(sweep(app.clone()))];
+    let background = [
+        tokio::spawn(Arc::clone(&app.store).follow_notices()),
+        tokio::spawn(sweep(app.clone())),
+        tokio::spawn(watch(app.clone())),
+    ];
     let running_jobs = tokio::spawn(jobs::run(app.clone(), told.clone()));
     say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
     let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
@@ -98,8 +105,10 @@ fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
+/// Deletes what is over: result files, replicas that have expired, history that nobody needs.
 async fn sweep(app: App) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
+    let keep = Retention { history_days: app.config.keep_history_days, receipts_days: app.config.keep_receipts_days };
     loop {
         hourly.tick().await;
         match app.sweep_files().await {
@@ -111,6 +120,39 @@ async fn sweep(app: App) {
             Ok(0) => {}
             Ok(n_files) => tracing::info!(n_files, "expired uploads were deleted"),
             Err(error) => tracing::warn!(error = chain(&error), "expired uploads could not be deleted"),
+        }
+        if let Err(error) = life::expire(&app, app.config.policy()).await {
+            tracing::warn!(error = chain(&error), "replicas that nobody synchronizes could not be looked after");
+        }
+        match app.store.prune(keep, false).await {
+            Ok(pruned) => pruned.into_iter().flatten().filter(|pruned| pruned.n_changes > 0).for_each(|pruned| {
+                tracing::info!(
+                    service.name = pruned.service, history_from = %pruned.to, n_changes = pruned.n_changes, "old history was forgotten"
+                );
+            }),
+            Err(error) => tracing::warn!(error = chain(&error), "old history could not be forgotten"),
+        }
+    }
+}
+
+/// Looks whether every change is recorded, and whether the database still is where it was.
+async fn watch(app: App) {
+    let mut every_minute = tokio::time::interval(Duration::from_mins(1));
+    let mut known = Vec::new();
+    loop {
+        every_minute.tick().await;
+        if let Err(error) = app.store.settle().await {
+            tracing::warn!(error = chain(&error), "where the database is could not be checked");
+        }
+        match app.store.watch().await {
+            Ok(found) => {
+                // Said once, not every minute.
+                for problem in found.problems.iter().filter(|problem| !known.contains(*problem)) {
+                    tracing::error!(problem, "the server needs attention");
+                }
+                known = found.problems;
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "the tracking of changes could not be checked"),
         }
     }
 }

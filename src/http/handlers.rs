@@ -26,6 +26,7 @@ use crate::{
         extract::ExtractChangesRequest,
         import::Source,
         job::asynchronous,
+        life::CleanUpRequest,
         params::Params,
         query as wire_query,
         replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
@@ -35,7 +36,7 @@ use crate::{
 };
 
 use super::{
-    Call,
+    Call, health,
     html::{Crumb, Kind},
     jobs,
     ranges::Sent,
@@ -54,7 +55,8 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
     match route {
         Route::Root => Ok(Reply::Redirect("/arcgis/rest/services")),
         Route::Health => Ok(Reply::Text("ok")),
-        Route::Ready => Ok(Reply::Text(if call.app.store.is_ready().await { "ready" } else { "not ready" })),
+        Route::Ready => Ok(Reply::Text(health::readiness(&call.app).await)),
+        Route::Metrics => health::metrics(&call.app).await,
         Route::Info => Ok(Reply::Json(service::info())),
         Route::Portal(which) => Ok(Reply::Json(portal(*which))),
         Route::Catalogue => Ok(Reply::Json(service::catalogue(&call.app.store.catalogue()))),
@@ -79,8 +81,8 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
     match what {
         OfService::Itself => {
             let extents = query::extents(&call.app, service).await?;
-            let generation = query::generation(&call.app, service).await?;
-            Ok(Reply::Json(service::service(service, &extents, generation)))
+            let (current, oldest) = query::generations(&call.app, service).await?;
+            Ok(Reply::Json(service::service(service, &extents, current, &oldest)))
         }
         OfService::Layers => Ok(Reply::Json(service::layers(service, &query::extents(&call.app, service).await?))),
         OfService::ApplyEdits => service_edits(call, service).await,
@@ -149,6 +151,13 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::Replica(id) => {
             let id = ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.clone() })?;
             Ok(Reply::Json(info(&replica::find(&call.app, service, id).await?)))
+        }
+        OfService::ReplicaStatus(id) => {
+            let id = ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.clone() })?;
+            health::status(&call.app, service, id).await
+        }
+        OfService::CleanUp => {
+            health::clean_up(&call.app, service, &CleanUpRequest::parse(&call.params, service)?).await
         }
         OfService::ReplicaFile(name) => file(call, service, name).await,
         OfService::Jobs => jobs::list(call, service).await,
@@ -354,11 +363,15 @@ async fn apply(
     policy: FailurePolicy,
 ) -> Result<Vec<(LayerId, Vec<EditResult>)>> {
     let mut session = call.app.store.session().await?;
-    match submit(&mut session, service, &edits, policy, None).await {
-        Ok(submitted) => Ok(submitted.results.into_iter().map(|(layer, results)| (layer.id, results)).collect()),
-        Err(Error::RolledBack { results }) => Ok(results),
-        Err(error) => Err(error),
-    }
+    let results: Vec<(LayerId, Vec<EditResult>)> = match submit(&mut session, service, &edits, policy, None).await {
+        Ok(submitted) => submitted.results.into_iter().map(|(layer, results)| (layer.id, results)).collect(),
+        Err(Error::RolledBack { results }) => results,
+        Err(error) => return Err(error),
+    };
+    let all = || results.iter().flat_map(|(_, results)| results);
+    let n_refused = all().filter(|result| result.error.is_some()).count();
+    call.app.metrics.count_edits(all().count() - n_refused, n_refused);
+    Ok(results)
 }
 
 fn refuse_attachments(params: &Params) -> Result<()> {
@@ -414,6 +427,13 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
             (format!("Replica ({name})"), Kind::Replica)
         }
+        OfService::ReplicaStatus(id) => {
+            operation("replicas", Kind::Replicas);
+            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
+            path.push(crumb("status", format!("{root}/replicas/{}/status", encode(id))));
+            (format!("Replica status ({name})"), Kind::Other)
+        }
+        OfService::CleanUp => (format!("cleanupChangeTracking ({name})"), Kind::Other),
         OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
         OfService::Jobs => {
             operation("jobs", Kind::Jobs);

@@ -42,6 +42,8 @@ pub(super) enum Reply {
     Redirect(&'static str),
     /// A word.
     Text(&'static str),
+    /// Figures for a monitoring system.
+    Figures(String),
 }
 
 /// The format that a client asks for.
@@ -94,6 +96,9 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             response
         }),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
+        (Reply::Figures(text), _) => {
+            Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", Body::from(text)))
+        }
         (Reply::File(sent), _) => ranges::send(json_response(Body::empty()), sent, shown.method, shown.headers).await,
         (Reply::Attachment(info, sent), _) => ranges::send(attachment(&info), sent, shown.method, shown.headers).await,
         (Reply::Form, Format::Html) => Ok(html(shown, None)),

@@ -11,6 +11,8 @@ pub(crate) enum Route {
     Health,
     /// `/readyz`: the database answers.
     Ready,
+    /// `/metrics`: figures for a monitoring system.
+    Metrics,
     /// `rest/info`
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
@@ -65,6 +67,10 @@ pub(crate) enum OfService {
     Job(String),
     /// Files that clients send.
     Uploads(OfUploads),
+    /// How a replica is doing, by its id.
+    ReplicaStatus(String),
+    /// cleanupChangeTracking
+    CleanUp,
     /// Something of a layer.
     Layer(i32, OfLayer),
 }
@@ -130,11 +136,15 @@ impl Route {
             [] | ["arcgis"] | ["arcgis", "rest"] => Route::Root,
             ["healthz"] => Route::Health,
             ["readyz"] => Route::Ready,
+            ["metrics"] => Route::Metrics,
             ["arcgis", "rest", "info"] => Route::Info,
             ["arcgis", "sharing", "rest"] | ["arcgis", "sharing"] => Route::Portal(Portal::Root),
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),
             ["arcgis", "sharing", "rest", "portals", "self"] => Route::Portal(Portal::Itself),
             ["arcgis", "rest", "services"] => Route::Catalogue,
+            ["arcgis", "rest", "admin", "services", _, "featureserver", "cleanupchangetracking"] => {
+                Route::Service(segments[4].clone(), OfService::CleanUp)
+            }
             ["arcgis", "rest", "services", _, "featureserver", rest @ ..] => {
                 let own = segments.get(5..).unwrap_or_default();
                 match of_service(rest, own) {
@@ -155,6 +165,7 @@ impl Route {
             OfService::SynchronizeReplica => "synchronizeReplica",
             OfService::UnregisterReplica => "unRegisterReplica",
             OfService::ImportReplica => "importReplica",
+            OfService::CleanUp => "cleanupChangeTracking",
             OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
             OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
             OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
@@ -181,6 +192,7 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
         ["extractchanges"] => OfService::ExtractChanges,
         ["replicas"] => OfService::Replicas,
         ["replicas", _] => OfService::Replica(own(1)),
+        ["replicas", _, "status"] => OfService::ReplicaStatus(own(1)),
         ["replicafiles", _] => OfService::ReplicaFile(own(1)),
         ["jobs"] => OfService::Jobs,
         // Old clients append the word.
@@ -291,6 +303,8 @@ mod tests {
                 "{path}"
             );
         }
+        let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/cleanupChangeTracking");
+        assert_eq!(admin.post_only(), Some("cleanupChangeTracking"));
         assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());
     }
 }

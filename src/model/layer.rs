@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     geometry::{Dimensions, GeometryType, Target},
-    id::{Generation, LayerId, LayerKey, ServiceKey},
+    id::{LayerId, LayerKey, ServiceKey},
     value::FieldType,
 };
 
@@ -31,8 +31,6 @@ pub struct Service {
     pub name: String,
     /// A sentence or two for people.
     pub description: String,
-    /// The generation at which the service began, and the oldest from which a delta can still be made.
-    pub history_from: Generation,
     /// Layers and tables in the order of their ids.
     pub layers: Vec<Arc<Layer>>,
     /// Which rows belong to which, in the order of their ids.

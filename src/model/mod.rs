@@ -11,6 +11,7 @@ pub mod geometry;
 pub mod id;
 pub mod job;
 pub mod layer;
+pub mod life;
 pub mod predicate;
 pub mod query;
 pub mod replica;

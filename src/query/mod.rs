@@ -146,8 +146,9 @@ pub(crate) async fn extents(app: &App, service: &Service) -> Result<Vec<Option<[
     Ok(extents)
 }
 
-/// The newest generation of a service.
-pub(crate) async fn generation(app: &App, service: &Service) -> Result<Generation> {
+/// The newest generation of a service, and the oldest from which each of its layers can tell what changed.
+pub(crate) async fn generations(app: &App, service: &Service) -> Result<(Generation, Vec<Generation>)> {
     let mut session = app.store.session().await?;
-    Ok(session.read(service).await?.generation)
+    let tx = session.read(service).await?;
+    Ok((tx.generation, service.layers.iter().map(|layer| tx.history.from(layer.key)).collect()))
 }

@@ -13,7 +13,7 @@ use crate::{
         filter::{Area, Filter, LayerQuery, QueryOption},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
-        replica::{NewReplica, Replica, TargetType},
+        replica::{NewReplica, Replica, SyncDirection, TargetType},
     },
     store::{
         ReadTx, Session,
@@ -64,6 +64,9 @@ async fn with_data(
 
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
+    for (layer, _) in &new.layers {
+        tx.history.require_tracking(layer)?;
+    }
     let (areas, filters) = filters(&mut tx, service, new, Lasting::Yes).await?;
     let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
@@ -152,7 +155,7 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
     let (areas, _) = filters(&mut tx, service, &new, Lasting::Yes).await?;
     let mut holdings = Vec::with_capacity(areas.len());
     for ((layer, _), area) in new.layers.iter().zip(areas) {
-        holdings.push(Holding { area, given: held(&tx, &reference.held, layer.id)?, sibling: None });
+        holdings.push(Holding { area, given: held(&tx, &reference.held, layer)?, sibling: None });
     }
     tx.end().await?;
     let answer = register(&mut session, service, id, &new, &holdings, run).await?;
@@ -178,28 +181,24 @@ async fn register(
 }
 
 /// How recent the copy of a layer is, if a delta can begin there.
-fn held(tx: &ReadTx<'_>, held: &Held, layer: LayerId) -> Result<Generation> {
+fn held(tx: &ReadTx<'_>, held: &Held, layer: &Layer) -> Result<Generation> {
     let generation = match held {
         Held::Current => tx.generation,
         Held::All(generation) => *generation,
         Held::Layers(list) => {
-            let found = list.iter().find(|(id, _)| *id == layer);
+            let found = list.iter().find(|(id, _)| *id == layer.id);
             found.map(|(_, generation)| *generation).ok_or_else(|| {
                 Error::invalid(
                     "replicaOptions",
                     format!(
-                        "refLayerServerGens has no generation of layer {layer}; every layer of the replica needs one"
+                        "refLayerServerGens has no generation of layer {}; every layer of the replica needs one",
+                        layer.id
                     ),
                 )
             })?
         }
     };
-    if generation > tx.generation {
-        return Err(Error::FutureGeneration { presented: generation, current: tx.generation });
-    }
-    if generation < tx.history_from {
-        return Err(Error::HistoryGone { presented: generation, history_from: tx.history_from });
-    }
+    tx.history.check(layer, SyncDirection::Download, Some(generation))?;
     Ok(generation)
 }
 

@@ -80,8 +80,12 @@ pub(crate) async fn extract(
 
 /// The upper end of a layer's window, if the history has all of it.
 fn check(tx: &ReadTx<'_>, wanted: &ExtractedLayer) -> Result<Generation> {
+    tx.history.require_tracking(&wanted.layer)?;
     let upto = wanted.upto.unwrap_or(tx.generation);
     for presented in [wanted.after, upto] {
+        if tx.history.is_lost(presented) {
+            return Err(Error::LostGeneration { presented });
+        }
         if presented > tx.generation {
             return Err(Error::invalid(
                 "serverGens",
@@ -92,12 +96,13 @@ fn check(tx: &ReadTx<'_>, wanted: &ExtractedLayer) -> Result<Generation> {
             ));
         }
     }
-    if wanted.after < tx.history_from {
+    let history_from = tx.history.from(wanted.layer.key);
+    if wanted.after < history_from {
         return Err(Error::invalid(
             "serverGens",
             format!(
-                "the changes since generation {} are no longer kept (minServerGen is {}); read the features with query, and go on from the serverGen that changeTrackingInfo names",
-                wanted.after, tx.history_from
+                "the changes since generation {} are no longer kept (minServerGen is {history_from}); read the features with query, and go on from the serverGen that changeTrackingInfo names",
+                wanted.after
             ),
         ));
     }

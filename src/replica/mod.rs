@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod create;
 mod extract;
 mod import;
+pub(crate) mod life;
 mod payloads;
 mod synchronize;
 

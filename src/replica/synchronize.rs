@@ -10,6 +10,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     files::Spool,
+    metrics::{Metrics, SyncOutcome},
     model::{
         edit::{Edit, EditResult, GeometryEdit, LayerEdits},
         filter::Filter,
@@ -23,6 +24,7 @@ use crate::{
     sql::delta::Delta,
     store::{
         ReadTx, Session,
+        life::LayerNote,
         uploads::{Batch, Partner, Upload},
     },
     sync::{
@@ -48,6 +50,26 @@ pub(crate) async fn synchronize(
     request: &SynchronizeReplicaRequest<'_>,
     run: &Run,
 ) -> Result<Answer> {
+    let done = synchronize_once(app, service, address, request, run).await;
+    if let Err(error) = &done {
+        app.metrics.count_sync(match error {
+            Error::HistoryGone { .. } | Error::LostGeneration { .. } | Error::FutureGeneration { .. } => {
+                SyncOutcome::NeedsSnapshot
+            }
+            Error::Unavailable(_) | Error::Internal { .. } | Error::ReplicaBusy => SyncOutcome::Failed,
+            _ => SyncOutcome::Refused,
+        });
+    }
+    done
+}
+
+async fn synchronize_once(
+    app: &App,
+    service: &Service,
+    address: &str,
+    request: &SynchronizeReplicaRequest<'_>,
+    run: &Run,
+) -> Result<Answer> {
     // Before there is a connection, since it takes one of its own.
     let uploaded_edits = match request.edits_upload {
         Some(id) => Some(uploads::text(app, service, "editsUploadId", id).await?),
@@ -62,7 +84,7 @@ pub(crate) async fn synchronize(
         .ok_or_else(|| Error::ReplicaNotFound { id: request.replica.to_string() })?;
     let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
     drop(uploaded_edits);
-    check_generations(&mut session, service, &plan).await?;
+    check_generations(&mut session, service, &replica, &plan).await?;
 
     for edits in std::mem::take(&mut plan.attachments) {
         plan.edits.push(store_payloads(app, Some((&mut session, service)), edits).await?);
@@ -86,7 +108,7 @@ pub(crate) async fn synchronize(
     tx.end().await?;
 
     let generations: Vec<(LayerId, Generation)> =
-        written.generations.iter().map(|(id, _, generation)| (*id, *generation)).collect();
+        written.generations.iter().map(|noted| (noted.id, noted.now)).collect();
     let subject = Subject {
         id: replica.id,
         name: &replica.name,
@@ -102,16 +124,10 @@ pub(crate) async fn synchronize(
     };
     answer.refused = uploaded.results.iter().flat_map(|(_, results)| results).any(|result| result.error.is_some());
     let mut tx = session.own().await?;
-    let mut news = request.close || run.lease.is_some() || matches!(answer.body, Body::File(_));
-    for (planned, (_, key, generation)) in plan.layers.iter().zip(&written.generations) {
-        let known = &replica.layers[planned.index];
-        let presented = planned.presented.filter(|presented| *presented > known.presented);
-        let given = Some(*generation).filter(|given| planned.direction.downloads() && *given > known.given);
-        if presented.is_some() || given.is_some() {
-            tx.replica_layer_note(replica.id, *key, presented, given).await?;
-            news = true;
-        }
-    }
+    let notes = notes(&replica, &plan, &written.generations);
+    let moves = |note: &LayerNote| note.presented.is_some() || note.given.is_some();
+    let mut news =
+        request.close || run.lease.is_some() || matches!(answer.body, Body::File(_)) || notes.iter().any(moves);
     // Noted with the import already, unless there was nothing to import or it came again.
     let siblings = siblings(&replica, &plan);
     if !siblings.is_empty() {
@@ -122,12 +138,13 @@ pub(crate) async fn synchronize(
         // Only the time of the synchronization is noted, which a crash may take back.
         tx.do_not_wait_for_disk().await?;
     }
-    tx.replica_touch(replica.id).await?;
+    tx.replica_note(replica.id, &notes).await?;
     if request.close {
         tx.replica_delete(service, replica.id).await?;
     }
     answer.register(&mut tx, service.key, Some(replica.id), run).await?;
     tx.commit().await?;
+    count(&app.metrics, &uploaded);
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
         n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"
@@ -136,24 +153,39 @@ pub(crate) async fn synchronize(
 }
 
 /// Refuses generations that no delta can start from, before anything is applied.
-async fn check_generations(session: &mut Session, service: &Service, plan: &SyncPlan) -> Result<()> {
+async fn check_generations(session: &mut Session, service: &Service, replica: &Replica, plan: &SyncPlan) -> Result<()> {
     let tx = session.read(service).await?;
-    let (current, history_from) = (tx.generation, tx.history_from);
-    tx.end().await?;
-    for presented in plan.layers.iter().filter_map(|planned| planned.presented) {
-        if presented > current {
-            return Err(Error::FutureGeneration { presented, current });
-        }
-    }
     for planned in &plan.layers {
-        if let (SyncDirection::Download | SyncDirection::Bidirectional, Some(presented)) =
-            (planned.direction, planned.presented)
-            && presented < history_from
-        {
-            return Err(Error::HistoryGone { presented, history_from });
-        }
+        tx.history.check(&replica.layers[planned.index].layer, planned.direction, planned.presented)?;
     }
-    Ok(())
+    tx.end().await
+}
+
+/// Counts a synchronization that came to its end, and its edits.
+fn count(metrics: &Metrics, uploaded: &Uploaded) {
+    let results = || uploaded.results.iter().flat_map(|(_, results)| results);
+    let n_refused = results().filter(|result| result.error.is_some()).count();
+    metrics.count_edits(results().count() - n_refused, n_refused);
+    metrics.count_sync(if n_refused == 0 { SyncOutcome::Completed } else { SyncOutcome::CompletedWithErrors });
+}
+
+/// What a synchronization makes known of the layers that took part.
+fn notes(replica: &Replica, plan: &SyncPlan, noted: &[Noted]) -> Vec<LayerNote> {
+    let mut notes = Vec::with_capacity(plan.layers.len());
+    for (planned, noted) in plan.layers.iter().zip(noted) {
+        let known = &replica.layers[planned.index];
+        let presented = planned.presented.filter(|_| !noted.presented_is_lost);
+        let snapshot = planned.direction == SyncDirection::Snapshot;
+        notes.push(LayerNote {
+            layer: noted.layer,
+            presented: presented.filter(|presented| *presented > known.presented),
+            given: Some(noted.now).filter(|given| planned.direction.downloads() && *given > known.given),
+            acknowledged: presented.filter(|presented| !snapshot && *presented >= noted.history_from),
+            renewed: Some(noted.now).filter(|_| snapshot),
+            history_from: noted.history_from,
+        });
+    }
+    notes
 }
 
 /// What became of the edits that came with a request.
@@ -300,13 +332,29 @@ struct Written {
     spool: Spool,
     response: ResponseType,
     n_changes: u64,
-    /// For each layer that takes part, the generation that the client has now.
-    generations: Vec<(LayerId, LayerKey, Generation)>,
+    /// For each layer that takes part, what it comes to.
+    generations: Vec<Noted>,
+}
+
+struct Noted {
+    id: LayerId,
+    layer: LayerKey,
+    /// The generation that the client has now.
+    now: Generation,
+    /// The oldest one from which a delta can be made.
+    history_from: Generation,
+    /// Whether what the client presented was given in a past that is lost.
+    presented_is_lost: bool,
 }
 
 impl Synchronization<'_> {
     /// Writes `{"edits":[…]` and, for layers that are replaced, `,"layers":[…]`.
     async fn write(&self, mut spool: Spool, tx: &mut ReadTx<'_>, plan: &SyncPlan) -> Result<Written> {
+        // The history may have been shortened, or have got a gap, since the request was found good. Its edits are applied by
+        // now; they are recognised when the client sends them again.
+        for planned in &plan.layers {
+            tx.history.check(&self.replica.layers[planned.index].layer, planned.direction, planned.presented)?;
+        }
         let (replaced, changed): (Vec<&PlannedLayer>, Vec<&PlannedLayer>) =
             plan.layers.iter().partition(|planned| planned.direction == SyncDirection::Snapshot);
         let mut n_changes = 0;
@@ -358,7 +406,13 @@ impl Synchronization<'_> {
                     SyncDirection::Upload => planned.presented.unwrap_or(layer.given),
                     _ => tx.generation,
                 };
-                (layer.layer.id, layer.layer.key, generation)
+                Noted {
+                    id: layer.layer.id,
+                    layer: layer.layer.key,
+                    now: generation,
+                    history_from: tx.history.from(layer.layer.key),
+                    presented_is_lost: planned.presented.is_some_and(|presented| tx.history.is_lost(presented)),
+                }
             })
             .collect();
         Ok(Written { spool, response, n_changes, generations })

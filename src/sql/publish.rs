@@ -114,9 +114,15 @@ pub(crate) fn complete(schema: &str, name: &str, missing: &Missing<'_>) -> Vec<D
 /// Of a row that a transaction touches more than once, the first before-image is kept. First is which statement *began*
 /// first: a trigger of the table may edit a row again before the statement that fired it is recorded.
 pub(crate) fn track(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
+    let mut statements = vec![Ddl(Tracked::new(layer).change_table())];
+    statements.extend(triggers(service, layer));
+    statements
+}
+
+/// The statements that make the triggers of a tracked table, and their functions.
+fn triggers(service: ServiceKey, layer: &Layer) -> Vec<Ddl> {
     let tracked = Tracked::new(layer);
-    let mut statements = vec![tracked.change_table()];
-    statements.extend(tracked.functions(service));
+    let mut statements = tracked.functions(service);
     let table = tracked.table.as_str();
     for (event, timing, transition) in [
         ("insert", "after", " referencing new table as syncline_new"),
@@ -213,6 +219,7 @@ impl Tracked<'_> {
         let unless_kept =
             format!(" and not exists (select from syncline_new n where n.{0} = o.{0})", self.global_id.as_str());
         let table = self.table.as_str();
+        let unchanged = self.unchanged();
         let update = [
             self.before("syncline_old"),
             self.appeared(&renamed),
@@ -225,7 +232,7 @@ impl Tracked<'_> {
             ("truncate", table, self.before(table) + &self.without_attachments(table, "")),
         ]
         .into_iter()
-        .map(|(event, source, body)| trigger_function_text(service, self.layer.key, event, source, &body))
+        .map(|(event, source, body)| trigger_function_text(service, self.layer.key, event, source, &unchanged, &body))
         .collect()
     }
 
@@ -258,6 +265,25 @@ impl Tracked<'_> {
              primary key (syncline_txn, {global_id})\n)",
             changes = self.changes.as_str(),
             global_id = self.global_id.as_str()
+        )
+    }
+
+    /// True while the table has the columns that are tracked, in their types. Without this, whoever edits a table after a
+    /// column of it was dropped would get an error from the trigger; now the edit succeeds, and synchronizing the layer
+    /// fails until the publication is repaired.
+    fn unchanged(&self) -> String {
+        let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let fields = self.layer.fields.iter().map(|field| {
+            // Lengths and precisions may change; their types have no room for quotes.
+            format!("({}, {}::pg_catalog.regtype)", literal(&field.name), literal(&unlimited(&field.column_type)))
+        });
+        let shape = self.layer.shape.iter().map(|shape| format!("({}, null)", literal(&shape.column)));
+        let expected: Vec<String> = fields.chain(shape).collect();
+        format!(
+            "select count(*) = {} from pg_attribute a join (values {}) e(name, type) on a.attname = e.name and a.atttypid = coalesce(e.type::oid, a.atttypid)\n    \
+             where a.attrelid = tg_relid and not a.attisdropped",
+            expected.len(),
+            expected.join(", ")
         )
     }
 
@@ -297,15 +323,25 @@ impl Tracked<'_> {
     }
 }
 
-fn trigger_function_text(service: ServiceKey, key: LayerKey, event: &str, source: &str, body: &str) -> String {
+fn trigger_function_text(
+    service: ServiceKey,
+    key: LayerKey,
+    event: &str,
+    source: &str,
+    unchanged: &str,
+    body: &str,
+) -> String {
     // Truncation is recorded before it happens, so that it has no begin of its own.
     let number = if event == "truncate" { "syncline.next_statement()" } else { "syncline.statement_ends()" };
     // The variables are named like no column of a published table can be.
     let text = format!(
         "\ndeclare syncline_mark bigint; syncline_number integer := {number};\nbegin\n  \
          if not exists (select from {source}) then return null; end if;\n  \
+         if not ({unchanged}) then\n    \
+         perform syncline.note_gap({}, 'columns were dropped, renamed or given another type');\n    return null;\n  \
+         end if;\n  \
          syncline_mark := syncline.mark({});\n  {body}\n  return null;\nend ",
-        service.0
+        key.0, service.0
     );
     // Not in dollar quotes, which the name of a column could end.
     format!(
@@ -326,16 +362,62 @@ fn unlimited(column_type: &str) -> String {
     }
 }
 
+/// The statements that track a table again which has changed: its change table gets the columns that the table has now, and
+/// the triggers and their functions are made anew. `before` is the layer as it was published.
+pub(crate) fn track_again(service: ServiceKey, before: &Layer, now: &Layer) -> Vec<Ddl> {
+    let changes = change_table(now.key);
+    let columns = |layer: &Layer| -> Vec<(String, String)> {
+        let fields = layer.fields.iter().enumerate().filter(|(index, _)| *index != layer.global_id);
+        fields
+            .map(|(_, field)| (field.name.clone(), unlimited(&field.column_type)))
+            .chain(layer.shape.iter().map(|shape| (shape.column.clone(), "geometry".to_owned())))
+            .collect()
+    };
+    let (old, new) = (columns(before), columns(now));
+    let mut statements = Vec::new();
+    let (old_id, new_id) = (&before.global_id_field().name, &now.global_id_field().name);
+    for (name, _) in old.iter().filter(|column| !new.contains(column)) {
+        statements.push(format!("alter table {} drop column {}", changes.as_str(), Ident::new(name).as_str()));
+    }
+    if old_id != new_id {
+        let (old_id, new_id) = (Ident::new(old_id), Ident::new(new_id));
+        statements.push(format!(
+            "alter table {} rename column {} to {}",
+            changes.as_str(),
+            old_id.as_str(),
+            new_id.as_str()
+        ));
+    }
+    for (name, column_type) in new.iter().filter(|column| !old.contains(column)) {
+        statements.push(format!(
+            "alter table {} add column {} {column_type}",
+            changes.as_str(),
+            Ident::new(name).as_str()
+        ));
+    }
+    let mut statements: Vec<Ddl> = statements.into_iter().map(Ddl).collect();
+    statements.extend(untrigger(now));
+    statements.extend(triggers(service, now));
+    statements
+}
+
 /// The statements that end tracking and leave the user's table as it is.
 pub(crate) fn untrack(layer: &Layer) -> Vec<Ddl> {
+    let mut statements = untrigger(layer);
+    statements.push(Ddl(format!("drop table if exists {}", change_table(layer.key).as_str())));
+    statements
+}
+
+/// The statements that take the triggers and their functions away, wherever the table that had them is now.
+fn untrigger(layer: &Layer) -> Vec<Ddl> {
     let users_table = table(layer);
     let mut statements = Vec::new();
     for event in TRIGGERS {
-        statements.push(format!("drop trigger if exists {} on {}", trigger_name(event), users_table.as_str()));
-        statements.push(format!("drop function if exists {}()", trigger_function(layer.key, event)));
+        statements.push(Ddl(format!("drop trigger if exists {} on {}", trigger_name(event), users_table.as_str())));
+        // A table that was replaced by another one may still have triggers that call it.
+        statements.push(Ddl(format!("drop function if exists {}() cascade", trigger_function(layer.key, event))));
     }
-    statements.push(format!("drop table if exists {}", change_table(layer.key).as_str()));
-    statements.into_iter().map(Ddl).collect()
+    statements
 }
 
 /// What a published table has triggers for: the events that are recorded, and the beginning of statements.

@@ -1,5 +1,7 @@
 //! Reading features: columns, filters, order.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use crate::model::{
     filter::{Filter, Related},
     id::LayerKey,
@@ -37,9 +39,7 @@ pub(crate) fn columns(layer: &Layer) -> Vec<Ident> {
 /// Appends `alias."a", alias."b"::float8, …` and the geometry last. The types that come out are the ones that
 /// `format::json` reads: integers, floats, text, uuid, boolean, dates and times, EWKB.
 pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &mut Fragment) {
-    // Connections keep statements by their text. A table published again may have other types, for which the statement
-    // kept would fail.
-    out.sql("/* layer ").ident(&change_table(layer.key)).sql(" */ ");
+    edition(layer, out);
     for (position, &index) in columns.fields.iter().enumerate() {
         let field = &layer.fields[index];
         if position > 0 {
@@ -70,6 +70,17 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
                 .sql(")");
         }
     }
+}
+
+/// Appends a comment that changes with the columns of a layer. Connections keep statements by their text, with the types
+/// that they had: for a table that is published again, or repaired, the statement kept would fail.
+fn edition(layer: &Layer, out: &mut Fragment) {
+    let mut hasher = DefaultHasher::new();
+    for field in &layer.fields {
+        (&field.name, &field.column_type).hash(&mut hasher);
+    }
+    let hash = usize::try_from(hasher.finish()).unwrap_or(usize::MAX);
+    out.sql("/* ").ident(&change_table(layer.key)).sql(" ").number(hash).sql(" */ ");
 }
 
 /// Appends a condition that is true for the rows of a replica's filter, on `alias`: the table itself or a row as it was
@@ -165,7 +176,9 @@ pub(crate) struct Selection<'a> {
 }
 
 fn from_where(layer: &Layer, selection: &Selection<'_>, out: &mut Fragment) {
-    out.sql("\nfrom ").ident(&table(layer)).sql(" n");
+    out.sql("\n");
+    edition(layer, out);
+    out.sql("from ").ident(&table(layer)).sql(" n");
     let mut glue = "\nwhere ";
     if let Some(rows) = selection.rows {
         let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{OwnTx, session::generation_of};
+use super::OwnTx;
 
 /// Reads all services and layers.
 pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
@@ -56,7 +56,7 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     let mut relationships = relationships(&mut tx, &layers).await?;
     let mut services = Vec::new();
     for row in sqlx::query(
-        "-- service_list\nselect service_id, name, description, history_from from syncline.service order by name",
+        "-- service_list\nselect service_id, name, description from syncline.service order by name",
     )
     .fetch_all(tx.connection())
     .await?
@@ -66,7 +66,6 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
             key: ServiceKey(key),
             name: row.try_get(1)?,
             description: row.try_get(2)?,
-            history_from: generation_of(&row, 3)?,
             layers: layers.remove(&key).unwrap_or_default(),
             relationships: relationships.remove(&key).unwrap_or_default(),
         }));

@@ -10,7 +10,10 @@ use crate::{
     sql::{modify, select},
 };
 
-use super::{OwnTx, Store};
+use super::{
+    OwnTx, Store,
+    gaps::{inspect_tracking, open_gap},
+};
 
 impl Store {
     /// Deletes attachments whose feature is gone. That there are any takes a program that deletes a feature in a snapshot
@@ -21,6 +24,12 @@ impl Store {
             for layer in &service.layers {
                 let Some(attachments) = &layer.attachments else { continue };
                 let mut session = self.session().await?;
+                // If the table is not what it was, its features may only seem to be gone.
+                if inspect_tracking(session.connection(), layer).await?.gap.is_some()
+                    || open_gap(session.connection(), layer.key).await?.is_some()
+                {
+                    continue;
+                }
                 let mut tx = session.write(service.key, None).await?;
                 n_deleted += tx.edit(modify::delete_orphans(layer, attachments)).await??.len();
                 tx.commit().await?;

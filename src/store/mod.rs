@@ -6,10 +6,17 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod contents;
+pub mod epoch;
 pub(crate) mod exports;
+mod figures;
+pub mod gaps;
+mod history;
 pub(crate) mod jobs;
+pub mod life;
+pub mod prune;
 pub mod publish;
 pub mod relations;
+pub mod repair;
 pub(crate) mod replicas;
 mod session;
 mod tables;
@@ -59,6 +66,7 @@ impl Store {
     pub async fn open(url: &str, max_connections: u32) -> Result<Store> {
         let store = Store::connect(url, max_connections).await?;
         store.migrate().await?;
+        store.settle().await?;
         store.reload().await?;
         Ok(store)
     }

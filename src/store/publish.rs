@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{Store, relations::relate_by_foreign_keys};
+use super::{Store, gaps::note_tracking, relations::relate_by_foreign_keys};
 
 /// What is to be published where.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ impl Store {
             for statement in &statements {
                 run(connection, statement).await?;
             }
+            note_tracking(connection, layer.key).await?;
             tx.commit().await?;
             self.reload().await?;
         }
@@ -179,10 +180,32 @@ pub(super) struct Table {
     global_id_unique: bool,
     shape: Option<ShapeColumn>,
     has_spatial_index: bool,
-    notices: Vec<String>,
+    /// What somebody should know.
+    pub(super) notices: Vec<String>,
 }
 
+/// Describes a table that is to be published, and is not yet.
 pub(super) async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
+    let table = describe(connection, schema, name).await?;
+    let published = sqlx::query(
+        "-- layer_find_by_table
+         select s.name, l.layer_id from syncline.layer l join syncline.service s using (service_id) where l.table_schema = $1 and l.table_name = $2",
+    )
+    .bind(schema)
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    if let Some(row) = published {
+        let (service, layer): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+        return Err(Error::NotSupported(format!(
+            "{schema}.{name} is published already, as layer {layer} of service {service}; unpublish it there first"
+        )));
+    }
+    Ok(table)
+}
+
+/// Describes a table.
+pub(super) async fn describe(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
     let row = sqlx::query(
         "-- table_find
          select c.oid::int8, c.relkind::text, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -212,20 +235,6 @@ pub(super) async fn inspect(connection: &mut PgConnection, schema: &str, name: &
     if row.try_get(2)? {
         return Err(Error::NotSupported(format!(
             "{schema}.{name} is a partition, or inherits from a table or is inherited from; edits made through the other table could not be recorded"
-        )));
-    }
-    let published = sqlx::query(
-        "-- layer_find_by_table
-         select s.name, l.layer_id from syncline.layer l join syncline.service s using (service_id) where l.table_schema = $1 and l.table_name = $2",
-    )
-    .bind(schema)
-    .bind(name)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(row) = published {
-        let (service, layer): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
-        return Err(Error::NotSupported(format!(
-            "{schema}.{name} is published already, as layer {layer} of service {service}; unpublish it there first"
         )));
     }
     let mut table = Table {
@@ -482,6 +491,14 @@ impl Table {
         statements
     }
 
+    /// The layer that this table makes, published as `before` was.
+    pub(super) fn as_layer(&self, before: &Layer) -> Result<Layer> {
+        let (Some(object_id), Some(global_id)) = (self.object_id, self.global_id) else {
+            return Err(Error::internal("describing a layer", "its keys were not completed"));
+        };
+        Ok(Layer { shape: self.shape.clone(), fields: self.fields.clone(), object_id, global_id, ..before.clone() })
+    }
+
     fn free_name(&self, wanted: &str) -> String {
         let taken = |name: &str| self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
         let mut name = wanted.to_owned();
@@ -543,7 +560,26 @@ pub(super) async fn register(
     .fetch_one(&mut *connection)
     .await?;
     let key = LayerKey(row.try_get(0)?);
-    for (position, field) in table.fields.iter().enumerate() {
+    insert_fields(connection, key, &table.fields).await?;
+    Ok(Layer {
+        key,
+        id: id.or(attached_to.map(|features| features.id)).unwrap_or(LayerId(0)),
+        attachments: None,
+        attached_to: attached_to.map(|features| features.key),
+        name,
+        table_schema: table.schema.clone(),
+        table_name: table.name.clone(),
+        shape: table.shape.clone(),
+        fields: table.fields.clone(),
+        object_id,
+        global_id,
+        alters_rows: false,
+    })
+}
+
+/// Enters the fields of a layer into the catalogue.
+pub(super) async fn insert_fields(connection: &mut PgConnection, key: LayerKey, fields: &[Field]) -> Result<()> {
+    for (position, field) in fields.iter().enumerate() {
         sqlx::query(
             "-- field_insert
              insert into syncline.field (layer_key, position, name, alias, field_type, column_type, length, nullable, has_default, generated)
@@ -562,18 +598,5 @@ pub(super) async fn register(
         .execute(&mut *connection)
         .await?;
     }
-    Ok(Layer {
-        key,
-        id: id.or(attached_to.map(|features| features.id)).unwrap_or(LayerId(0)),
-        attachments: None,
-        attached_to: attached_to.map(|features| features.key),
-        name,
-        table_schema: table.schema.clone(),
-        table_name: table.name.clone(),
-        shape: table.shape.clone(),
-        fields: table.fields.clone(),
-        object_id,
-        global_id,
-        alters_rows: false,
-    })
+    Ok(())
 }

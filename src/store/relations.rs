@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     Store,
+    gaps::note_tracking,
     publish::{inspect, register, run},
 };
 
@@ -161,6 +162,10 @@ pub(super) async fn add_attachments(
     more.extend(renew_functions(service, &layer));
     for statement in &more {
         run(connection, statement).await?;
+    }
+    note_tracking(connection, layer.key).await?;
+    if let Some(attachments) = &layer.attachments {
+        note_tracking(connection, attachments.key).await?;
     }
     statements.extend(more);
     Ok(statements)

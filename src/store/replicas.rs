@@ -203,28 +203,6 @@ impl OwnTx<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Notes what a client presented for a layer, and what it was given.
-    pub(crate) async fn replica_layer_note(
-        &mut self,
-        id: ReplicaId,
-        layer: LayerKey,
-        presented: Option<Generation>,
-        given: Option<Generation>,
-    ) -> Result<()> {
-        sqlx::query(
-            "-- replica_layer_note
-             update syncline.replica_layer set presented = greatest(presented, $3), given = coalesce($4, given)
-             where replica_id = $1 and layer_key = $2",
-        )
-        .bind(id.0)
-        .bind(layer.0)
-        .bind(presented.map(Generation::get))
-        .bind(given.map(Generation::get))
-        .execute(self.connection())
-        .await?;
-        Ok(())
-    }
-
     /// Notes what was received from the other server. What is known already is not taken back.
     pub(crate) async fn replica_sibling_note(
         &mut self,
@@ -232,15 +210,6 @@ impl OwnTx<'_> {
         siblings: &[(LayerKey, Generation)],
     ) -> Result<()> {
         sibling_note(self.connection(), id, siblings).await
-    }
-
-    /// Notes that a replica has synchronized now.
-    pub(crate) async fn replica_touch(&mut self, id: ReplicaId) -> Result<()> {
-        sqlx::query("-- replica_touch\nupdate syncline.replica set last_sync_at = now() where replica_id = $1")
-            .bind(id.0)
-            .execute(self.connection())
-            .await?;
-        Ok(())
     }
 }
 
@@ -297,7 +266,10 @@ fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
         include_related: row.try_get(3)?,
         where_clause: row.try_get(4)?,
     };
-    let filter = filter_of(layer, &query, row.try_get(5)?)?;
+    // It was good when the replica was made; the table may have other columns now.
+    let filter = filter_of(layer, &query, row.try_get(5)?).map_err(|error| {
+        Error::NotSupported(format!("the columns of layer {} have changed, and the replica's filter no longer fits: {error}; create the replica again", layer.id))
+    })?;
     Ok(ReplicaLayer {
         layer: layer.clone(),
         filter,

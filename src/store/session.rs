@@ -15,6 +15,8 @@ use crate::{
     sql::{fragment::Fragment, modify},
 };
 
+use super::history::{HISTORY_FIND, History};
+
 /// One connection. What a request does, it does on one of these, so that requests cannot wait for each other's
 /// connections in a circle.
 pub(crate) struct Session {
@@ -30,18 +32,13 @@ impl Session {
     pub(crate) async fn read(&mut self, service: &Service) -> Result<ReadTx<'_>> {
         let mut tx = self.connection.begin_with("begin isolation level repeatable read read only").await?;
         // The first statement takes the snapshot; it is also the one that reads the generation.
-        let row = sqlx::query(
-            "-- generation_current
-             select greatest(s.history_from, (select max(t.generation) from syncline.txn t where t.service_id = s.service_id)), s.history_from
-             from syncline.service s where s.service_id = $1",
-        )
-        .bind(service.key.0)
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or_else(|| Error::NotFound(format!("Service {}/FeatureServer not found ", service.name)))?;
-        let generation = generation(row.try_get(0)?)?;
-        let history_from = generation_of(&row, 1)?;
-        Ok(ReadTx { tx, generation, history_from })
+        let row = sqlx::query(HISTORY_FIND)
+            .bind(service.key.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| Error::NotFound(format!("Service {}/FeatureServer not found ", service.name)))?;
+        let history = History::read(&row, service)?;
+        Ok(ReadTx { tx, generation: history.current(), history })
     }
 
     /// A transaction that edits layers of a service. `origin` is the replica whose upload it is.
@@ -64,6 +61,11 @@ impl Session {
         Ok(OwnTx { tx: self.connection.begin().await? })
     }
 
+    /// The connection itself, outside of any transaction.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
     /// Keeps other requests from synchronizing this replica until the session ends. False if one does already.
     pub(super) async fn try_lock_replica(&mut self, replica: ReplicaId) -> Result<bool> {
         let (high, _) = replica.0.as_u64_pair();
@@ -80,8 +82,8 @@ pub(crate) struct ReadTx<'s> {
     tx: Transaction<'s, Postgres>,
     /// What the rows of the snapshot add up to.
     pub(crate) generation: Generation,
-    /// The oldest generation from which a delta can be made.
-    pub(crate) history_from: Generation,
+    /// From where deltas can be made, and of which layers.
+    pub(crate) history: History,
 }
 
 impl ReadTx<'_> {
@@ -233,6 +235,6 @@ pub(super) fn generation_of(row: &PgRow, index: usize) -> Result<Generation> {
     generation(row.try_get(index)?)
 }
 
-fn generation(value: i64) -> Result<Generation> {
+pub(super) fn generation(value: i64) -> Result<Generation> {
     Generation::new(value).ok_or_else(|| Error::internal("reading a generation", format!("{value} is out of range")))
 }

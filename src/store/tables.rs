@@ -7,7 +7,6 @@ use crate::{
     model::layer::Layer,
     sql::{
         fragment::{Fragment, Ident},
-        publish::{TRIGGERS, trigger_name},
         select,
     },
 };
@@ -50,39 +49,5 @@ impl Store {
         let mut statement = Fragment::new("-- table_count\nselect count(*) from ");
         statement.ident(&select::table(layer));
         Ok(statement.query()?.fetch_one(self.pool()).await?.try_get(0)?)
-    }
-
-    /// What is wrong with the tracking of published tables: triggers that somebody dropped or switched off.
-    pub async fn check_tracking(&self) -> Result<Vec<String>> {
-        let mut problems = Vec::new();
-        for service in &self.catalogue().services {
-            for layer in &service.layers {
-                for event in TRIGGERS {
-                    let row = sqlx::query(
-                        "-- trigger_find
-                         select t.tgenabled::text from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
-                         where n.nspname = $1 and c.relname = $2 and t.tgname = $3",
-                    )
-                    .bind(&layer.table_schema)
-                    .bind(&layer.table_name)
-                    .bind(trigger_name(event))
-                    .fetch_optional(self.pool())
-                    .await?;
-                    let state: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
-                    if state.as_deref() != Some("A") {
-                        problems.push(format!(
-                            "changes of {}.{} (layer {} of {}) by {event} are not recorded: the trigger {} is {}; unpublish the layer and publish it again",
-                            layer.table_schema,
-                            layer.table_name,
-                            layer.id,
-                            service.name,
-                            trigger_name(event),
-                            if state.is_none() { "gone" } else { "switched off" }
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(problems)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod extract;
 pub(crate) mod geometry;
 pub(crate) mod import;
 pub(crate) mod job;
+pub(crate) mod life;
 pub(crate) mod members;
 pub(crate) mod options;
 pub(crate) mod params;

@@ -50,7 +50,7 @@ pub(crate) fn catalogue(catalogue: &Catalogue) -> Json {
 }
 
 /// A feature service.
-pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generation) -> Json {
+pub(crate) fn service(service: &Service, extents: &[Extent], current: Generation, oldest: &[Generation]) -> Json {
     let srid = service.srid();
     let of_service: Vec<[f64; 4]> = service
         .layers
@@ -75,7 +75,8 @@ pub(crate) fn service(service: &Service, extents: &[Extent], generation: Generat
     let generations: Json = service
         .layers
         .iter()
-        .map(|layer| json!({"id": layer.id.0, "minServerGen": service.history_from.get(), "serverGen": generation.get()}))
+        .zip(oldest)
+        .map(|(layer, oldest)| json!({"id": layer.id.0, "minServerGen": oldest.get(), "serverGen": current.get()}))
         .collect();
     json!({
         "currentVersion": CURRENT_VERSION,

@@ -16,6 +16,7 @@ mod extract;
 mod faults;
 mod jobs;
 mod planted;
+mod life;
 mod program;
 mod publish;
 mod query;

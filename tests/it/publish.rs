@@ -113,7 +113,7 @@ async fn names_may_be_anything_that_the_database_allows() {
     server.add(0, &row.to_string()).await;
     let found = server.get("0/query", &[("where", "\"Höhe (m)\" > 2 AND \"select\" = 'x'"), ("outFields", "*")]).await;
     assert_eq!(found["features"][0]["attributes"]["a'b\"c"], "y", "{found}");
-    assert!(server.app.store.check_tracking().await.unwrap().is_empty());
+    assert!(server.app.store.watch().await.unwrap().problems.is_empty());
     server.app.store.unpublish("trees", LayerId(0), true).await.unwrap();
     assert_eq!(server.database.value::<i64>(r#"select count(*) from "My ""Trees"" '24""#).await, 2);
 }
@@ -260,7 +260,7 @@ async fn unpublishing_leaves_the_table_and_asks_before_it_takes_replicas_along()
 #[tokio::test]
 async fn a_check_finds_triggers_that_are_gone_or_switched_off() {
     let server = TestServer::with_trees().await;
-    let check = async || server.app.store.check_tracking().await.unwrap();
+    let check = async || server.app.store.watch().await.unwrap().problems;
     assert_eq!(check().await, Vec::<String>::new());
     server.database.sql("alter table oak disable trigger zz_syncline_delete").await;
     let problems = check().await;

@@ -7,23 +7,28 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 16] = [
+const ROOMS: [(&str, &[&str], bool); 17] = [
     ("model", &[], false),
     ("error", &["model"], true),
-    ("config", &["error"], false),
+    ("config", &["model", "error"], false),
     ("wire", &["model", "error"], false),
     ("sql", &["model", "error"], true),
-    ("store", &["model", "error", "sql"], true),
+    ("metrics", &[], false),
+    ("store", &["model", "error", "metrics", "sql"], true),
     ("postgres", &[], false),
     ("files", &["model", "error"], false),
     ("format", &["model", "error"], true),
-    ("app", &["config", "error", "files", "store"], false),
+    ("app", &["config", "error", "files", "metrics", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format"], true),
     ("uploads", &["model", "error", "app", "store", "files"], false),
-    ("replica", &["model", "error", "app", "sql", "store", "files", "uploads", "sync", "wire"], false),
+    ("replica", &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "wire"], false),
     ("jobs", &["model", "error", "app", "store", "replica", "wire"], false),
-    ("http", &["model", "error", "app", "files", "query", "uploads", "replica", "jobs", "sync", "wire"], false),
+    (
+        "http",
+        &["model", "error", "app", "metrics", "files", "query", "uploads", "replica", "jobs", "sync", "wire"],
+        false,
+    ),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

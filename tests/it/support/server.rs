@@ -29,7 +29,11 @@ pub struct TestServer {
 
 impl TestServer {
     pub async fn new() -> TestServer {
-        let database = TestDatabase::new().await;
+        TestServer::on(TestDatabase::new().await).await
+    }
+
+    /// A server on a database that has something in it.
+    pub async fn on(database: TestDatabase) -> TestServer {
         let data = TempDir::new().unwrap();
         let config = Config { data: PathBuf::from(data.path()), max_connections: 8, ..Config::default() };
         let app = App::open(config, &database.url).await.unwrap();
