@@ -3,7 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{Stream, TryStreamExt as _};
-use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction, pool::PoolConnection, postgres::PgRow};
+use sqlx::{
+    Connection as _, PgConnection, Postgres, Row as _, Transaction,
+    pool::PoolConnection,
+    postgres::{PgQueryResult, PgRow},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -53,7 +57,7 @@ impl Session {
                 .await?;
             mark = Some(row.try_get(0)?);
         }
-        Ok(WriteTx { tx, mark })
+        Ok(WriteTx { tx, mark, savepoint: Savepoint::None })
     }
 
     /// A transaction over Syncline's own tables.
@@ -122,6 +126,18 @@ impl ReadTx<'_> {
 pub(crate) struct WriteTx<'s> {
     tx: Transaction<'s, Postgres>,
     mark: Option<i64>,
+    savepoint: Savepoint,
+}
+
+/// Where the savepoint of a transaction's edits stands.
+#[derive(Clone, Copy)]
+enum Savepoint {
+    /// There is none yet.
+    None,
+    /// Before the last edit, which succeeded.
+    Behind,
+    /// After all edits that succeeded.
+    Here,
 }
 
 impl<'s> WriteTx<'s> {
@@ -132,10 +148,17 @@ impl<'s> WriteTx<'s> {
         statement: Fragment,
     ) -> Result<std::result::Result<Vec<(Uuid, i64)>, sqlx::Error>> {
         let query = statement.query()?;
-        let mut savepoint = self.tx.begin().await?;
-        match query.fetch_all(&mut *savepoint).await {
+        // One savepoint stands all the time. It is moved on by the statement after one that succeeded, which saves a
+        // round trip for each.
+        match self.savepoint {
+            Savepoint::None => sqlx::raw_sql("savepoint edit").execute(&mut *self.tx).await?,
+            Savepoint::Behind => sqlx::raw_sql("release savepoint edit; savepoint edit").execute(&mut *self.tx).await?,
+            Savepoint::Here => PgQueryResult::default(),
+        };
+        self.savepoint = Savepoint::Here;
+        match query.fetch_all(&mut *self.tx).await {
             Ok(rows) => {
-                savepoint.commit().await?;
+                self.savepoint = Savepoint::Behind;
                 let mut touched = Vec::with_capacity(rows.len());
                 for row in &rows {
                     touched.push((row.try_get(0)?, row.try_get(1)?));
@@ -143,7 +166,7 @@ impl<'s> WriteTx<'s> {
                 Ok(Ok(touched))
             }
             Err(error @ sqlx::Error::Database(_)) => {
-                savepoint.rollback().await?;
+                sqlx::raw_sql("rollback to savepoint edit").execute(&mut *self.tx).await?;
                 Ok(Err(error))
             }
             Err(error) => Err(error.into()),

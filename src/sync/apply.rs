@@ -1,8 +1,7 @@
 //! The one door through which edits reach features.
 //!
-//! Edits are addressed by global id and applied many in a statement. If a statement fails it is divided until the edits
-//! that cannot be applied stand alone, so that a clean upload costs nothing extra, and one bad edit in n a few
-//! statements more.
+//! Edits are addressed by global id and applied many in a statement. If a statement fails, the edits that cannot be applied
+//! are looked for (see [`Search`]), so that a clean upload costs nothing extra, and one bad edit in n a few statements more.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,7 +17,7 @@ use crate::{
             DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
             Refusal,
         },
-        id::{GlobalId, LayerKey},
+        id::{GlobalId, LayerId, LayerKey},
         layer::{Layer, Service, ShapeColumn, attachment},
         value::Value,
     },
@@ -29,10 +28,11 @@ use crate::{
     store::{Session, Store, WriteTx, uploads::Upload},
 };
 
-use super::order::{Missing, links, parents_first};
+use super::{
+    order::{Missing, links, parents_first},
+    search::{ROWS_PER_STATEMENT, Search, culprit},
+};
 
-/// The most edits in one statement. There is next to nothing to gain beyond.
-const ROWS_PER_STATEMENT: usize = 5_000;
 /// How often edits are tried again when the database had to end a deadlock.
 const ATTEMPTS: usize = 5;
 
@@ -91,8 +91,7 @@ async fn submit_once(
     };
     if policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(undoes) {
         tx.roll_back().await?;
-        let results = results.into_iter().map(|(layer, results)| (layer.id, rolled_back(results))).collect();
-        return Err(Error::RolledBack { results });
+        return Err(Error::RolledBack { results: rolled_back(results, undoes) });
     }
     let mut batch = None;
     if let Some(upload) = upload {
@@ -108,23 +107,28 @@ async fn submit_once(
     Ok(Submitted { results, batch })
 }
 
-/// The results of edits that were undone because of others: no ids, and a reason in each.
-fn rolled_back(results: Vec<EditResult>) -> Vec<EditResult> {
-    results
-        .into_iter()
-        .map(|result| match result.error {
-            Some(_) => result,
-            None => EditResult {
-                object_id: if result.op == Op::Add { None } else { result.object_id },
-                altered: false,
-                error: Some(EditError {
-                    code: EditErrorCode::RolledBack,
-                    description: "Operation rolled back.".to_owned(),
-                }),
-                ..result
-            },
-        })
-        .collect()
+/// The results of edits that were undone because of others: no ids, and the first cause as the reason in each.
+fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<(LayerId, Vec<EditResult>)> {
+    let cause = results.iter().find_map(|(layer, results)| {
+        let place = results.iter().position(&undoes)?;
+        let EditResult { op, global_id, .. } = results.get(place)?;
+        let feature = global_id.map_or_else(|| "a feature without global id".to_owned(), |id| id.to_string());
+        Some(format!("edit {} of layer {}, the {} of {feature}", place + 1, layer.id, op.name()))
+    });
+    let reason = cause.map(|cause| format!(" because of {cause}")).unwrap_or_default();
+    let undone = |result: EditResult| match result.error {
+        Some(_) => result,
+        None => EditResult {
+            object_id: if result.op == Op::Add { None } else { result.object_id },
+            altered: false,
+            error: Some(EditError {
+                code: EditErrorCode::RolledBack,
+                description: format!("Operation rolled back{reason}."),
+            }),
+            ..result
+        },
+    };
+    results.into_iter().map(|(layer, results)| (layer.id, results.into_iter().map(undone).collect())).collect()
 }
 
 /// Whether the database ended the transaction for a reason that passes by itself: deadlock or serialization.
@@ -395,30 +399,33 @@ impl Wave<'_> {
             }
             // In one order everywhere, so that uploads of the same features wait for each other instead of deadlocking.
             edits.sort_by_key(|(_, edit)| edit.global_id);
-            let mut todo: Vec<&[(usize, &Edit)]> = edits.chunks(ROWS_PER_STATEMENT).rev().collect();
-            while let Some(chunk) = todo.pop() {
+            let mut search = Search::new(edits.len());
+            while let Some(range) = search.next() {
+                let Some(chunk) = edits.get(range) else { break };
                 match tx.edit(statement(layer, op, &likeness, chunk)?).await? {
-                    Ok(touched) => settle(tx, layer, op, chunk, touched, &mut work.results).await?,
+                    Ok(touched) => {
+                        settle(tx, layer, op, chunk, touched, &mut work.results).await?;
+                        search.succeeded(chunk.len());
+                    }
                     Err(error) if is_fatal(&error) => return Err(error.into()),
-                    Err(error) => match chunk {
-                        [(index, edit)] => {
-                            if is_foreign_key(&error) {
-                                work.dangling.push(*index);
-                            }
-                            work.results[*index] = Some(EditResult {
-                                op,
-                                global_id: Some(edit.global_id),
-                                object_id: None,
-                                altered: false,
-                                error: Some(explain(layer, op, &error)),
-                            });
-                        }
-                        _ => {
-                            let (first, second) = chunk.split_at(chunk.len() / 2);
-                            todo.push(second);
-                            todo.push(first);
-                        }
-                    },
+                    Err(error) => {
+                        let culprit = culprit(layer, chunk, &error);
+                        search.failed(chunk.len(), culprit, (explain(layer, op, &error), is_foreign_key(&error)));
+                    }
+                }
+                if let Some((at, (error, dangling))) = search.refused()
+                    && let Some((index, edit)) = edits.get(at)
+                {
+                    if dangling {
+                        work.dangling.push(*index);
+                    }
+                    work.results[*index] = Some(EditResult {
+                        op,
+                        global_id: Some(edit.global_id),
+                        object_id: None,
+                        altered: false,
+                        error: Some(error),
+                    });
                 }
             }
         }

@@ -7,3 +7,4 @@ pub(crate) mod apply;
 pub(crate) mod download;
 pub(crate) mod extract;
 mod order;
+mod search;

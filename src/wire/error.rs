@@ -63,6 +63,9 @@ fn failures(results: &[(LayerId, Vec<EditResult>)]) -> Vec<String> {
             ));
         }
     }
+    if let Some(first) = lines.first_mut() {
+        first.insert_str(0, "the first to fail: ");
+    }
     let n_more = lines.len().saturating_sub(50);
     lines.truncate(50);
     if n_more > 0 {

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod accounting;
 mod attachments;
 mod bad_input;
 mod clients;
