@@ -33,6 +33,16 @@ pub enum Error {
         /// The id as the client sent it.
         id: String,
     },
+    /// The replica was unregistered, and edits came nevertheless.
+    #[error(
+        "the replica '{}' is no longer registered with this service; create a new one. {what}", brief(.id)
+    )]
+    ReplicaGone {
+        /// The id as the client sent it.
+        id: String,
+        /// What became of the edits.
+        what: String,
+    },
     /// The client's generation is older than the history that is kept.
     #[error(
         "the changes since generation {presented} are no longer kept (history starts at {history_from}); \

@@ -17,6 +17,7 @@
 //! - [`replica`]: the life of a replica.
 //! - [`uploads`]: files that clients send.
 //! - [`jobs`]: operations that run on their own.
+//! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`cli`]: the commands.
 //!
@@ -27,6 +28,7 @@
 #![recursion_limit = "256"]
 
 pub mod app;
+mod books;
 pub mod cli;
 pub mod config;
 pub mod error;

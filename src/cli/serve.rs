@@ -132,6 +132,11 @@ async fn sweep(app: App) {
             }),
             Err(error) => tracing::warn!(error = chain(&error), "old history could not be forgotten"),
         }
+        match app.store.forget_old_books().await {
+            Ok(0) => {}
+            Ok(n_replicas) => tracing::info!(n_replicas, "replicas that were unregistered long ago were forgotten"),
+            Err(error) => tracing::warn!(error = chain(&error), "old books could not be forgotten"),
+        }
     }
 }
 

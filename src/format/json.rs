@@ -191,7 +191,7 @@ pub(crate) fn day(days: i32, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("\"{year:04}-{month:02}-{day:02}\"").as_bytes());
 }
 
-fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
+pub(super) fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
     let seconds = microseconds / 1_000_000;
     let (hours, minutes, seconds_left) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let text = match microseconds % 1_000_000 {

@@ -36,7 +36,7 @@ use crate::{
 };
 
 use super::{
-    Call, health,
+    Call, books, health,
     html::{Crumb, Kind},
     jobs,
     ranges::Sent,
@@ -163,6 +163,7 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::Jobs => jobs::list(call, service).await,
         OfService::Job(id) => jobs::status(call, service, id).await,
         OfService::Uploads(what) => uploads::handle(call, service, what).await,
+        OfService::Books(what) => books::handle(call, service, what).await,
         OfService::Layer(id, what) => {
             let layer = service.layer(LayerId(*id)).ok_or_else(|| {
                 Error::NotFound(format!(
@@ -447,6 +448,18 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
         OfService::Uploads(what) => {
             operation("uploads", Kind::Uploads);
             uploads::crumbs(what, &name, &mut path)
+        }
+        OfService::Books(what) => {
+            let mut href = root.clone();
+            for step in what.steps() {
+                href = format!("{href}/{}", encode(step));
+                path.push(crumb(&brief(step), href.clone()));
+            }
+            let kind = match what.post_only() {
+                Some(operation) => Kind::Books { operation },
+                None => Kind::Other,
+            };
+            (books::title(what, &name), kind)
         }
         OfService::Layer(id, what) => {
             let layer = service.and_then(|service| service.layer(LayerId(*id)));

@@ -3,6 +3,7 @@
 //! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
+mod books;
 mod handlers;
 mod health;
 pub(crate) mod html;

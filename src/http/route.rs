@@ -2,6 +2,8 @@
 //!
 //! Words of paths are compared without case, and a slash at the end is passed over: clients write both.
 
+use super::books::Books;
+
 /// A resource or operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -71,6 +73,8 @@ pub(crate) enum OfService {
     ReplicaStatus(String),
     /// cleanupChangeTracking
     CleanUp,
+    /// Something of the books.
+    Books(Books),
     /// Something of a layer.
     Layer(i32, OfLayer),
 }
@@ -174,6 +178,7 @@ impl Route {
             OfService::Uploads(OfUploads::Part(_)) => "uploadPart",
             OfService::Uploads(OfUploads::Commit(_)) => "commit",
             OfService::Uploads(OfUploads::Delete(_)) => "delete",
+            OfService::Books(what) => return what.post_only(),
             _ => return None,
         })
     }
@@ -181,6 +186,9 @@ impl Route {
 
 fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
     let own = |index: usize| segments.get(index).cloned().unwrap_or_default();
+    if let Some(what) = Books::of(words, segments) {
+        return Some(OfService::Books(what));
+    }
     Some(match words {
         [] => OfService::Itself,
         ["layers"] => OfService::Layers,
@@ -297,6 +305,10 @@ mod tests {
             "uploads/i1/uploadPart",
             "uploads/i1/commit",
             "uploads/i1/delete",
+            "replicas/a/batches/1/undo",
+            "rejectedEdits/1/apply",
+            "rejectedEdits/1/dismiss",
+            "conflicts/1/restore",
         ] {
             assert!(
                 Route::of(&format!("/arcgis/rest/services/a/FeatureServer/{path}")).post_only().is_some(),

@@ -112,6 +112,8 @@ pub struct Refusal {
     pub object_id: Option<i64>,
     /// Why.
     pub error: EditError,
+    /// What was sent, as JSON, if it could not be read and is to be kept.
+    pub sent: Option<String>,
 }
 
 /// Why an edit was refused.
@@ -250,7 +252,7 @@ impl EditResult {
 
 impl From<Refusal> for EditResult {
     fn from(refusal: Refusal) -> EditResult {
-        let Refusal { op, global_id, object_id, error } = refusal;
+        let Refusal { op, global_id, object_id, error, .. } = refusal;
         EditResult { op, global_id, object_id, altered: false, error: Some(error) }
     }
 }

@@ -67,6 +67,8 @@ pub struct Generation(i64);
 
 impl Generation {
     const MAX: i64 = 1 << 53;
+    /// Before everything.
+    pub const ZERO: Generation = Generation(0);
 
     /// `None` outside of 0 to 2^53.
     pub fn new(value: i64) -> Option<Generation> {

@@ -74,7 +74,7 @@ pub(crate) async fn expire(app: &App, policy: Policy) -> Result<()> {
             Err(error) => return Err(error),
         };
         let mut tx = session.own().await?;
-        if tx.replica_is_overdue(id, policy).await? && tx.replica_delete(service, id).await? {
+        if tx.replica_is_overdue(id, policy).await? && tx.replica_unregister(service, id).await? {
             tx.commit().await?;
             tracing::warn!(service.name = service.name, replica.id = %id, "an expired replica was unregistered");
         }

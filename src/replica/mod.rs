@@ -62,7 +62,7 @@ pub(crate) async fn unregister(app: &App, service: &Service, which: Unregister) 
         // A synchronization that is under way ends first.
         let mut session = app.store.session_for_replica(id).await?;
         let mut tx = session.own().await?;
-        if tx.replica_delete(service, id).await? {
+        if tx.replica_unregister(service, id).await? {
             n_unregistered += 1;
         } else if matches!(which, Unregister::One(_)) {
             return Err(Error::ReplicaNotFound { id: id.to_string() });

@@ -33,6 +33,7 @@ pub(super) async fn store_payloads(
                     global_id: Some(edit.global_id),
                     object_id: None,
                     error: EditError { code: EditErrorCode::failed(&layer, edit.op), description: problem },
+                    sent: None,
                 }),
                 Err(error) => return Err(error),
             },

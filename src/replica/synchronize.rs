@@ -12,7 +12,7 @@ use crate::{
     files::Spool,
     metrics::{Metrics, SyncOutcome},
     model::{
-        edit::{Edit, EditResult, GeometryEdit, LayerEdits},
+        edit::{Edit, EditResult, GeometryEdit, LayerEdits, Refusal},
         filter::Filter,
         id::{Generation, LayerId, LayerKey},
         layer::{Layer, Service},
@@ -29,10 +29,14 @@ use crate::{
     },
     sync::{
         apply::submit,
+        books::keep_all,
         download::{self, AttachmentBytes},
     },
     uploads,
-    wire::replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
+    wire::{
+        edits::SyncEdits,
+        replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
+    },
 };
 
 use super::{
@@ -76,12 +80,9 @@ async fn synchronize_once(
         None => None,
     };
     let mut session = app.store.session_for_replica(request.replica).await?;
-    let replica = session
-        .own()
-        .await?
-        .replica_find(service, request.replica)
-        .await?
-        .ok_or_else(|| Error::ReplicaNotFound { id: request.replica.to_string() })?;
+    let Some(replica) = session.own().await?.replica_find(service, request.replica).await? else {
+        return Err(too_late(app, &mut session, service, request, uploaded_edits.as_deref()).await?);
+    };
     let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
     drop(uploaded_edits);
     check_generations(&mut session, service, &replica, &plan).await?;
@@ -140,7 +141,7 @@ async fn synchronize_once(
     }
     tx.replica_note(replica.id, &notes).await?;
     if request.close {
-        tx.replica_delete(service, replica.id).await?;
+        tx.replica_unregister(service, replica.id).await?;
     }
     answer.register(&mut tx, service.key, Some(replica.id), run).await?;
     tx.commit().await?;
@@ -150,6 +151,46 @@ async fn synchronize_once(
         n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"
     );
     Ok(answer)
+}
+
+/// The answer to a replica that is not registered. If it was once, and sends edits, they are kept for an administrator.
+async fn too_late(
+    app: &App,
+    session: &mut Session,
+    service: &Service,
+    request: &SynchronizeReplicaRequest<'_>,
+    uploaded: Option<&str>,
+) -> Result<Error> {
+    let id = request.replica.to_string();
+    let Some(tombstone) = session.own().await?.tombstone_find(service, request.replica).await? else {
+        return Ok(Error::ReplicaNotFound { id });
+    };
+    let edits = match request.rescued(&tombstone, uploaded) {
+        Ok(SyncEdits { mut features, attachments }) => {
+            for edits in attachments {
+                features.push(store_payloads(app, Some((&mut *session, service)), edits).await?);
+            }
+            features
+        }
+        Err(error) => {
+            return Ok(Error::ReplicaGone {
+                id,
+                what: format!("The edits could not be read and are not kept: {error}"),
+            });
+        }
+    };
+    if edits.iter().all(|edits| edits.edits.is_empty()) {
+        return Ok(Error::ReplicaNotFound { id });
+    }
+    let reason = "the replica was unregistered when the edit came";
+    let n_kept = keep_all(session, service, tombstone.id, &edits, reason).await?;
+    tracing::warn!(replica.id = %tombstone.id, n_kept, "a replica that was unregistered uploaded edits; they are kept");
+    let what = format!(
+        "Nothing was applied, but the {n_kept} edits are kept: an administrator finds them in \
+         {}/FeatureServer/rejectedEdits?replicaID={id} and can apply them",
+        service.name
+    );
+    Ok(Error::ReplicaGone { id, what })
 }
 
 /// Refuses generations that no delta can start from, before anything is applied.
@@ -214,6 +255,14 @@ async fn upload(
         direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },
         partner: (replica.target == TargetType::Server).then(|| Partner { siblings: siblings(replica, plan) }),
         lease: run.lease,
+        known: plan
+            .layers
+            .iter()
+            .map(|planned| {
+                let layer = &replica.layers[planned.index];
+                (layer.layer.key, planned.presented.unwrap_or(layer.given))
+            })
+            .collect(),
     };
     let mut tx = session.own().await?;
     // What an earlier attempt at a job has applied is not applied again, whatever was uploaded meanwhile.
@@ -257,8 +306,10 @@ fn digest(edits: &[LayerEdits]) -> Vec<u8> {
         for edit in &layer.edits {
             match edit {
                 Ok(edit) => feed_edit(edit, &mut sum),
-                // Rare enough that its text will do.
-                Err(refusal) => sum.update(format!("refused {refusal:?}")),
+                // Rare enough that the text of its meaning will do.
+                Err(Refusal { op, global_id, error, .. }) => {
+                    sum.update(format!("refused {op:?} {global_id:?} {error:?}"));
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 pub(crate) mod changes;
 pub(crate) mod delta;
 pub(crate) mod fragment;
+pub(crate) mod history;
 pub(crate) mod modify;
 pub(crate) mod predicate;
 pub(crate) mod publish;

@@ -55,11 +55,9 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     }
     let mut relationships = relationships(&mut tx, &layers).await?;
     let mut services = Vec::new();
-    for row in sqlx::query(
-        "-- service_list\nselect service_id, name, description from syncline.service order by name",
-    )
-    .fetch_all(tx.connection())
-    .await?
+    for row in sqlx::query("-- service_list\nselect service_id, name, description from syncline.service order by name")
+        .fetch_all(tx.connection())
+        .await?
     {
         let key: i32 = row.try_get(0)?;
         services.push(Arc::new(Service {

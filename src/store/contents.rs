@@ -40,8 +40,8 @@ impl Store {
 }
 
 impl OwnTx<'_> {
-    /// Those of the contents that nothing refers to: no attachment, and no change of one that is still kept, from which it
-    /// could be restored.
+    /// Those of the contents that nothing refers to: no attachment, no change of one that is still kept, from which it could
+    /// be restored, no refused edit and no conflict.
     pub(crate) async fn contents_without_use(
         &mut self,
         catalogue: &Catalogue,
@@ -54,6 +54,34 @@ impl OwnTx<'_> {
             for row in select::contents_in_use(attachments, sha256).query()?.fetch_all(self.connection()).await? {
                 unused.remove(&row.try_get::<String, _>(0)?);
             }
+        }
+        // Refused edits of attachments are kept with their contents.
+        let kept = sqlx::query(
+            "-- content_list_rejected
+             select c.sha256 from unnest($1::text[]) c(sha256) where exists (
+               select from syncline.rejected_edit k join syncline.layer l using (layer_key)
+               where k.state = 'open' and l.attached_to is not null and strpos(k.feature, c.sha256) > 0)",
+        )
+        .bind(unused.iter().cloned().collect::<Vec<_>>())
+        .fetch_all(self.connection())
+        .await?;
+        for row in kept {
+            unused.remove(&row.try_get::<String, _>(0)?);
+        }
+        for row in sqlx::query(
+            "-- contents_in_books
+             select id from unnest($1::text[]) id where exists (
+               select from syncline.rejected_edit k join syncline.layer l using (layer_key)
+               where l.attached_to is not null and position(id in k.feature) > 0)
+             or exists (
+               select from syncline.conflict k join syncline.layer l using (layer_key)
+               where l.attached_to is not null and position(id in concat(k.base, k.server, k.client)) > 0)",
+        )
+        .bind(sha256)
+        .fetch_all(self.connection())
+        .await?
+        {
+            unused.remove(&row.try_get::<String, _>(0)?);
         }
         Ok(unused.into_iter().collect())
     }

@@ -59,7 +59,7 @@ impl Store {
                  count(*) filter (where expired_at is not null) as n_expired,
                  coalesce(extract(epoch from now() - min(last_sync_at)), 0)::float8 as oldest
                from (select expired_at, last_sync_at, coalesce(last_sync_at < now() - make_interval(days => $1), false) as is_idle
-                 from syncline.replica where service_id = s.service_id) k) r
+                 from syncline.replica where service_id = s.service_id and unregistered_at is null) k) r
              order by s.name",
         )
         .bind(policy.warn_days.or(policy.expire_days))

@@ -107,7 +107,7 @@ impl OwnTx<'_> {
                where r.service_id = ",
         );
         out.bind(service.key.0);
-        out.sql(" and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, generation, 0::int8 as n from held");
+        out.sql(" and r.unregistered_at is null and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, generation, 0::int8 as n from held");
         for layer in service.tracked() {
             let changes = change_table(layer.key);
             // A replica that holds features holds their attachments.
@@ -138,7 +138,7 @@ impl OwnTx<'_> {
                (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more
              from syncline.replica r left join lag l using (replica_id) where r.service_id = ",
         );
-        out.bind(service.key.0).sql(" order by r.created_at, r.replica_id");
+        out.bind(service.key.0).sql(" and r.unregistered_at is null order by r.created_at, r.replica_id");
         let mut lives = Vec::new();
         for row in out.query()?.fetch_all(self.connection()).await? {
             let acknowledged = match row.try_get::<Option<i64>, _>(8)? {
@@ -170,7 +170,7 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- replica_expire
              update syncline.replica r set expired_at = now() from syncline.service s
-             where s.service_id = r.service_id and r.target_type <> 'server' and r.expired_at is null and r.last_sync_at < now() - make_interval(days => $1)
+             where s.service_id = r.service_id and r.unregistered_at is null and r.target_type <> 'server' and r.expired_at is null and r.last_sync_at < now() - make_interval(days => $1)
              returning s.name, r.replica_id, r.name",
         )
         .bind(after_days)
@@ -189,7 +189,7 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- replica_list_overdue
              select service_id, replica_id from syncline.replica
-             where expired_at < now() - make_interval(days => $1) order by expired_at limit 1000",
+             where unregistered_at is null and expired_at < now() - make_interval(days => $1) order by expired_at limit 1000",
         )
         .bind(policy.grace_days)
         .fetch_all(self.connection())
@@ -203,7 +203,7 @@ impl OwnTx<'_> {
     pub(crate) async fn replica_is_overdue(&mut self, id: ReplicaId, policy: Policy) -> Result<bool> {
         let row = sqlx::query(
             "-- replica_is_overdue
-             select exists (select from syncline.replica where replica_id = $1 and expired_at < now() - make_interval(days => $2))",
+             select exists (select from syncline.replica where replica_id = $1 and unregistered_at is null and expired_at < now() - make_interval(days => $2))",
         )
         .bind(id.0)
         .bind(policy.grace_days)

@@ -4,7 +4,9 @@
 //! [`ReadTx`] sees one snapshot and knows its generation, [`WriteTx`] edits published tables and is stamped when it
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
+pub(crate) mod books;
 pub(crate) mod catalogue;
+pub(crate) mod conflicts;
 pub(crate) mod contents;
 pub mod epoch;
 pub(crate) mod exports;
@@ -15,6 +17,7 @@ pub(crate) mod jobs;
 pub mod life;
 pub mod prune;
 pub mod publish;
+pub(crate) mod rejected;
 pub mod relations;
 pub mod repair;
 pub(crate) mod replicas;

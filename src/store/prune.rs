@@ -121,7 +121,7 @@ impl Session {
                select l.replica_id, syncline.acknowledged(l, $2) as upto
                from syncline.replica r join syncline.replica_layer l using (replica_id) join syncline.layer y using (layer_key)
                  join syncline.service s on s.service_id = r.service_id
-               where r.service_id = $1 and r.direction <> 'upload' and (cardinality($3::int4[]) = 0 or l.layer_key = any($3))
+               where r.service_id = $1 and r.unregistered_at is null and r.direction <> 'upload' and (cardinality($3::int4[]) = 0 or l.layer_key = any($3))
                  -- Who needs more than there is gets all rows anew, and keeps nothing.
                  and syncline.acknowledged(l, $2) >= greatest(s.history_from, y.history_from)
              ), young as (

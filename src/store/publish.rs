@@ -84,7 +84,7 @@ impl Store {
         let mut tx = session.own().await?;
         let connection = tx.connection();
         let row =
-            sqlx::query("-- replica_count_by_layer\nselect count(*) from syncline.replica_layer where layer_key = $1")
+            sqlx::query("-- replica_count_by_layer\nselect count(*) from syncline.replica_layer join syncline.replica using (replica_id) where layer_key = $1 and unregistered_at is null")
                 .bind(layer.key.0)
                 .fetch_one(&mut *connection)
                 .await?;
@@ -108,7 +108,7 @@ impl Store {
                 )));
             }
         }
-        sqlx::query("-- replica_delete_by_layer\ndelete from syncline.replica where replica_id in (select replica_id from syncline.replica_layer where layer_key = $1)")
+        sqlx::query("-- replica_unregister_by_layer\nupdate syncline.replica set unregistered_at = now() where unregistered_at is null and replica_id in (select replica_id from syncline.replica_layer where layer_key = $1)")
             .bind(layer.key.0)
             .execute(&mut *connection)
             .await?;

@@ -222,7 +222,7 @@ async fn hopeless_replicas(connection: &mut PgConnection, service: &Service, lay
     let rows = sqlx::query(
         "-- replica_filter_list
          select r.replica_id, r.name, l.where_clause from syncline.replica r join syncline.replica_layer l using (replica_id)
-         where l.layer_key = $1 and l.where_clause is not null order by r.name",
+         where l.layer_key = $1 and r.unregistered_at is null and l.where_clause is not null order by r.name",
     )
     .bind(layer.key.0)
     .fetch_all(connection)

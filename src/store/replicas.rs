@@ -83,7 +83,8 @@ impl OwnTx<'_> {
             "-- replica_name_free
              select candidate from (select $2::text as candidate, 0 as n union all
                select $2 || '_' || i, i + 1 from generate_series(0, (select count(*) from syncline.replica where service_id = $1)) i) c
-             where not exists (select from syncline.replica r where r.service_id = $1 and r.name = c.candidate) order by n limit 1",
+             where not exists (select from syncline.replica r where r.service_id = $1 and r.name = c.candidate and r.unregistered_at is null)
+             order by n limit 1",
         )
         .bind(service.key.0)
         .bind(&wanted)
@@ -142,15 +143,25 @@ impl OwnTx<'_> {
 
     /// The replica with this id in this service.
     pub(crate) async fn replica_find(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
+        self.replica_read(service, id, false).await
+    }
+
+    /// What is kept of a replica that was unregistered.
+    pub(crate) async fn tombstone_find(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
+        self.replica_read(service, id, true).await
+    }
+
+    async fn replica_read(&mut self, service: &Service, id: ReplicaId, dead: bool) -> Result<Option<Replica>> {
         let row = sqlx::query(
             "-- replica_find
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
                return_attachments, attachments_direction, target_type
-             from syncline.replica where service_id = $1 and replica_id = $2",
+             from syncline.replica where service_id = $1 and replica_id = $2 and (unregistered_at is not null) = $3",
         )
         .bind(service.key.0)
         .bind(id.0)
+        .bind(dead)
         .fetch_optional(self.connection())
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -182,7 +193,7 @@ impl OwnTx<'_> {
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
                return_attachments, attachments_direction, target_type
-             from syncline.replica where service_id = $1 order by created_at, replica_id",
+             from syncline.replica where service_id = $1 and unregistered_at is null order by created_at, replica_id",
         )
         .bind(service.key.0)
         .fetch_all(self.connection())
@@ -192,14 +203,17 @@ impl OwnTx<'_> {
         .collect()
     }
 
-    /// Forgets a replica. False if there was none.
-    pub(crate) async fn replica_delete(&mut self, service: &Service, id: ReplicaId) -> Result<bool> {
-        let done =
-            sqlx::query("-- replica_delete\ndelete from syncline.replica where service_id = $1 and replica_id = $2")
-                .bind(service.key.0)
-                .bind(id.0)
-                .execute(self.connection())
-                .await?;
+    /// Ends a replica. Its name is free again; what is known of it is kept for the books. False if there was none.
+    pub(crate) async fn replica_unregister(&mut self, service: &Service, id: ReplicaId) -> Result<bool> {
+        let done = sqlx::query(
+            "-- replica_unregister
+             update syncline.replica set unregistered_at = now()
+             where service_id = $1 and replica_id = $2 and unregistered_at is null",
+        )
+        .bind(service.key.0)
+        .bind(id.0)
+        .execute(self.connection())
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 

@@ -173,6 +173,11 @@ impl<'s> WriteTx<'s> {
         }
     }
 
+    /// All rows of a statement that gives few.
+    pub(crate) async fn rows(&mut self, statement: Fragment) -> Result<Vec<PgRow>> {
+        Ok(statement.query()?.fetch_all(&mut *self.tx).await?)
+    }
+
     /// The key of the transaction's mark, if it is an upload of a replica.
     pub(crate) fn mark(&self) -> Option<i64> {
         self.mark

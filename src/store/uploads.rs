@@ -25,6 +25,8 @@ pub(crate) struct Upload {
     pub(crate) presented: String,
     /// The direction of the request.
     pub(crate) direction: SyncDirection,
+    /// The generation that the client had seen of each layer that takes part.
+    pub(crate) known: Vec<(LayerKey, Generation)>,
     /// Where it comes from another server.
     pub(crate) partner: Option<Partner>,
     /// The job that it is a part of; the upload fails if the lease is lost.
@@ -194,7 +196,7 @@ impl OwnTx<'_> {
     }
 }
 
-fn receipt(row: &PgRow) -> Result<EditResult> {
+pub(super) fn receipt(row: &PgRow) -> Result<EditResult> {
     let op: String = row.try_get(0)?;
     let (code, message): (Option<i32>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
     Ok(EditResult {

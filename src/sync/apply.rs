@@ -17,7 +17,7 @@ use crate::{
             DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
             Refusal,
         },
-        id::{GlobalId, LayerId, LayerKey},
+        id::{GlobalId, LayerKey},
         layer::{Layer, Service, ShapeColumn, attachment},
         value::Value,
     },
@@ -29,10 +29,14 @@ use crate::{
 };
 
 use super::{
+    books,
     order::{Missing, links, parents_first},
     search::{ROWS_PER_STATEMENT, Search, culprit},
 };
 
+/// Why all edits are refused when the database complains about none of them.
+const AT_THE_END: &str = "Operation rolled back. A constraint of the database that is checked at the end of a transaction was violated; \
+     nothing was applied";
 /// How often edits are tried again when the database had to end a deadlock.
 const ATTEMPTS: usize = 5;
 
@@ -62,11 +66,10 @@ pub(crate) async fn submit(
                 tracing::debug!("edits collided with others; applying them again");
             }
             Err(Error::Internal { source, .. }) if is_constraint(source.as_ref()) => {
-                return Err(Error::NotSupported(
-                    "Operation rolled back. A constraint of the database that is checked at the end of a transaction was violated; \
-                     nothing was applied"
-                        .to_owned(),
-                ));
+                if let Some(upload) = upload {
+                    books::keep_all(session, service, upload.replica, edits, AT_THE_END).await?;
+                }
+                return Err(Error::NotSupported(AT_THE_END.to_owned()));
             }
             done => return done,
         }
@@ -82,6 +85,10 @@ async fn submit_once(
     upload: Option<&Upload>,
 ) -> Result<Submitted> {
     let mut tx = session.write(service.key, upload.map(|upload| upload.replica)).await?;
+    let open = match upload {
+        Some(upload) => books::open(&mut tx, upload.replica).await?,
+        None => Vec::new(),
+    };
     let sender = if upload.is_some_and(|upload| upload.partner.is_some()) { Sender::Server } else { Sender::Client };
     let mut results = apply_all(&mut tx, service, edits, sender).await?;
     // A connected client has no answer to learn from that a feature is gone, so that it is a failure like any other.
@@ -91,7 +98,11 @@ async fn submit_once(
     };
     if policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(undoes) {
         tx.roll_back().await?;
-        return Err(Error::RolledBack { results: rolled_back(results, undoes) });
+        let results = rolled_back(results, undoes);
+        if let Some(upload) = upload {
+            books::keep_undone(session, service, upload.replica, edits, &results).await?;
+        }
+        return Err(Error::RolledBack { results: edits.iter().map(|edits| edits.layer.id).zip(results).collect() });
     }
     let mut batch = None;
     if let Some(upload) = upload {
@@ -101,14 +112,17 @@ async fn submit_once(
         }
         let booked: Vec<(LayerKey, Vec<EditResult>)> =
             results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
-        batch = Some(tx.batch_insert(upload, &booked).await?);
+        let entered = tx.batch_insert(upload, &booked).await?;
+        let booked: Vec<Vec<EditResult>> = booked.into_iter().map(|(_, results)| results).collect();
+        books::enter(&mut tx, service, upload, entered, edits, &booked, &open).await?;
+        batch = Some(entered);
     }
     tx.commit().await?;
     Ok(Submitted { results, batch })
 }
 
 /// The results of edits that were undone because of others: no ids, and the first cause as the reason in each.
-fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<(LayerId, Vec<EditResult>)> {
+fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<Vec<EditResult>> {
     let cause = results.iter().find_map(|(layer, results)| {
         let place = results.iter().position(&undoes)?;
         let EditResult { op, global_id, .. } = results.get(place)?;
@@ -128,7 +142,7 @@ fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<(L
             ..result
         },
     };
-    results.into_iter().map(|(layer, results)| (layer.id, results.into_iter().map(undone).collect())).collect()
+    results.into_iter().map(|(_, results)| results.into_iter().map(undone).collect()).collect()
 }
 
 /// Whether the database ended the transaction for a reason that passes by itself: deadlock or serialization.
@@ -174,6 +188,7 @@ pub(crate) async fn look_up_object_ids(store: &Store, layer: Arc<Layer>, direct:
                             layer.id
                         ),
                     },
+                    sent: None,
                 }),
                 (Err(refusal), found) => Err(Refusal { global_id: found.copied(), object_id, ..refusal }),
             });
@@ -526,13 +541,6 @@ async fn settle(
     }
     for (index, edit) in edits {
         let id = edit.global_id.0;
-        let suppressed = || EditError {
-            code: EditErrorCode::failed(layer, op),
-            description: format!(
-                "a trigger of table {} dropped the edit; ask the table's owner which rule it follows",
-                layer.table_name
-            ),
-        };
         let error = match (op, touched.contains_key(&id), standing.contains(&id)) {
             (_, true, _) | (Op::Delete, false, false) => None,
             (Op::Update, false, false) => Some(EditError {
@@ -542,7 +550,7 @@ async fn settle(
                     edit.global_id, layer.id
                 ),
             }),
-            _ => Some(suppressed()),
+            _ => Some(suppressed(layer, op)),
         };
         results[*index] = Some(EditResult {
             op,
@@ -555,6 +563,17 @@ async fn settle(
     Ok(())
 }
 
+/// Why an edit that the database took had no effect.
+pub(super) fn suppressed(layer: &Layer, op: Op) -> EditError {
+    EditError {
+        code: EditErrorCode::failed(layer, op),
+        description: format!(
+            "a trigger of table {} dropped the edit; ask the table's owner which rule it follows",
+            layer.table_name
+        ),
+    }
+}
+
 /// Whether the stored row may differ from what the client holds after its edit.
 fn is_altered(layer: &Layer, edit: &Edit) -> bool {
     let filled_in = |index: usize| {
@@ -565,7 +584,7 @@ fn is_altered(layer: &Layer, edit: &Edit) -> bool {
 }
 
 /// Whether the failure is not about one of the edits.
-fn is_fatal(error: &sqlx::Error) -> bool {
+pub(super) fn is_fatal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return true };
     let code = database.code().unwrap_or_default();
     ["08", "25", "26", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
@@ -574,7 +593,7 @@ fn is_fatal(error: &sqlx::Error) -> bool {
 
 /// Says in the client's terms why the database refused an edit. The database's own text stays in the log, since it may
 /// speak of rows that the client must not see.
-fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
+pub(super) fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
     tracing::debug!(layer = layer.id.0, %error, "the database refused an edit");
     let sqlx::Error::Database(database) = error else {
         return EditError { code: EditErrorCode::Other, description: "the database refused the edit".to_owned() };

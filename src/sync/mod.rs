@@ -4,7 +4,9 @@
 //! by `model::verdict`, on facts that the database reports.
 
 pub(crate) mod apply;
+pub(crate) mod books;
 pub(crate) mod download;
 pub(crate) mod extract;
 mod order;
+pub(crate) mod put_back;
 mod search;

@@ -127,9 +127,9 @@ struct LayerEditsJson<'a> {
 #[serde(rename_all = "camelCase")]
 struct FeatureEditsJson<'a> {
     #[serde(borrow, default)]
-    adds: Option<Vec<FeatureJson<'a>>>,
+    adds: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    updates: Option<Vec<FeatureJson<'a>>>,
+    updates: Option<Vec<&'a RawValue>>,
     #[serde(default)]
     delete_ids: Option<Json>,
 }
@@ -173,8 +173,11 @@ pub(crate) fn parse_sync_edits(
         let features = element.features.unwrap_or_default();
         let reader = FeatureReader { layer: &layer, default_srid };
         let mut read = Vec::new();
-        read.extend(features.adds.into_iter().flatten().map(|feature| reader.by_global_id(Op::Add, feature)));
-        read.extend(features.updates.into_iter().flatten().map(|feature| reader.by_global_id(Op::Update, feature)));
+        for (op, list) in [(Op::Add, features.adds), (Op::Update, features.updates)] {
+            for feature in list.into_iter().flatten() {
+                read.push(reader.sent("edits", op, feature)?);
+            }
+        }
         read.extend(global_ids(features.delete_ids.as_ref())?.into_iter().map(|id| delete(&id)));
         match edits.iter_mut().find(|known| known.layer.key == layer.key) {
             Some(known) => known.edits.extend(read),
@@ -225,13 +228,31 @@ pub(super) fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
     match GlobalId::parse(id) {
         Some(global_id) => Ok(Edit { op: Op::Delete, global_id, values: Vec::new(), geometry: GeometryEdit::Keep }),
         None => {
-            Err(refusal(Op::Delete, None, EditErrorCode::GlobalIdEmpty, format!("'{}' is not a global id", brief(id))))
+            let problem = format!("'{}' is not a global id", brief(id));
+            let refusal = refusal(Op::Delete, None, EditErrorCode::GlobalIdEmpty, problem);
+            Err(Refusal { sent: Some(json!(id).to_string()), ..refusal })
         }
     }
 }
 
 pub(super) fn refusal(op: Op, global_id: Option<GlobalId>, code: EditErrorCode, description: String) -> Refusal {
-    Refusal { op, global_id, object_id: None, error: EditError { code, description } }
+    Refusal { op, global_id, object_id: None, error: EditError { code, description }, sent: None }
+}
+
+/// Reads an edit that was kept, or a correction of it: a feature, or for a delete a feature or just its global id.
+pub(crate) fn parse_kept(
+    name: &'static str,
+    text: &str,
+    op: Op,
+    layer: &Layer,
+    default_srid: i32,
+) -> Result<std::result::Result<Edit, Refusal>> {
+    let given: &RawValue = serde_json::from_str(text)
+        .map_err(|error| Error::invalid(name, format!("it is not a feature in JSON: {error}")))?;
+    match serde_json::from_str::<String>(given.get()) {
+        Ok(id) if op == Op::Delete => Ok(delete(&id)),
+        _ => FeatureReader { layer, default_srid }.sent(name, op, given),
+    }
 }
 
 /// Reads features of applyEdits, addFeatures and updateFeatures. Without `use_global_ids` features are named by their
@@ -308,6 +329,16 @@ struct FeatureReader<'a> {
 }
 
 impl FeatureReader<'_> {
+    /// Reads a feature of an upload; what is refused is kept as it was sent.
+    fn sent(&self, name: &'static str, op: Op, feature: &RawValue) -> Result<std::result::Result<Edit, Refusal>> {
+        let read = serde_json::from_str(feature.get()).map_err(|error| {
+            let given = brief(feature.get());
+            Error::invalid(name, format!("'{given}' is not {{\"attributes\":{{…}},\"geometry\":{{…}}}}: {error}"))
+        })?;
+        let keep = |refusal| Refusal { sent: Some(feature.get().to_owned()), ..refusal };
+        Ok(self.by_global_id(op, read).map_err(keep))
+    }
+
     /// Reads a feature that says its own global id.
     fn by_global_id(&self, op: Op, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
         let field = &self.layer.global_id_field().name;

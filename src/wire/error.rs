@@ -20,7 +20,9 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
         Error::NotFound(_) => (404, text, Vec::new()),
         Error::NotSupported(_) => (400, text, Vec::new()),
         Error::PostOnly { .. } => (405, "Method Not Allowed".to_owned(), vec![text]),
-        Error::ReplicaNotFound { .. } => (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text]),
+        Error::ReplicaNotFound { .. } | Error::ReplicaGone { .. } => {
+            (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text])
+        }
         Error::HistoryGone { .. } | Error::FutureGeneration { .. } | Error::LostGeneration { .. } => {
             (400, UNABLE.to_owned(), vec![text])
         }

@@ -3,6 +3,7 @@
 //! All tolerance of spelling is here and nowhere else. After this room there is no unchecked text left.
 
 pub(crate) mod attachments;
+pub(crate) mod books;
 pub(crate) mod edits;
 pub(crate) mod error;
 pub(crate) mod extract;

@@ -427,6 +427,17 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         })
     }
 
+    /// The edits of a request of a replica that is no longer registered.
+    pub(crate) fn rescued(&self, replica: &Replica, uploaded: Option<&str>) -> Result<SyncEdits> {
+        let Some(text) = uploaded.map(edits_of_file).transpose()?.or(given_edits(self.params)) else {
+            return Ok(SyncEdits::default());
+        };
+        let all: Vec<PlannedLayer> = (0..replica.layers.len())
+            .map(|index| PlannedLayer { index, direction: SyncDirection::Upload, presented: None, sibling: None })
+            .collect();
+        self.edits(text, replica, &all)
+    }
+
     fn generation(&self, name: &'static str) -> Result<Option<Generation>> {
         self.params.integer(name)?.map_or(Ok(None), |number| generation(name, number).map(Some))
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 17] = [
+const ROOMS: [(&str, &[&str], bool); 18] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -24,9 +24,10 @@ const ROOMS: [(&str, &[&str], bool); 17] = [
     ("uploads", &["model", "error", "app", "store", "files"], false),
     ("replica", &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "wire"], false),
     ("jobs", &["model", "error", "app", "store", "replica", "wire"], false),
+    ("books", &["model", "error", "app", "sql", "store", "format", "sync", "wire"], true),
     (
         "http",
-        &["model", "error", "app", "metrics", "files", "query", "uploads", "replica", "jobs", "sync", "wire"],
+        &["model", "error", "app", "metrics", "books", "files", "query", "uploads", "replica", "jobs", "sync", "wire"],
         false,
     ),
 ];

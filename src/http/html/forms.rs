@@ -386,6 +386,33 @@ const COMMIT_UPLOAD: &[Group] = &[
     FORMAT,
 ];
 
+const UNDO: &[Group] = &[
+    Group {
+        name: "Upload",
+        controls: &[
+            Control::on("Preview", "preview").hint("lists what would be done, and does nothing"),
+            Control::off("Force", "force").hint("also what others changed since"),
+        ],
+    },
+    FORMAT,
+];
+
+const APPLY_REJECTED: &[Group] = &[
+    Group {
+        name: "Edit",
+        controls: &[Control::lines("Feature", "feature").hint("a correction; empty: as it was sent")],
+    },
+    FORMAT,
+];
+
+const RESTORE: &[Group] = &[
+    Group {
+        name: "Conflict",
+        controls: &[Control::off("Force", "force").hint("also if the feature was changed since")],
+    },
+    FORMAT,
+];
+
 /// Returns the form of a page, if pages of its kind have one.
 pub(super) fn form(kind: Kind) -> Option<Form> {
     let post = |heading, button, groups| Some(Form { heading, submit: Submit::Post(button), groups, spatial: true });
@@ -406,6 +433,10 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
             groups: EXTRACT_CHANGES,
             spatial: true,
         }),
+        Kind::Books { operation: "undo" } => post("Undo Upload", "Undo", UNDO),
+        Kind::Books { operation: "apply" } => post("Apply Refused Edit", "Apply", APPLY_REJECTED),
+        Kind::Books { operation: "restore" } => post("Restore", "Restore", RESTORE),
+        Kind::Books { .. } => post("Dismiss Refused Edit", "Dismiss", &[FORMAT]),
         Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
         Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
         Kind::Upload => post("Upload", "Upload", UPLOAD),

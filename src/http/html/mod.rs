@@ -55,6 +55,11 @@ pub(crate) enum Kind {
     ImportReplica,
     /// The `extractChanges` operation.
     ExtractChanges,
+    /// An operation on an entry of the books: `undo`, `apply`, `dismiss`, `restore`.
+    Books {
+        /// Its name.
+        operation: &'static str,
+    },
     /// The list of replicas.
     Replicas,
     /// One replica.
@@ -189,7 +194,8 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::RegisterUpload
         | Kind::UploadPart
         | Kind::CommitUpload
-        | Kind::DeleteUpload => {
+        | Kind::DeleteUpload
+        | Kind::Books { .. } => {
             result_heading(html);
             results::answer(html, body, 3);
         }

@@ -440,10 +440,18 @@ pub(super) fn replica(html: &mut Html, page: &Page<'_>, body: &Value) {
         html.heading(2, None, "Further Properties");
         answer(html, &Value::Object(others), 3);
     }
-    html.heading(2, Some("operations"), "Supported Operations");
     let id = percent_encode(&plain(&body["replicaID"]));
     // Two steps up: the list of replicas, then the service.
     let service = page.ancestor(2);
+    html.heading(2, None, "Child Resources");
+    let books = [
+        (format!("{}/batches", page.here()), "Uploads"),
+        (format!("{service}/rejectedEdits?replicaID={id}"), "Refused Edits"),
+        (format!("{service}/conflicts?replicaID={id}"), "Conflicts"),
+        (format!("{}/verify", page.here()), "Verify"),
+    ];
+    links(html, books.into_iter().map(|(address, name)| (address, name.to_owned())));
+    html.heading(2, Some("operations"), "Supported Operations");
     let operations = [("synchronizeReplica", "Synchronize Replica"), ("unRegisterReplica", "Unregister Replica")];
     links(html, operations.iter().map(|(path, name)| (format!("{service}/{path}?replicaID={id}"), (*name).to_owned())));
 }

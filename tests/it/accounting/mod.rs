@@ -1,6 +1,12 @@
 //! The books: what became of every edit, which were refused, what was overwritten, and what can be done about it.
 
+mod conflicts;
+mod explain;
+mod receipts;
 mod refusals;
+mod rejected;
+mod undo;
+mod verify;
 
 use serde_json::{Value as Json, json};
 
@@ -56,4 +62,41 @@ pub fn edits(adds: &Json, updates: &Json, deletes: &Json) -> Json {
 /// The n-th global id.
 pub fn id(n: usize) -> String {
     format!("{{AAAAAAAA-0000-4000-8000-{n:012}}}")
+}
+
+/// A feature of layer 0 with these attributes beside its global id.
+pub fn tree(n: usize, attributes: &Json) -> Json {
+    let mut all = json!({"globalid": id(n)});
+    for (name, value) in attributes.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    json!({"attributes": all})
+}
+
+/// The `edits` of layer 0 with updates alone.
+pub fn updates(updates: &Json) -> Json {
+    edits(&json!([]), updates, &json!([]))
+}
+
+/// The `edits` of layer 0 with adds alone.
+pub fn adds(adds: &Json) -> Json {
+    edits(adds, &json!([]), &json!([]))
+}
+
+/// The `edits` of layer 0 with deletes alone.
+pub fn deletes(ids: &Json) -> Json {
+    edits(&json!([]), &json!([]), ids)
+}
+
+/// An answer that must not be an error.
+pub fn good(answer: Json) -> Json {
+    assert!(answer.get("error").is_none(), "{answer}");
+    answer
+}
+
+/// The attribute of a feature in the table `oak`, by the number of its global id.
+pub async fn stored(server: &TestServer, n: usize, attribute: &str) -> String {
+    let statement =
+        format!("select coalesce((select {attribute}::text from oak where globalid = '{}'), 'none')", id(n));
+    server.database.value(&statement).await
 }

@@ -1,0 +1,307 @@
+//! The documents of the books, as JSON.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    model::{id::GlobalId, layer::Service},
+    store::{
+        books::{BookedUpload, Receipt},
+        conflicts::Conflict,
+        rejected::{Rejected, RejectedState},
+    },
+    wire::{
+        books::{embedded, layer_json, list, receipt},
+        edits::result_json,
+    },
+};
+
+use super::{
+    Known, Later,
+    conflicts::Restored,
+    explain::{Explanation, Standing},
+    uploads::{Reversal, Undone},
+    verify::Verified,
+};
+
+/// The most features that an answer lists.
+const MAX_LISTED: usize = 1_000;
+
+/// The uploads of a replica.
+pub(crate) fn uploads(service: &Service, known: &Known, uploads: &[BookedUpload], more: bool) -> Json {
+    let mut shown = replica(known);
+    shown.extend(list("batches", uploads.iter().map(|one| Json::Object(upload(service, one))).collect(), more));
+    Json::Object(shown)
+}
+
+/// An upload with its receipts.
+pub(crate) fn receipts(
+    service: &Service,
+    known: &Known,
+    booked: &BookedUpload,
+    receipts: &[Receipt],
+    more: bool,
+) -> Json {
+    let mut shown = replica(known);
+    shown.extend(upload(service, booked));
+    let each = |(layer, position, result): &Receipt| {
+        let mut one = Map::new();
+        one.insert("position".to_owned(), (*position).into());
+        one.extend(receipt(service, *layer, result));
+        Json::Object(one)
+    };
+    shown.extend(list("receipts", receipts.iter().map(each).collect(), more));
+    Json::Object(shown)
+}
+
+fn replica(known: &Known) -> Map<String, Json> {
+    let mut shown = Map::new();
+    shown.insert("replicaID".to_owned(), known.replica.id.to_string().into());
+    shown.insert("replicaName".to_owned(), known.replica.name.clone().into());
+    shown.insert("replicaOwner".to_owned(), known.replica.owner.clone().into());
+    shown.insert("registered".to_owned(), known.registered.into());
+    shown
+}
+
+fn upload(service: &Service, upload: &BookedUpload) -> Map<String, Json> {
+    let [adds, updates, deletes] = upload.applied;
+    let presented: Json = upload
+        .presented
+        .iter()
+        .map(|(layer, generation)| json!({"id": layer_json(service, *layer), "serverGen": generation}))
+        .collect();
+    let codes: Map<String, Json> = upload.refused.iter().map(|(code, n)| (code.to_string(), (*n).into())).collect();
+    let shown = json!({
+        "batchId": upload.id,
+        "receivedDate": upload.received_ms,
+        "syncDirection": upload.direction,
+        "presentedServerGens": presented,
+        "serverGen": upload.generation,
+        "applied": adds + updates + deletes,
+        "appliedAdds": adds,
+        "appliedUpdates": updates,
+        "appliedDeletes": deletes,
+        "refused": upload.refused.iter().map(|(_, n)| n).sum::<i64>(),
+        "refusedByCode": codes,
+        "conflicts": upload.n_conflicts,
+        "undoneDate": upload.undone_ms,
+    });
+    match shown {
+        Json::Object(shown) => shown,
+        _ => Map::new(),
+    }
+}
+
+/// Refused edits.
+pub(crate) fn rejected_list(service: &Service, edits: &[Rejected], more: bool) -> Json {
+    Json::Object(list("rejectedEdits", edits.iter().map(|one| rejected(service, one)).collect(), more))
+}
+
+/// A refused edit.
+pub(crate) fn rejected(service: &Service, edit: &Rejected) -> Json {
+    json!({
+        "rejectedEditId": edit.id,
+        "state": edit.state.name(),
+        "replicaID": edit.replica.to_string(),
+        "replicaName": edit.replica_name,
+        "batchId": edit.batch,
+        "layer": layer_json(service, edit.layer),
+        "operation": edit.op.name(),
+        "globalId": edit.global_id.map(|id| id.to_string()),
+        "reason": {"code": edit.error.code.number(), "description": edit.error.description},
+        "receivedDate": edit.received_ms,
+        "lastReceivedDate": edit.last_received_ms,
+        "timesReceived": edit.times_received,
+        "closedDate": edit.closed.as_ref().map(|(ms, _)| ms),
+        "closedBy": edit.closed.as_ref().map(|(_, by)| by),
+        "feature": embedded(Some(&edit.feature)),
+    })
+}
+
+/// What became of applying a refused edit.
+pub(crate) fn applied(number: i64, result: &crate::model::edit::EditResult) -> Json {
+    let state = if result.error.is_none() { RejectedState::Applied } else { RejectedState::Open };
+    json!({"rejectedEditId": number, "state": state.name(), "success": result.error.is_none(), "result": result_json(result)})
+}
+
+/// What became of dismissing a refused edit.
+pub(crate) fn dismissed(number: i64) -> Json {
+    json!({"rejectedEditId": number, "state": RejectedState::Dismissed.name(), "success": true})
+}
+
+/// Conflicts.
+pub(crate) fn conflict_list(service: &Service, conflicts: &[Conflict], more: bool) -> Json {
+    Json::Object(list("conflicts", conflicts.iter().map(|one| conflict(service, one)).collect(), more))
+}
+
+/// A conflict.
+pub(crate) fn conflict(service: &Service, conflict: &Conflict) -> Json {
+    let lost = &conflict.overwrite;
+    json!({
+        "conflictId": conflict.id,
+        "foundDate": conflict.found_ms,
+        "replicaID": conflict.replica.to_string(),
+        "replicaName": conflict.replica_name,
+        "batchId": conflict.batch,
+        "serverGen": conflict.generation,
+        "layer": layer_json(service, lost.layer),
+        "globalId": lost.global_id.to_string(),
+        "operation": lost.op.name(),
+        "fields": lost.fields,
+        "knownServerGen": lost.known.get(),
+        "otherServerGen": lost.other_generation.get(),
+        "otherReplicaID": lost.other_origin.map(|id| id.to_string()),
+        "otherReplicaName": conflict.other_name,
+        "restoredDate": conflict.restored_ms,
+        "base": embedded(lost.base.as_deref()),
+        "server": embedded(lost.server.as_deref()),
+        "client": embedded(lost.client.as_deref()),
+    })
+}
+
+/// What became of putting back what was overwritten.
+pub(crate) fn restored(number: i64, restored: &Restored) -> Json {
+    match restored {
+        Restored::Tried(result) => {
+            json!({"conflictId": number, "success": result.error.is_none(), "result": result_json(result)})
+        }
+        Restored::ChangedSince(changed) => json!({
+            "conflictId": number,
+            "success": false,
+            "changedSince": later(changed),
+            "description": "the feature was changed since; nothing was done. Look at it, and use force=true to write it back nevertheless",
+        }),
+    }
+}
+
+fn later(later: &Later) -> Json {
+    json!({
+        "serverGen": later.generation,
+        "replicaID": later.origin.as_ref().map(|(id, _)| id.to_string()),
+        "replicaName": later.origin.as_ref().and_then(|(_, name)| name.clone()),
+    })
+}
+
+/// What undoing an upload did, or would do.
+pub(crate) fn undone(number: i64, undone: &Undone, preview: bool) -> Json {
+    let how = |how: Reversal| match how {
+        Reversal::Deleted => "deleted",
+        Reversal::Reverted => "reverted",
+        Reversal::Restored => "restored",
+    };
+    let restored: Json = undone
+        .restored
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(layer, id, done)| {
+            json!({"layer": layer.id.0, "globalId": GlobalId(*id).to_string(), "action": how(*done)})
+        })
+        .collect();
+    let skipped: Json = undone
+        .skipped
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(layer, changed)| {
+            json!({"layer": layer.id.0, "globalId": GlobalId(changed.global_id).to_string(), "changedSince": later(changed)})
+        })
+        .collect();
+    let failed: Json = undone
+        .failed
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(layer, result)| {
+            let mut shown = json!({"layer": layer.id.0});
+            if let (Some(shown), Json::Object(result)) = (shown.as_object_mut(), result_json(result)) {
+                shown.extend(result);
+            }
+            shown
+        })
+        .collect();
+    let lists = [undone.restored.len(), undone.skipped.len(), undone.failed.len()];
+    json!({
+        "batchId": number,
+        "preview": preview,
+        "success": undone.failed.is_empty() && undone.skipped.is_empty(),
+        "undoneCount": lists[0],
+        "skippedCount": lists[1],
+        "failedCount": lists[2],
+        "undone": restored,
+        "skipped": skipped,
+        "failed": failed,
+        "exceededTransferLimit": lists.iter().any(|n| *n > MAX_LISTED),
+    })
+}
+
+/// What a replica should hold.
+pub(crate) fn verified(verified: &Verified) -> Json {
+    let mut shown = replica(&verified.known);
+    shown.insert("serverGen".to_owned(), verified.generation.get().into());
+    let layers: Json = verified
+        .layers
+        .iter()
+        .map(|(layer, checksum)| match checksum {
+            Some(checksum) => json!({
+                "id": layer.id.0, "count": checksum.n_features, "rows": checksum.rows(), "content": checksum.content(),
+            }),
+            None => json!({
+                "id": layer.id.0, "count": null, "rows": null, "content": null,
+                "description": "for a layer of related rows there are sums at the newest generation only; leave serverGens out",
+            }),
+        })
+        .collect();
+    shown.insert("layers".to_owned(), layers);
+    if let Some((upto, differing)) = &verified.differing {
+        shown.insert("comparedWith".to_owned(), upto.get().into());
+        let layers: Json = differing
+            .iter()
+            .map(|one| {
+                let features: Json = one
+                    .features
+                    .iter()
+                    .map(|(id, was, is)| {
+                        let how = match (was, is) {
+                            (false, _) => "entered",
+                            (true, false) => "left",
+                            (true, true) => "changed",
+                        };
+                        json!({"globalId": GlobalId(*id).to_string(), "difference": how})
+                    })
+                    .collect();
+                json!({"id": one.layer.id.0, "features": features, "exceededTransferLimit": one.more})
+            })
+            .collect();
+        shown.insert("differing".to_owned(), layers);
+    }
+    Json::Object(shown)
+}
+
+/// Why a replica holds a feature, or does not.
+pub(crate) fn explanation(service: &Service, explained: &Explanation) -> Json {
+    let standing = |standing: &Standing| json!({"exists": standing.exists, "inReplica": standing.passes, "feature": embedded(standing.image.as_deref())});
+    let mut shown = replica(&explained.known);
+    let rest = json!({
+        "layer": explained.layer.id.0,
+        "globalId": explained.global_id.to_string(),
+        "serverGen": explained.generation.get(),
+        "givenServerGen": explained.given.get(),
+        "lastSyncDate": explained.known.replica.last_sync_ms,
+        "reasons": explained.reasons,
+        "now": standing(&explained.now),
+        "then": explained.then.as_ref().map(|(then, _)| standing(then)),
+        "firstChangeSince": explained.then.as_ref().map(|(_, change)| {
+            json!({"serverGen": change.generation, "replicaID": change.origin.map(|id| id.to_string())})
+        }),
+        "receipts": explained.receipts.iter().map(|(batch, generation, result)| {
+            let mut one = Map::new();
+            one.insert("batchId".to_owned(), (*batch).into());
+            one.insert("serverGen".to_owned(), (*generation).into());
+            one.extend(receipt(service, explained.layer.key, result));
+            Json::Object(one)
+        }).collect::<Json>(),
+        "rejectedEdits": explained.rejected.iter().map(|one| rejected(service, one)).collect::<Json>(),
+        "conflicts": explained.conflicts.iter().map(|one| conflict(service, one)).collect::<Json>(),
+    });
+    if let Json::Object(rest) = rest {
+        shown.extend(rest);
+    }
+    Json::Object(shown)
+}

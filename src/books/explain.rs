@@ -1,0 +1,260 @@
+//! Why a replica holds a feature, or does not.
+
+use std::{pin::pin, sync::Arc};
+
+use futures_util::TryStreamExt as _;
+use sqlx::{Row as _, postgres::PgRow};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    format::json::FeatureWriter,
+    model::{
+        edit::EditResult,
+        filter::Filter,
+        id::{Generation, GlobalId, LayerId, ReplicaId},
+        layer::{Layer, Service},
+        query::Columns,
+        replica::ReplicaLayer,
+    },
+    sql::{fragment::Fragment, history},
+    store::{
+        ReadTx,
+        conflicts::{Conflict, ConflictFilter},
+        rejected::{Rejected, RejectedFilter},
+    },
+};
+
+use super::{Known, known};
+
+/// The most receipts, conflicts, and refused edits that an explanation names.
+const MAX_LISTED: i64 = 50;
+
+/// All that is known of a feature in the eyes of a replica.
+pub(crate) struct Explanation {
+    /// The replica.
+    pub(crate) known: Known,
+    /// The layer.
+    pub(crate) layer: Arc<Layer>,
+    /// The feature.
+    pub(crate) global_id: GlobalId,
+    /// The newest generation of the service.
+    pub(crate) generation: Generation,
+    /// The newest generation that the replica was given.
+    pub(crate) given: Generation,
+    /// How the feature is.
+    pub(crate) now: Standing,
+    /// How it was at the generation that the replica was given; `None` if it has not changed since, or nobody knows any more.
+    pub(crate) then: Option<(Standing, FirstChange)>,
+    /// The edits of the feature in the replica's uploads, the newest first: upload, generation, and what became of it.
+    pub(crate) receipts: Vec<(i64, Option<i64>, EditResult)>,
+    /// Refused edits of the feature by the replica.
+    pub(crate) rejected: Vec<Rejected>,
+    /// Conflicts of the replica over the feature.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// What follows from all this, in sentences.
+    pub(crate) reasons: Vec<String>,
+}
+
+/// A feature at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Whether it was there.
+    pub(crate) exists: bool,
+    /// Whether it passed the replica's filter.
+    pub(crate) passes: bool,
+    /// Whether the where clause let it through, if there is one.
+    passes_where: Option<bool>,
+    /// Whether it lay in the area, if there is one.
+    passes_area: Option<bool>,
+    /// The feature as Esri JSON.
+    pub(crate) image: Option<String>,
+}
+
+/// The first change of a feature after a generation.
+#[derive(Debug)]
+pub(crate) struct FirstChange {
+    /// Its generation.
+    pub(crate) generation: i64,
+    /// The replica that it came from, if it came from one.
+    pub(crate) origin: Option<ReplicaId>,
+}
+
+/// Explains a feature to a replica.
+pub(crate) async fn explain(
+    app: &App,
+    service: &Service,
+    replica: ReplicaId,
+    layer: LayerId,
+    global_id: GlobalId,
+) -> Result<Explanation> {
+    let known = known(app, service, replica).await?;
+    let held = known.replica.layers.iter().find(|held| held.layer.id == layer).cloned().ok_or_else(|| {
+        let ids: Vec<String> = known.replica.layers.iter().map(|held| held.layer.id.to_string()).collect();
+        Error::invalid("layer", format!("layer {layer} is not in the replica, which has {}", ids.join(", ")))
+    })?;
+    let columns = Columns::all(&held.layer, known.replica.srid);
+    let writer = FeatureWriter::new(&held.layer, &columns);
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    let generation = tx.generation;
+    let found = first(&mut tx, history::standing(&held.layer, &held.filter, &columns, global_id.0)).await?;
+    let now = match &found {
+        None => Standing::default(),
+        Some(row) => Standing::read(row, 0, true, &writer)?,
+    };
+    let statement = history::stood(&held.layer, &held.filter, &columns, service.key.0, held.given.get(), global_id.0);
+    let then = match first(&mut tx, statement).await? {
+        None => None,
+        Some(row) => {
+            let change =
+                FirstChange { generation: row.try_get(0)?, origin: row.try_get::<Option<Uuid>, _>(1)?.map(ReplicaId) };
+            Some((Standing::read(&row, 3, row.try_get(2)?, &writer)?, change))
+        }
+    };
+    tx.end().await?;
+
+    let mut tx = session.own().await?;
+    let receipts = tx.receipts_of_feature(replica, held.layer.key, global_id, MAX_LISTED).await?;
+    let wanted = RejectedFilter {
+        replica: Some(replica),
+        layer: Some(held.layer.key),
+        global_id: Some(global_id),
+        ..RejectedFilter::default()
+    };
+    let rejected = tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let wanted = ConflictFilter {
+        replica: Some(replica),
+        layer: Some(held.layer.key),
+        global_id: Some(global_id),
+        ..ConflictFilter::default()
+    };
+    let conflicts = tx.conflict_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let mut explanation = Explanation {
+        layer: held.layer.clone(),
+        global_id,
+        generation,
+        given: held.given,
+        now,
+        then,
+        receipts,
+        rejected,
+        conflicts,
+        reasons: Vec::new(),
+        known,
+    };
+    explanation.reasons = explanation.reasons(&held);
+    Ok(explanation)
+}
+
+async fn first(tx: &mut ReadTx<'_>, statement: Fragment) -> Result<Option<PgRow>> {
+    pin!(tx.stream(statement)?).try_next().await
+}
+
+impl Standing {
+    /// Reads what begins at column `at`: three facts and the row.
+    fn read(row: &PgRow, at: usize, exists: bool, writer: &FeatureWriter) -> Result<Standing> {
+        let mut image = Vec::new();
+        if exists {
+            writer.write(row, at + 3, &mut image)?;
+        }
+        Ok(Standing {
+            exists,
+            passes: exists && row.try_get::<bool, _>(at)?,
+            passes_where: row.try_get(at + 1)?,
+            passes_area: row.try_get(at + 2)?,
+            image: exists.then(|| String::from_utf8_lossy(&image).into_owned()),
+        })
+    }
+
+    /// Why the feature passed the filter, or did not.
+    fn reason(&self, held: &ReplicaLayer, when: &str) -> String {
+        let mut why = Vec::new();
+        if self.passes_where == Some(false) {
+            let text = held.query.where_clause.as_deref().unwrap_or_default();
+            why.push(format!("the where clause \"{text}\" is not true for it"));
+        }
+        if self.passes_area == Some(false) {
+            why.push("it lies outside of the replica's area, or has no geometry".to_owned());
+        }
+        match (&held.filter, self.exists, self.passes) {
+            (_, false, _) => format!("{when} it does not exist in layer {}.", held.layer.id),
+            (Filter::None, true, _) => format!("{when} it exists, but the replica takes no rows of this layer."),
+            (Filter::Related(_), true, true) => format!("{when} it belongs to a row that the replica holds."),
+            (Filter::Related(_), true, false) => format!("{when} it belongs to no row that the replica holds."),
+            (Filter::All, true, _) => format!("{when} it exists, and the replica takes all rows of this layer."),
+            (Filter::Matching { .. }, true, true) => format!("{when} it exists and passes the replica's filter."),
+            (Filter::Matching { .. }, true, false) => {
+                format!("{when} it exists, but does not pass the replica's filter: {}.", why.join(", and "))
+            }
+        }
+    }
+}
+
+impl Explanation {
+    fn reasons(&self, held: &ReplicaLayer) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if !self.known.registered {
+            reasons.push("The replica is unregistered: it is no longer kept up to date.".to_owned());
+        }
+        reasons.push(self.now.reason(held, &format!("At generation {}, the newest,", self.generation)));
+        match &self.then {
+            None => reasons.push(format!(
+                "It has not changed since generation {}, the newest that the replica was given.",
+                self.given
+            )),
+            Some((then, change)) => {
+                reasons.push(
+                    then.reason(held, &format!("At generation {}, the newest that the replica was given,", self.given)),
+                );
+                let by = match change.origin {
+                    Some(origin) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
+                    Some(origin) => format!("by an upload of replica {origin}"),
+                    None => "by somebody who was connected, or with SQL".to_owned(),
+                };
+                reasons.push(format!("Its first change since then was at generation {}, {by}.", change.generation));
+                reasons.push(
+                    match (then.passes, self.now.passes) {
+                        (false, true) => "The next download adds it, unless the replica made this change itself.",
+                        (true, true) => "The next download updates it, unless the replica made these changes itself.",
+                        (true, false) => "The next download deletes it.",
+                        (false, false) => {
+                            "The next download does not speak of it, unless the replica holds it as its own."
+                        }
+                    }
+                    .to_owned(),
+                );
+            }
+        }
+        match self.receipts.first() {
+            None => reasons.push("The replica never uploaded an edit of it.".to_owned()),
+            Some((batch, _, result)) => reasons.push(match &result.error {
+                None => {
+                    format!("The replica's last edit of it, the {} in upload {batch}, was applied.", result.op.name())
+                }
+                Some(error) => format!(
+                    "The replica's last edit of it, the {} in upload {batch}, was refused: {} (code {}).",
+                    result.op.name(),
+                    error.description,
+                    error.code.number()
+                ),
+            }),
+        }
+        let n_open = self
+            .rejected
+            .iter()
+            .filter(|rejected| rejected.state == crate::store::rejected::RejectedState::Open)
+            .count();
+        if n_open > 0 {
+            reasons.push(format!("{n_open} refused edits of it are open; somebody may apply or dismiss them."));
+        }
+        if let Some(conflict) = self.conflicts.last() {
+            reasons.push(format!(
+                "The replica overwrote changes of others that it had not seen, last in conflict {}.",
+                conflict.id
+            ));
+        }
+        reasons
+    }
+}

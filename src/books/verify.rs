@@ -1,0 +1,128 @@
+//! What a replica should hold: counts and checksums that its client can compare with its own.
+
+use std::{pin::pin, sync::Arc};
+
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    error::Result,
+    format::{checksum::Checksum, json::FeatureWriter},
+    model::{
+        filter::Filter,
+        id::{Generation, ReplicaId},
+        layer::{Layer, Service},
+        query::Columns,
+        replica::{ReplicaLayer, SyncDirection},
+    },
+    sql::{history, select},
+    store::ReadTx,
+};
+
+use super::{Known, known, uploads::cut};
+
+/// The most global ids of differing features that are listed for a layer.
+const MAX_DIFFERING: i64 = 1_000;
+
+/// What a replica should hold at a generation.
+pub(crate) struct Verified {
+    /// The replica.
+    pub(crate) known: Known,
+    /// The generation.
+    pub(crate) generation: Generation,
+    /// A layer, and its checksum; `None` for a layer of related rows at an earlier generation than now, for which there is none.
+    pub(crate) layers: Vec<(Arc<Layer>, Option<Checksum>)>,
+    /// What differs from another generation, if one was named.
+    pub(crate) differing: Option<(Generation, Vec<Differing>)>,
+}
+
+/// The features of a layer that differ between two generations for a replica.
+pub(crate) struct Differing {
+    /// The layer.
+    pub(crate) layer: Arc<Layer>,
+    /// Global id, whether the replica held it at the first generation, whether at the second.
+    pub(crate) features: Vec<(Uuid, bool, bool)>,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
+/// Counts and checksums at the newest generation, or at `generations.0`; and what differs between that and
+/// `generations.1`, which is the later one.
+pub(crate) async fn verify(
+    app: &App,
+    service: &Service,
+    replica: ReplicaId,
+    generations: (Option<Generation>, Option<Generation>),
+) -> Result<Verified> {
+    let known = known(app, service, replica).await?;
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    let newest = tx.generation;
+    for given in [generations.0, generations.1].into_iter().flatten() {
+        for layer in &known.replica.layers {
+            tx.history.check(&layer.layer, SyncDirection::Download, Some(given))?;
+        }
+    }
+    let generation = generations.0.unwrap_or(newest);
+    let mut layers = Vec::with_capacity(known.replica.layers.len());
+    for layer in &known.replica.layers {
+        let checksum = checksum(&mut tx, service, layer, known.replica.srid, generation).await?;
+        layers.push((layer.layer.clone(), checksum));
+    }
+    let mut differing = None;
+    if let Some(upto) = generations.1 {
+        let (first, second) = (generation.min(upto), generation.max(upto));
+        let mut all = Vec::new();
+        for layer in known.replica.layers.iter().filter(|layer| !matches!(layer.filter, Filter::Related(_))) {
+            all.push(differs(&mut tx, service, layer, (first, second)).await?);
+        }
+        differing = Some((upto, all));
+    }
+    tx.end().await?;
+    Ok(Verified { known, generation, layers, differing })
+}
+
+async fn checksum(
+    tx: &mut ReadTx<'_>,
+    service: &Service,
+    held: &ReplicaLayer,
+    srid: i32,
+    generation: Generation,
+) -> Result<Option<Checksum>> {
+    let layer = &held.layer;
+    let columns = Columns::all(layer, srid);
+    let statement = match &held.filter {
+        Filter::None => return Ok(Some(Checksum::default())),
+        filter if generation == tx.generation => select::snapshot(layer, filter, &columns),
+        Filter::Related(_) => return Ok(None),
+        filter => history::snapshot_at(layer, filter, &columns, service.key.0, generation.get()),
+    };
+    let writer = FeatureWriter::new(layer, &columns);
+    let mut rows = pin!(tx.stream(statement)?);
+    let (mut checksum, mut feature) = (Checksum::default(), Vec::new());
+    while let Some(row) = rows.try_next().await? {
+        feature.clear();
+        writer.write(&row, 0, &mut feature)?;
+        checksum.add(layer, &feature)?;
+    }
+    Ok(Some(checksum))
+}
+
+async fn differs(
+    tx: &mut ReadTx<'_>,
+    service: &Service,
+    held: &ReplicaLayer,
+    (first, second): (Generation, Generation),
+) -> Result<Differing> {
+    let window = (first.get(), second.get());
+    let statement = history::differing(&held.layer, &held.filter, service.key.0, window, MAX_DIFFERING + 1);
+    let mut rows = pin!(tx.stream(statement)?);
+    let mut features = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        features.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    }
+    let more = cut(&mut features, MAX_DIFFERING);
+    Ok(Differing { layer: held.layer.clone(), features, more })
+}

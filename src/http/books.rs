@@ -1,0 +1,203 @@
+//! The resources of the books: routes and handlers.
+
+use serde_json::Value as Json;
+
+use crate::{
+    books::{
+        ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, conflicts, documents, explain, rejected, uploads,
+        verify,
+    },
+    error::{Error, Result},
+    model::{id::ReplicaId, layer::Service, value::brief},
+    wire::books as wire,
+};
+
+use super::{Call, respond::Reply};
+
+/// A resource or operation of the books. Texts are ids and numbers as they stand in the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Books {
+    /// The uploads of a replica.
+    Batches(String),
+    /// An upload of a replica.
+    Batch(String, String),
+    /// Undoes an upload.
+    Undo(String, String),
+    /// What a replica should hold.
+    Verify(String),
+    /// Why a replica holds a feature, or does not.
+    Explain(String),
+    /// All refused edits.
+    RejectedEdits,
+    /// A refused edit.
+    RejectedEdit(String),
+    /// Applies a refused edit.
+    ApplyRejected(String),
+    /// Dismisses a refused edit.
+    DismissRejected(String),
+    /// All conflicts.
+    Conflicts,
+    /// A conflict.
+    Conflict(String),
+    /// Puts back what was overwritten.
+    RestoreConflict(String),
+}
+
+impl Books {
+    /// The resource of a path below that of a service: its words in lower case, and as they came.
+    pub(super) fn of(words: &[&str], segments: &[String]) -> Option<Books> {
+        let own = |index: usize| segments.get(index).cloned().unwrap_or_default();
+        Some(match words {
+            ["replicas", _, "batches"] => Books::Batches(own(1)),
+            ["replicas", _, "batches", _] => Books::Batch(own(1), own(3)),
+            ["replicas", _, "batches", _, "undo"] => Books::Undo(own(1), own(3)),
+            ["replicas", _, "verify"] => Books::Verify(own(1)),
+            ["replicas", _, "explain"] => Books::Explain(own(1)),
+            ["rejectededits"] => Books::RejectedEdits,
+            ["rejectededits", _] => Books::RejectedEdit(own(1)),
+            ["rejectededits", _, "apply"] => Books::ApplyRejected(own(1)),
+            ["rejectededits", _, "dismiss"] => Books::DismissRejected(own(1)),
+            ["conflicts"] => Books::Conflicts,
+            ["conflicts", _] => Books::Conflict(own(1)),
+            ["conflicts", _, "restore"] => Books::RestoreConflict(own(1)),
+            _ => return None,
+        })
+    }
+
+    /// The name of an operation that changes data.
+    pub(super) fn post_only(&self) -> Option<&'static str> {
+        match self {
+            Books::Undo(..) => Some("undo"),
+            Books::ApplyRejected(_) => Some("apply"),
+            Books::DismissRejected(_) => Some("dismiss"),
+            Books::RestoreConflict(_) => Some("restore"),
+            _ => None,
+        }
+    }
+
+    /// The steps of the path below that of the service.
+    pub(super) fn steps(&self) -> Vec<&str> {
+        match self {
+            Books::Batches(id) => vec!["replicas", id, "batches"],
+            Books::Batch(id, number) => vec!["replicas", id, "batches", number],
+            Books::Undo(id, number) => vec!["replicas", id, "batches", number, "undo"],
+            Books::Verify(id) => vec!["replicas", id, "verify"],
+            Books::Explain(id) => vec!["replicas", id, "explain"],
+            Books::RejectedEdits => vec!["rejectedEdits"],
+            Books::RejectedEdit(number) => vec!["rejectedEdits", number],
+            Books::ApplyRejected(number) => vec!["rejectedEdits", number, "apply"],
+            Books::DismissRejected(number) => vec!["rejectedEdits", number, "dismiss"],
+            Books::Conflicts => vec!["conflicts"],
+            Books::Conflict(number) => vec!["conflicts", number],
+            Books::RestoreConflict(number) => vec!["conflicts", number, "restore"],
+        }
+    }
+}
+
+fn replica(id: &str) -> Result<ReplicaId> {
+    ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.to_owned() })
+}
+
+/// Answers a request.
+pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Result<Reply> {
+    let (app, params) = (&call.app, &call.params);
+    let answer: Json = match what {
+        Books::Batches(id) => {
+            let (known, listed, more) = uploads::list(app, service, replica(id)?, wire::page(params)?).await?;
+            documents::uploads(service, &known, &listed, more)
+        }
+        Books::Batch(id, number) => {
+            let wanted = ReceiptFilter {
+                layer: wire::layer(params, service)?.map(|layer| layer.key),
+                refused: wire::refused(params)?,
+                global_id: wire::global_id(params)?,
+            };
+            let number = wire::number("Upload", number)?;
+            let (known, upload, receipts, more) =
+                uploads::show(app, service, replica(id)?, number, &wanted, wire::page(params)?).await?;
+            documents::receipts(service, &known, &upload, &receipts, more)
+        }
+        Books::Undo(id, number) => {
+            let (force, preview) = (params.flag(&["force"], false)?, params.flag(&["preview"], false)?);
+            let number = wire::number("Upload", number)?;
+            let undone = uploads::undo(app, service, replica(id)?, number, force, preview).await?;
+            documents::undone(number, &undone, preview)
+        }
+        Books::Verify(id) => {
+            let generations = wire::generations(params)?;
+            documents::verified(&verify::verify(app, service, replica(id)?, generations).await?)
+        }
+        Books::Explain(id) => {
+            let layer = wire::layer(params, service)?
+                .ok_or_else(|| Error::invalid("layer", "it is missing; it is the id of the feature's layer"))?;
+            let feature = wire::global_id(params)?
+                .ok_or_else(|| Error::invalid("globalId", "it is missing; it names the feature"))?;
+            let explained = explain::explain(app, service, replica(id)?, layer.id, feature).await?;
+            documents::explanation(service, &explained)
+        }
+        Books::RejectedEdits => {
+            let wanted = RejectedFilter {
+                replica: wire::replica(params)?,
+                layer: wire::layer(params, service)?.map(|layer| layer.key),
+                state: params.word("state", "open, applied, dismissed", RejectedState::from_name)?,
+                global_id: wire::global_id(params)?,
+            };
+            let (edits, more) = rejected::list(app, service, &wanted, wire::page(params)?).await?;
+            documents::rejected_list(service, &edits, more)
+        }
+        Books::RejectedEdit(number) => {
+            let number = wire::number("Refused edit", number)?;
+            documents::rejected(service, &rejected::find(app, service, number).await?)
+        }
+        Books::ApplyRejected(number) => {
+            let number = wire::number("Refused edit", number)?;
+            let result = rejected::apply(app, service, number, params.text("feature")).await?;
+            documents::applied(number, &result)
+        }
+        Books::DismissRejected(number) => {
+            let number = wire::number("Refused edit", number)?;
+            rejected::dismiss(app, service, number).await?;
+            documents::dismissed(number)
+        }
+        Books::Conflicts => {
+            let wanted = ConflictFilter {
+                replica: wire::replica(params)?,
+                batch: params.integer("batchId")?,
+                layer: wire::layer(params, service)?.map(|layer| layer.key),
+                global_id: wire::global_id(params)?,
+                since_ms: params.integer("since")?,
+            };
+            let (found, more) = conflicts::list(app, service, &wanted, wire::page(params)?).await?;
+            documents::conflict_list(service, &found, more)
+        }
+        Books::Conflict(number) => {
+            let number = wire::number("Conflict", number)?;
+            documents::conflict(service, &conflicts::find(app, service, number).await?)
+        }
+        Books::RestoreConflict(number) => {
+            let number = wire::number("Conflict", number)?;
+            let restored = conflicts::restore(app, service, number, params.flag(&["force"], false)?).await?;
+            documents::restored(number, &restored)
+        }
+    };
+    Ok(Reply::Json(answer))
+}
+
+/// The title of a page.
+pub(super) fn title(what: &Books, service: &str) -> String {
+    let title = match what {
+        Books::Batches(id) => format!("Uploads of {}", brief(id)),
+        Books::Batch(_, number) => format!("Upload {}", brief(number)),
+        Books::Undo(_, number) => format!("Undo upload {}", brief(number)),
+        Books::Verify(id) => format!("Verify {}", brief(id)),
+        Books::Explain(id) => format!("Explain a feature to {}", brief(id)),
+        Books::RejectedEdits => "Refused edits".to_owned(),
+        Books::RejectedEdit(number) => format!("Refused edit {}", brief(number)),
+        Books::ApplyRejected(number) => format!("Apply refused edit {}", brief(number)),
+        Books::DismissRejected(number) => format!("Dismiss refused edit {}", brief(number)),
+        Books::Conflicts => "Conflicts".to_owned(),
+        Books::Conflict(number) => format!("Conflict {}", brief(number)),
+        Books::RestoreConflict(number) => format!("Restore what conflict {} lost", brief(number)),
+    };
+    format!("{title} ({service})")
+}

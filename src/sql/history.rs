@@ -1,0 +1,220 @@
+//! What change tables tell beside deltas: versions of features, what a transaction did, and rows as they were.
+
+use uuid::Uuid;
+
+use crate::model::{filter::Filter, layer::Layer, query::Columns};
+
+use super::{
+    fragment::{Fragment, Ident},
+    select::{change_table, column, filter, list, table},
+};
+
+/// Appends `from transactions t join changes c`.
+fn changes(layer: &Layer, out: &mut Fragment) {
+    out.sql("\nfrom syncline.txn t join ").ident(&change_table(layer.key)).sql(" c on c.syncline_txn = t.txn_id");
+}
+
+/// The global ids of features that a transaction changed, and that somebody else than its replica had changed after a
+/// generation.
+pub(crate) fn overwritten(layer: &Layer, service: i32, txn: i64, replica: Uuid, after: i64) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- overwritten\nselect distinct c.");
+    out.ident(&global_id);
+    changes(layer, &mut out);
+    out.sql(" join ").ident(&change_table(layer.key)).sql(" m on m.syncline_txn = ").bind(txn);
+    out.sql(" and m.").ident(&global_id).sql(" = c.").ident(&global_id);
+    out.sql("\nwhere t.service_id = ").bind(service).sql(" and t.generation > ").bind(after);
+    out.sql(" and t.origin is distinct from ").bind(replica);
+    out
+}
+
+/// How changes after a generation found features, and how a transaction that has no generation yet did: the oldest change
+/// of a feature first. Columns: global id, generation, origin, existed; then the wanted columns of the row as it was.
+pub(crate) fn versions(
+    layer: &Layer,
+    columns: &Columns,
+    service: i32,
+    after: i64,
+    txn: Option<i64>,
+    global_ids: Vec<Uuid>,
+) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- versions\nselect c.");
+    out.ident(&global_id).sql(", t.generation, t.origin, c.syncline_existed, ");
+    list(layer, columns, "c", &mut out);
+    changes(layer, &mut out);
+    out.sql("\nwhere c.").ident(&global_id).sql(" = any(").bind(global_ids).sql(") and (t.txn_id = ").bind(txn);
+    out.sql(" or (t.service_id = ").bind(service).sql(" and t.generation > ").bind(after).sql("))");
+    out.sql("\norder by c.").ident(&global_id).sql(", t.generation nulls last");
+    out
+}
+
+/// What a transaction did to features of a layer. Columns: global id, existed before, exists now.
+pub(crate) fn changed_by(layer: &Layer, txn: i64) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- changed_by\nselect c.");
+    out.ident(&global_id).sql(", c.syncline_existed, n.").ident(&global_id).sql(" is not null\nfrom ");
+    out.ident(&change_table(layer.key)).sql(" c left join ").ident(&table(layer)).sql(" n on n.").ident(&global_id);
+    out.sql(" = c.").ident(&global_id).sql("\nwhere c.syncline_txn = ").bind(txn);
+    out.sql("\norder by c.").ident(&global_id);
+    out
+}
+
+/// The newest change of each of the features after a generation. Columns: global id, generation, origin, name of the
+/// origin's replica.
+pub(crate) fn changed_since(layer: &Layer, service: i32, after: i64, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- changed_since\nselect distinct on (c.");
+    out.ident(&global_id).sql(") c.").ident(&global_id).sql(", t.generation, t.origin, r.name");
+    changes(layer, &mut out);
+    out.sql(" left join syncline.replica r on r.replica_id = t.origin\nwhere t.service_id = ").bind(service);
+    out.sql(" and t.generation > ").bind(after).sql(" and c.").ident(&global_id).sql(" = any(").bind(global_ids);
+    out.sql(")\norder by c.").ident(&global_id).sql(", t.generation desc");
+    out
+}
+
+/// Keeps others from changing features until the transaction ends. Columns: global id, object id.
+pub(crate) fn lock(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- features_lock\nselect n.");
+    out.ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8\nfrom ").ident(&table(layer));
+    out.sql(" n where n.").ident(&global_id).sql(" = any(").bind(global_ids);
+    out.sql(")\norder by n.").ident(&global_id).sql(" for update");
+    out
+}
+
+/// The transaction of the newest change that found a feature there, and so has its last image. Columns: transaction.
+pub(crate) fn last_image(layer: &Layer, service: i32, global_id: Uuid) -> Fragment {
+    let mut out = Fragment::new("-- last_image\nselect t.txn_id");
+    changes(layer, &mut out);
+    out.sql("\nwhere t.service_id = ").bind(service).sql(" and c.").ident(&column(layer, layer.global_id));
+    out.sql(" = ").bind(global_id).sql(" and c.syncline_existed\norder by t.generation desc limit 1");
+    out
+}
+
+/// All rows through a filter as they were at a generation. The filter asks the row alone.
+pub(crate) fn snapshot_at(layer: &Layer, rows: &Filter, columns: &Columns, service: i32, generation: i64) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- snapshot_at\nwith past as (\n select distinct on (c.");
+    out.ident(&global_id).sql(") c.*");
+    changes(layer, &mut out);
+    out.sql("\n where t.service_id = ").bind(service).sql(" and t.generation > ").bind(generation);
+    out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n)\nselect ");
+    list(layer, columns, "n", &mut out);
+    out.sql("\nfrom ").ident(&table(layer)).sql(" n\nwhere not exists (select from past c where c.").ident(&global_id);
+    out.sql(" = n.").ident(&global_id).sql(") and ");
+    filter(layer, rows, "n", &mut out);
+    out.sql("\nunion all select ");
+    list(layer, columns, "c", &mut out);
+    out.sql("\nfrom past c where c.syncline_existed and ");
+    filter(layer, rows, "c", &mut out);
+    out
+}
+
+/// The features that differ between two generations for somebody who holds the rows of a filter. Columns: global id, whether
+/// it was held at the first, whether it was held at the second. The filter asks the row alone.
+pub(crate) fn differing(layer: &Layer, rows: &Filter, service: i32, (after, upto): (i64, i64), limit: i64) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- differing\nwith ");
+    for (name, from) in [("first as (\n select distinct on (c.", after), ("second as (\n select distinct on (c.", upto)]
+    {
+        out.sql(name).ident(&global_id).sql(") c.").ident(&global_id).sql(" as g, c.syncline_existed and coalesce(");
+        filter(layer, rows, "c", &mut out);
+        out.sql(", false) as held, t.generation <= ").bind(upto).sql(" as within");
+        changes(layer, &mut out);
+        out.sql("\n where t.service_id = ").bind(service).sql(" and t.generation > ").bind(from);
+        out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n), ");
+    }
+    out.sql("both_ends as (\n select f.g, f.held as was, coalesce(s.held, n.").ident(&global_id);
+    out.sql(" is not null and coalesce(");
+    filter(layer, rows, "n", &mut out);
+    out.sql(", false)) as is_held from first f left join second s on s.g = f.g left join ").ident(&table(layer));
+    out.sql(" n on n.").ident(&global_id).sql(" = f.g where f.within\n)");
+    out.sql("\nselect g, was, is_held from both_ends where was or is_held order by g limit ").bind(limit);
+    out
+}
+
+/// One feature as it is: whether it is there, whether it passes a filter, its where clause, its area; and the row.
+pub(crate) fn standing(layer: &Layer, rows: &Filter, columns: &Columns, global_id: Uuid) -> Fragment {
+    let mut out = Fragment::new("-- standing\nselect ");
+    facts(layer, rows, "n", &mut out);
+    out.sql(", ");
+    list(layer, columns, "n", &mut out);
+    out.sql("\nfrom ").ident(&table(layer)).sql(" n where n.").ident(&column(layer, layer.global_id));
+    out.sql(" = ").bind(global_id);
+    out
+}
+
+/// One feature as the first change after a generation found it: generation and origin of the change, whether the feature
+/// was there, whether it passed a filter, its where clause, its area; and the row. No row if it did not change.
+pub(crate) fn stood(
+    layer: &Layer,
+    rows: &Filter,
+    columns: &Columns,
+    service: i32,
+    after: i64,
+    global_id: Uuid,
+) -> Fragment {
+    let mut out = Fragment::new("-- stood\nselect t.generation, t.origin, c.syncline_existed, ");
+    facts(layer, rows, "c", &mut out);
+    out.sql(", ");
+    list(layer, columns, "c", &mut out);
+    changes(layer, &mut out);
+    out.sql("\nwhere t.service_id = ").bind(service).sql(" and t.generation > ").bind(after);
+    out.sql(" and c.").ident(&column(layer, layer.global_id)).sql(" = ").bind(global_id);
+    out.sql("\norder by t.generation limit 1");
+    out
+}
+
+/// Appends whether the filter, its where clause alone, and its area alone let a row through; null for what it has not.
+fn facts(layer: &Layer, rows: &Filter, alias: &'static str, out: &mut Fragment) {
+    out.sql("coalesce(");
+    filter(layer, rows, alias, out);
+    out.sql(", false)");
+    let parts = match rows {
+        Filter::Matching { rows, area } => [
+            rows.clone().map(|rows| Filter::Matching { rows: Some(rows), area: None }),
+            area.clone().map(|area| Filter::Matching { rows: None, area: Some(area) }),
+        ],
+        Filter::All | Filter::None | Filter::Related(_) => [None, None],
+    };
+    for part in parts {
+        match part {
+            None => {
+                out.sql(", null::bool");
+            }
+            Some(part) => {
+                out.sql(", coalesce(");
+                filter(layer, &part, alias, out);
+                out.sql(", false)");
+            }
+        }
+    }
+}
+
+/// Writes features back as a transaction found them. Returns global id and object id of each row.
+pub(crate) fn put_back(layer: &Layer, txn: i64, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut written: Vec<Ident> = vec![global_id.clone(), column(layer, layer.object_id)];
+    let editable = (0..layer.fields.len()).filter(|&index| layer.is_editable(index)).map(|index| column(layer, index));
+    written.extend(editable.chain(layer.shape.iter().map(|shape| Ident::new(&shape.column))));
+    let mut out = Fragment::new("-- put_back\ninsert into ");
+    out.ident(&table(layer)).sql(" as n (");
+    for (position, name) in written.iter().enumerate() {
+        out.sql(if position > 0 { ", " } else { "" }).ident(name);
+    }
+    out.sql(")\noverriding system value select ");
+    for (position, name) in written.iter().enumerate() {
+        out.sql(if position > 0 { ", c." } else { "c." }).ident(name);
+    }
+    out.sql("\nfrom ").ident(&change_table(layer.key)).sql(" c where c.syncline_txn = ").bind(txn);
+    out.sql(" and c.syncline_existed and c.").ident(&global_id).sql(" = any(").bind(global_ids);
+    out.sql(")\norder by c.").ident(&global_id).sql("\non conflict (").ident(&global_id).sql(") do update set ");
+    // The row that stands keeps its object id.
+    out.ident(&global_id).sql(" = excluded.").ident(&global_id);
+    for name in written.iter().skip(2) {
+        out.sql(", ").ident(name).sql(" = excluded.").ident(name);
+    }
+    out.sql("\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}

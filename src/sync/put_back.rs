@@ -1,0 +1,58 @@
+//! Puts features back as they were.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    model::{
+        edit::{EditError, EditResult, Op},
+        id::GlobalId,
+        layer::Layer,
+    },
+    sql::history,
+    store::WriteTx,
+};
+
+use super::{
+    apply::{explain, is_fatal, suppressed},
+    search::{Culprit, Search},
+};
+
+/// Writes features back as a transaction found them. Returns what became of each, as an update.
+pub(crate) async fn put_back(
+    tx: &mut WriteTx<'_>,
+    layer: &Layer,
+    txn: i64,
+    mut global_ids: Vec<Uuid>,
+) -> Result<Vec<EditResult>> {
+    let result = |id: Uuid, object_id: Option<i64>, error: Option<EditError>| EditResult {
+        op: Op::Update,
+        global_id: Some(GlobalId(id)),
+        object_id,
+        altered: false,
+        error,
+    };
+    global_ids.sort_unstable();
+    let mut results = Vec::with_capacity(global_ids.len());
+    let mut search = Search::new(global_ids.len());
+    while let Some(chunk) = search.next().and_then(|range| global_ids.get(range)) {
+        match tx.edit(history::put_back(layer, txn, chunk.to_vec())).await? {
+            Ok(touched) => {
+                let touched: HashMap<Uuid, i64> = touched.into_iter().collect();
+                results.extend(chunk.iter().map(|id| match touched.get(id) {
+                    Some(object_id) => result(*id, Some(*object_id), None),
+                    None => result(*id, None, Some(suppressed(layer, Op::Update))),
+                }));
+                search.succeeded(chunk.len());
+            }
+            Err(error) if is_fatal(&error) => return Err(error.into()),
+            Err(error) => search.failed(chunk.len(), Culprit::Unknown, explain(layer, Op::Update, &error)),
+        }
+        if let Some((at, error)) = search.refused() {
+            results.extend(global_ids.get(at).map(|id| result(*id, None, Some(error))));
+        }
+    }
+    Ok(results)
+}
