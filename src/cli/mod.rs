@@ -1,6 +1,7 @@
 //! The commands. Each works on the configured database or on the private one in the data directory, whether or not a
 //! server is running on it.
 
+mod books;
 mod history;
 mod import;
 mod jobs;
@@ -19,8 +20,10 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    app::App,
     config::Config,
     error::{Error, Result, chain},
+    files::Files,
     postgres::Cluster,
     store::Store,
 };
@@ -75,6 +78,19 @@ enum Command {
     /// List and show jobs: requests that run on their own
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// List, show and undo uploads of replicas
+    #[command(subcommand)]
+    Batches(books::Batches),
+    /// List, show, apply and dismiss edits that were refused
+    #[command(subcommand)]
+    Rejected(books::RejectedEdits),
+    /// List and show what uploads overwrote unseen, and put it back
+    #[command(subcommand)]
+    Conflicts(books::Conflicts),
+    /// Print counts and checksums of what a replica should hold
+    Verify(books::Verify),
+    /// Say why a replica holds a feature, or does not
+    Explain(books::Explain),
     /// Bring the database schema up to date
     Migrate,
     /// Check configuration and database, and say what the server would do
@@ -127,10 +143,20 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Epoch(epoch) => epoch.run(&database.store).await,
         Command::Replicas(replicas) => replicas.run(&database.store, config).await,
         Command::Jobs(jobs) => jobs.run(&database.store, config).await,
+        Command::Batches(batches) => batches.run(&app(database, config).await?).await,
+        Command::Rejected(rejected) => rejected.run(&app(database, config).await?).await,
+        Command::Conflicts(conflicts) => conflicts.run(&app(database, config).await?).await,
+        Command::Verify(verify) => verify.run(&app(database, config).await?).await,
+        Command::Explain(explain) => explain.run(&app(database, config).await?).await,
         Command::Migrate => say("The database schema is up to date."),
         Command::Check => check(database, config).await,
         Command::Serve(_) => Ok(()),
     }
+}
+
+/// The handles that the server's own operations take.
+async fn app(database: &Database, config: &Config) -> Result<App> {
+    Ok(App { store: database.store.clone(), files: Files::open(&config.data).await?, config: Arc::new(config.clone()) })
 }
 
 fn start_logging(json: bool) {
