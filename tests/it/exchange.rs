@@ -440,3 +440,62 @@ async fn what_cannot_be_imported_leaves_nothing_behind() {
     assert!(text.contains("is registered in this database already"), "{text}");
     assert_eq!(rows(&one).await, rows(&other).await);
 }
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_on_either_side_and_on_the_way_a_pair_agrees_in_the_end() {
+    for (seed, model) in [(0x5EED_0001, "perReplica"), (0x5EED_0002, "perLayer"), (0x5EED_0003, "perReplica")] {
+        let (one, other, replica) = pair("bidirectional", model).await;
+        let (servers, mut dice) = ([&one, &other], Dice(seed));
+        for step in 0..60 {
+            let here = dice.roll(2);
+            let (from, to) = if here == 0 { (&one, &other) } else { (&other, &one) };
+            let row = format!("{{AAAAAAAA-0000-4000-8000-{:012}}}", dice.roll(6));
+            match dice.roll(9) {
+                0 | 1 => {
+                    let lost = [Lost::Nothing, Lost::Nothing, Lost::Download, Lost::Answer]
+                        [usize::try_from(dice.roll(4)).unwrap()];
+                    transfer(from, to, &replica, lost).await;
+                }
+                2..=4 => {
+                    // The same feature may come into being on both sides.
+                    let feature = json!([{"attributes": {"globalid": row, "girth": step, "species": here.to_string()}, "geometry": {"x": step, "y": here}}]);
+                    servers[usize::try_from(here).unwrap()]
+                        .post("0/applyEdits", &[("adds", &feature.to_string()), ("useGlobalIds", "true")])
+                        .await;
+                }
+                5 | 6 => {
+                    let feature = json!([{"attributes": {"globalid": row, "girth": 1000 + step}}]);
+                    from.post("0/applyEdits", &[("updates", &feature.to_string()), ("useGlobalIds", "true")]).await;
+                }
+                7 => {
+                    from.post("0/applyEdits", &[("deletes", &row), ("useGlobalIds", "true")]).await;
+                }
+                _ => {
+                    from.database
+                        .sql(&format!(
+                            "update visit set note = '{step}'; update oak set height = {step} where girth % 2 = {here}"
+                        ))
+                        .await;
+                }
+            }
+        }
+        // Receive first, then send.
+        transfer(&one, &other, &replica, Lost::Nothing).await;
+        transfer(&other, &one, &replica, Lost::Nothing).await;
+        assert_eq!(rows(&one).await, rows(&other).await, "seed {seed:x}");
+        assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 0, "seed {seed:x}");
+        assert_eq!(transfer(&other, &one, &replica, Lost::Nothing).await, 0, "seed {seed:x}");
+    }
+}

@@ -345,3 +345,64 @@ async fn attachments_that_changed_are_told_if_they_are_asked_for() {
     );
     assert!(text.contains("returnAttachments=true together with geometry or layerQueries"), "{text}");
 }
+
+#[tokio::test]
+async fn whoever_applies_the_changes_of_windows_in_turn_holds_what_is_stored() {
+    use std::collections::BTreeMap;
+    let server = with_rows().await;
+    let filter =
+        [("layers", "0"), ("geometry", "-0.5,-0.5,10.5,1.5"), ("layerQueries", r#"{"0":{"where":"girth <> 3"}}"#)];
+    let mut generations = vec![generation(&server).await];
+    let mut stored: Vec<BTreeMap<String, (i64, i64)>> = Vec::new();
+    let state = async || -> BTreeMap<String, (i64, i64)> {
+        let text: String = server
+            .database
+            .value(
+                "select coalesce(json_object_agg('{' || upper(globalid::text) || '}', json_build_array(girth, ST_X(shape)::int)), '{}')::text
+                 from oak where girth <> 3 and ST_Intersects(shape, ST_MakeEnvelope(-0.5, -0.5, 10.5, 1.5, 3857))",
+            )
+            .await;
+        serde_json::from_str(&text).unwrap()
+    };
+    stored.push(state().await);
+    for step in 0..24 {
+        // Each row comes, changes, leaves the filter by value or by place, comes back, and goes.
+        let row = format!("aaaaaaaa-0000-4000-8000-{:012}", step % 5);
+        let sql = match step % 7 {
+            0 | 5 => format!(
+                "insert into oak (globalid, girth, shape) values ('{row}', {step}, ST_Point({step} % 10, 0, 3857)) on conflict (globalid) do update set girth = 3"
+            ),
+            1 => "update oak set girth = 3 where girth % 2 = 0".to_owned(),
+            2 => format!("update oak set girth = {step} where globalid = '{row}' or girth = 3"),
+            3 => format!("update oak set shape = ST_Point({step}, 1, 3857) where girth > {step} / 2"),
+            4 => format!("delete from oak where globalid = '{row}'"),
+            _ => format!(
+                "truncate oak; insert into oak (globalid, girth, shape) values ('{row}', {step}, ST_Point(1, 1, 3857))"
+            ),
+        };
+        generations.push(edit(&server, &sql).await);
+        stored.push(state().await);
+    }
+    for stride in [1, 2, 5, 24] {
+        let mut held = stored[0].clone();
+        for from in (0..24).step_by(stride) {
+            let to = (from + stride).min(24);
+            let window = format!("[{},{}]", generations[from], generations[to]);
+            let answer = extract(&server, &window, &filter).await;
+            let features = &answer["edits"][0]["features"];
+            for (list, known) in [("adds", false), ("updates", true)] {
+                for feature in features[list].as_array().into_iter().flatten() {
+                    let (attributes, x) = (&feature["attributes"], &feature["geometry"]["x"]);
+                    #[expect(clippy::cast_possible_truncation, reason = "they are small whole numbers")]
+                    let value = (attributes["girth"].as_i64().unwrap(), x.as_f64().unwrap() as i64);
+                    let before = held.insert(attributes["globalid"].as_str().unwrap().to_owned(), value);
+                    assert_eq!(before.is_some(), known, "{window} {list}: {feature}");
+                }
+            }
+            for id in features["deleteIds"].as_array().into_iter().flatten() {
+                assert!(held.remove(id.as_str().unwrap()).is_some(), "{window}: {id} was not held");
+            }
+            assert_eq!(held, stored[to], "stride {stride}, {window}");
+        }
+    }
+}

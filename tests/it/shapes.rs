@@ -1,5 +1,7 @@
 //! Our answers beside those of public services, and the requests of published clients: see `tests/fixtures/api`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value as Json, json};
 
 use axum::{body::Body, http::Request};
@@ -34,15 +36,19 @@ const INTENDED: &[(&str, &str, &str)] = &[
     ("extract-changes", "- edits[].features.updates[].attributes.OBJECTID", "names of fields are those of the table"),
     ("extract-changes", "- edits[].features.updates[].attributes.GlobalID", "names of fields are those of the table"),
     ("extract-changes", "+ edits[].attachments", "as documented: clients ask for the length of its lists"),
+    ("job documented", "+ attempts", "ours: how often it was begun"),
+    ("job documented", "+ jobId", "ours: for whoever looks for it in the log"),
+    ("job documented", "+ operation", "ours: which request it was"),
+    ("job documented", "+ resultSha256", "ours: proves that the file came whole"),
+    ("job documented", "+ resultSize", "ours: tells how far a broken download was"),
     ("edit-results", "+ addResults[].globalId", "as newer servers do"),
     ("edit-results", "+ updateResults[].objectId", "says which of the edits it was"),
 ];
 
 /// Which requests are not answered as they stand, and what is said instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("ArcGIS API for Python 2.4, createReplica", "async=true is not supported yet"),
-    ("Esri's packaging script, createReplica", "async=true is not supported yet"),
-    ("an open-data site, export as CSV", "async=true is not supported yet"),
+    ("Esri's packaging script, createReplica", "dataFormat=sqlite is not supported yet"),
+    ("an open-data site, export as CSV", "dataFormat=csv is not supported yet"),
     ("a script that exports without a geometry", "dataFormat=filegdb is not supported yet"),
 ];
 
@@ -164,6 +170,40 @@ async fn replicas_look_like_those_of_others() {
     check("unregister", &fixture(include_str!("../fixtures/api/unregister.json")), &unregistered, Extent::Whole);
 }
 
+/// The status of a job once it has ended, for which it has 20 seconds.
+async fn ended(server: &TestServer, answer: &Json) -> Json {
+    let url = answer["statusUrl"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    let path = url.strip_prefix("http://test:80").unwrap_or_else(|| panic!("{url}"));
+    let started = Instant::now();
+    loop {
+        let status = server.get(path, &[]).await;
+        match status["status"].as_str() {
+            Some("Pending" | "InProgress") => assert!(started.elapsed() < Duration::from_secs(20), "{status}"),
+            Some(_) => return status,
+            None => panic!("no status in {status}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn jobs_look_like_those_of_others() {
+    let server = with_rows().await;
+    let _runner = server.run_jobs();
+    let models = fixture(include_str!("../fixtures/api/job-status.json"));
+    let created = create(&server, &[("syncModel", "perLayer"), ("async", "true")]).await;
+    let created = ended(&server, &created).await;
+    check("job created", &models["created"], &created, Extent::Part);
+    check("job documented", &models["documented"], &created, Extent::Whole);
+    let layers =
+        format!(r#"[{{"id":0,"serverGen":{},"syncDirection":"upload"}}]"#, created["layerServerGens"][0]["serverGen"]);
+    let parameters =
+        [("replicaID", created["replicaID"].as_str().unwrap()), ("syncLayers", &layers), ("async", "true")];
+    let uploaded = ended(&server, &server.post("synchronizeReplica", &parameters).await).await;
+    check("job uploaded", &models["uploaded"], &uploaded, Extent::Part);
+    assert_eq!(uploaded["resultUrl"], "", "{uploaded}");
+}
+
 #[tokio::test]
 async fn changes_look_like_those_of_others() {
     let server = with_rows().await;
@@ -199,6 +239,7 @@ async fn results_and_errors_look_like_those_of_others() {
 #[tokio::test]
 async fn what_clients_send_is_understood() {
     let server = with_rows().await;
+    let _runner = server.run_jobs();
     let replica = |answer: &Json| answer["replicaID"].as_str().unwrap().to_owned();
     let per_replica = create(&server, &[EMBEDDED]).await;
     let per_layer = replica(&create(&server, &[("syncModel", "perLayer"), EMBEDDED]).await);
@@ -231,7 +272,13 @@ async fn what_clients_send_is_understood() {
             }
         };
         match REFUSED.iter().find(|(refused, _)| *refused == client) {
-            None => assert!(answer.get("error").is_none(), "{client}: {answer}"),
+            None => {
+                assert!(answer.get("error").is_none(), "{client}: {answer}");
+                if request["parameters"]["async"].as_str().is_some_and(|flag| flag.eq_ignore_ascii_case("true")) {
+                    let status = ended(&server, &answer).await;
+                    assert_eq!(status["status"], "Completed", "{client}: {status}");
+                }
+            }
             Some((_, said)) => {
                 let (code, text) = server::error(&answer);
                 assert_eq!(code, 400, "{client}");
