@@ -266,6 +266,28 @@ async fn a_lease_that_is_not_over_is_left_alone() {
     assert_eq!(server.get(&held, &[]).await["status"], "InProgress");
 }
 
+/// Takes as long as a heart takes to beat, which is ten seconds.
+#[tokio::test]
+async fn a_job_that_takes_long_keeps_its_lease_and_tells_how_far_it_is() {
+    let server = with_elm().await;
+    let mut holder = server.database.connect().await;
+    holder.execute("begin; lock table visit in access exclusive mode").await.unwrap();
+    let queries = r#"{"1":{"queryOption":"all"}}"#;
+    let path = submit(&server, "createReplica", &[("layers", "0,1"), ("layerQueries", queries)]).await;
+    let _runner = server.run_jobs();
+    blocked(&server.database, "visit", 1).await;
+    server.database.sql("update syncline.job set lease_until = now() + interval '20 seconds'").await;
+    let started = Instant::now();
+    while server.database.value::<bool>("select lease_until < now() + interval '30 seconds' from syncline.job").await {
+        assert!(started.elapsed() < Duration::from_secs(20), "the lease is not prolonged");
+    }
+    let status = server.get(&path, &[]).await;
+    assert_eq!((&status["status"], &status["progress"]), (&json!("InProgress"), &json!({"layer": 0, "rows": 1})));
+    holder.execute("commit").await.unwrap();
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["attempts"]), (&json!("Completed"), &json!(1)), "{done}");
+}
+
 #[tokio::test]
 async fn of_two_servers_that_both_think_a_replica_is_theirs_to_make_one_makes_it() {
     let server = with_elm().await;
