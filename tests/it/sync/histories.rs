@@ -1,4 +1,4 @@
-//! Random histories, played against the server and against the model.
+//! T-M1: random histories, played against the server and against the model.
 //!
 //! The number of histories is set by `SYNCLINE_HISTORIES`, that of their steps by `SYNCLINE_STEPS`, the seed by `SYNCLINE_SEED`; a
 //! history that fails is shrunk, and kept here by name once it is understood.
@@ -201,7 +201,7 @@ impl World<'_> {
 
 /// Plays random histories. Long ones make many more of the rare meetings; short ones are easier to understand.
 fn run(name: &str, strategy: impl Strategy<Value = Vec<Step>>, salt: u8) {
-    let n_histories = setting("SYNCLINE_HISTORIES", at_length(60, 2000));
+    let n_histories = setting("SYNCLINE_HISTORIES", at_length(100, 2000));
     let max_shrink_iters = u32::try_from(setting("SYNCLINE_SHRINKS", 400)).unwrap();
     let cases = u32::try_from(n_histories).unwrap();
     let config = Config { cases, failure_persistence: None, max_shrink_iters, ..Config::default() };

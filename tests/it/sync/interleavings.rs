@@ -1,4 +1,4 @@
-//! Every order in which a few writers can take their steps, with a reader at every position.
+//! T-M3: every order in which a few writers can take their steps, with a reader at every position.
 //!
 //! Chance finds the large storms; the small ones that it misses are all here. The writers use the table with SQL, the
 //! reader is a replica that synchronizes after each step: what it holds must be what is committed, each time.
