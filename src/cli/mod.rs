@@ -156,7 +156,12 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
 
 /// The handles that the server's own operations take.
 async fn app(database: &Database, config: &Config) -> Result<App> {
-    Ok(App { store: database.store.clone(), files: Files::open(&config.data).await?, config: Arc::new(config.clone()) })
+    Ok(App {
+        store: database.store.clone(),
+        files: Files::open(&config.data).await?,
+        config: Arc::new(config.clone()),
+        metrics: Arc::default(),
+    })
 }
 
 fn start_logging(json: bool) {

@@ -417,9 +417,9 @@ impl Wave<'_> {
             let mut search = Search::new(edits.len());
             while let Some(range) = search.next() {
                 let Some(chunk) = edits.get(range) else { break };
-                match tx.edit(statement(layer, op, &likeness, chunk)?).await? {
-                    Ok(touched) => {
-                        settle(tx, layer, op, chunk, touched, &mut work.results).await?;
+                match attempt(tx, layer, op, &likeness, chunk).await? {
+                    Ok(applied) => {
+                        settle(layer, op, chunk, &applied, &mut work.results);
                         search.succeeded(chunk.len());
                     }
                     Err(error) if is_fatal(&error) => return Err(error.into()),
@@ -446,6 +446,48 @@ impl Wave<'_> {
         }
         Ok(())
     }
+}
+
+/// What a statement did.
+struct Applied {
+    /// Global id and object id of the rows that it touched.
+    touched: HashMap<Uuid, i64>,
+    /// Those of the other features that were there nevertheless.
+    untouched: HashSet<Uuid>,
+}
+
+/// Runs the statement of some edits. A statement sees the rows that were there when it began: one that it had to wait for
+/// may be gone when it goes on, and made again under the same global id by then. Such a row is locked, and edited after all.
+async fn attempt(
+    tx: &mut WriteTx<'_>,
+    layer: &Layer,
+    op: Op,
+    likeness: &Likeness,
+    edits: &[(usize, &Edit)],
+) -> Result<std::result::Result<Applied, sqlx::Error>> {
+    let mut touched: HashMap<Uuid, i64> = match tx.edit(statement(layer, op, likeness, edits)?).await? {
+        Ok(touched) => touched.into_iter().collect(),
+        Err(error) => return Ok(Err(error)),
+    };
+    let missed: Vec<Uuid> =
+        edits.iter().map(|(_, edit)| edit.global_id.0).filter(|id| !touched.contains_key(id)).collect();
+    if op == Op::Add || missed.is_empty() {
+        return Ok(Ok(Applied { touched, untouched: HashSet::new() }));
+    }
+    let mut untouched: HashSet<Uuid> = match tx.edit(modify::lock(layer, missed)).await? {
+        Ok(standing) => standing.into_iter().map(|(id, _)| id).collect(),
+        Err(error) => return Ok(Err(error)),
+    };
+    let again: Vec<(usize, &Edit)> =
+        edits.iter().filter(|(_, edit)| untouched.contains(&edit.global_id.0)).copied().collect();
+    if !again.is_empty() {
+        match tx.edit(statement(layer, op, likeness, &again)?).await? {
+            Ok(more) => touched.extend(more),
+            Err(error) => return Ok(Err(error)),
+        }
+        untouched.retain(|id| !touched.contains_key(id));
+    }
+    Ok(Ok(Applied { touched, untouched }))
 }
 
 fn statement(layer: &Layer, op: Op, likeness: &Likeness, edits: &[(usize, &Edit)]) -> Result<Fragment> {
@@ -520,28 +562,12 @@ fn rows<'a>(layer: &Layer, likeness: &Likeness, edits: &[(usize, &'a Edit)]) -> 
     Ok(Rows { global_ids, columns, geometry, reproject: likeness.reproject })
 }
 
-/// Gives each edit of a statement its result, from the rows that the statement touched.
-async fn settle(
-    tx: &mut WriteTx<'_>,
-    layer: &Layer,
-    op: Op,
-    edits: &[(usize, &Edit)],
-    touched: Vec<(Uuid, i64)>,
-    results: &mut [Option<EditResult>],
-) -> Result<()> {
-    let touched: HashMap<Uuid, i64> = touched.into_iter().collect();
-    // An update or delete that touched nothing found no row, unless a trigger of the table made it so.
-    let untouched: Vec<Uuid> =
-        edits.iter().map(|(_, edit)| edit.global_id.0).filter(|id| !touched.contains_key(id)).collect();
-    let mut standing = HashSet::new();
-    if !untouched.is_empty()
-        && let Ok(found) = tx.edit(modify::by_global_id(layer, untouched)).await?
-    {
-        standing = found.into_iter().map(|(id, _)| id).collect();
-    }
+/// Gives each edit of a statement its result, from the rows that the statement touched. An update or delete that touched
+/// nothing found no row, unless a trigger of the table made it so.
+fn settle(layer: &Layer, op: Op, edits: &[(usize, &Edit)], applied: &Applied, results: &mut [Option<EditResult>]) {
     for (index, edit) in edits {
         let id = edit.global_id.0;
-        let error = match (op, touched.contains_key(&id), standing.contains(&id)) {
+        let error = match (op, applied.touched.contains_key(&id), applied.untouched.contains(&id)) {
             (_, true, _) | (Op::Delete, false, false) => None,
             (Op::Update, false, false) => Some(EditError {
                 code: EditErrorCode::Missing,
@@ -555,12 +581,11 @@ async fn settle(
         results[*index] = Some(EditResult {
             op,
             global_id: Some(edit.global_id),
-            object_id: touched.get(&id).copied(),
+            object_id: applied.touched.get(&id).copied(),
             altered: error.is_none() && is_altered(layer, edit),
             error,
         });
     }
-    Ok(())
 }
 
 /// Why an edit that the database took had no effect.
