@@ -34,10 +34,14 @@ impl App {
         let old = self.files.old_exports(LOST).await?;
         let mut session = self.store.session().await?;
         let mut tx = session.own().await?;
+        let unknown = tx.export_list_unknown(&old).await?;
         let mut expired = tx.export_expire(self.config.keep_exports_hours).await?;
-        expired.extend(tx.export_list_unknown(&old).await?);
-        tx.job_expire(self.config.keep_exports_hours.max(24)).await?;
-        tx.commit().await?;
+        let n_jobs = tx.job_expire(self.config.keep_exports_hours.max(24)).await?;
+        // Mostly there is nothing to do, and nothing to commit.
+        if !expired.is_empty() || n_jobs > 0 {
+            tx.commit().await?;
+        }
+        expired.extend(unknown);
         for id in &expired {
             self.files.export_remove(*id).await?;
         }

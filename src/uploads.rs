@@ -325,9 +325,13 @@ pub async fn sweep(app: &App) -> Result<usize> {
     let old = app.files.old_uploads(std::time::Duration::from_hours(2)).await?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    let mut files = tx.upload_item_expire(app.config.keep_uploads_hours).await?;
-    files.extend(tx.upload_file_list_unknown(&old).await?);
-    tx.commit().await?;
+    let mut files = tx.upload_file_list_unknown(&old).await?;
+    let expired = tx.upload_item_expire(app.config.keep_uploads_hours).await?;
+    // Mostly there is nothing to do, and nothing to commit.
+    if !expired.is_empty() {
+        tx.commit().await?;
+        files.extend(expired.into_iter().flatten());
+    }
     remove(app, &files).await;
     Ok(files.len())
 }

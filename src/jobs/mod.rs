@@ -115,7 +115,9 @@ async fn ended(ending: &mut watch::Receiver<bool>) {
 async fn claim(app: &App) -> Result<Option<Claimed>> {
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    for lease in tx.job_claim_exhausted(MAX_ATTEMPTS).await? {
+    let exhausted = tx.job_claim_exhausted(MAX_ATTEMPTS).await?;
+    let any_exhausted = !exhausted.is_empty();
+    for lease in exhausted {
         let error = Error::Unavailable(format!(
             "the job was begun {MAX_ATTEMPTS} times, and each time the server ended before it did; \
              what it has uploaded is in effect, and the request can be repeated"
@@ -123,7 +125,10 @@ async fn claim(app: &App) -> Result<Option<Claimed>> {
         fail(&mut tx, lease, &error).await?;
     }
     let claimed = tx.job_claim().await?;
-    tx.commit().await?;
+    // Mostly there is nothing to do, and nothing to commit.
+    if any_exhausted || claimed.is_some() {
+        tx.commit().await?;
+    }
     Ok(claimed)
 }
 

@@ -180,12 +180,13 @@ impl OwnTx<'_> {
         Ok(Some(contents.map(|content| content.file).collect()))
     }
 
-    /// Forgets the items that nobody has written to or used for this long, and names their files.
-    pub(crate) async fn upload_item_expire(&mut self, hours: i32) -> Result<Vec<Uuid>> {
+    /// Forgets the items that nobody has written to or used for this long, and names their files; `None` for an item without
+    /// any.
+    pub(crate) async fn upload_item_expire(&mut self, hours: i32) -> Result<Vec<Option<Uuid>>> {
         sqlx::query(
             "-- upload_item_expire
              with old as (delete from syncline.upload_item where used_at < now() - make_interval(hours => $1) returning item_id, file_id)
-             select file_id from old where file_id is not null
+             select file_id from old
              union all select p.file_id from syncline.upload_part p join old using (item_id)",
         )
         .bind(hours)
