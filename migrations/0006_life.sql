@@ -161,12 +161,16 @@ begin
 end $$;
 
 -- As before, and looks first where it is: after a restore or a promotion, an edit by any program may be the first thing
--- that happens, and must not get a number of the lost past.
+-- that happens, and must not get a number of the lost past. Once in the life of a backend is enough, since no backend
+-- that can write lives through either; a setting that somebody else made does not have this backend's number.
 create or replace function syncline.stamp() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare open record;
 begin
-  perform syncline.settle();
+  if current_setting('syncline.home', true) is distinct from pg_backend_pid()::text then
+    perform syncline.settle();
+    perform set_config('syncline.home', pg_backend_pid()::text, false);
+  end if;
   for open in
     select t.txn_id, t.service_id from syncline.txn t
     where t.xid = pg_current_xact_id() and t.generation is null order by t.service_id
