@@ -80,7 +80,7 @@ async fn replicas_are_idle_then_expired_then_gone_and_a_synchronization_revives_
     drop(running);
     pass_days(&server, 15).await;
     let running = program.serve();
-    wait_for(&server, "select count(*) from syncline.replica", 0).await;
+    wait_for(&server, "select count(*) from syncline.replica where unregistered_at is null", 0).await;
     drop(running);
     let gone = client.ask(&server, client.generation, &[]).await;
     assert!(error(&gone).1.contains("Replica not found"), "{gone}");
