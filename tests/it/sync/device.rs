@@ -46,7 +46,10 @@ impl Line<'_> {
         match self {
             Line::Near(server) => Some(server.post(operation, parameters).await),
             Line::Far(address) => {
-                program::post(&address.to_string(), &format!("trees/FeatureServer/{operation}"), parameters).ok()
+                let path = format!("trees/FeatureServer/{operation}");
+                let answer = program::post(&address.to_string(), &path, parameters).ok()?;
+                // "Try again" is as good as none.
+                Some(answer).filter(|answer| answer["error"]["code"] != 503)
             }
         }
     }

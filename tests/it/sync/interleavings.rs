@@ -204,12 +204,20 @@ async fn play(n_writers: usize, script: Script) {
             let step = steps[writer].pop_front();
             let taking = &mut writers[writer];
             taking.todo.extend(step.filter(|_| !taking.is_refused));
-            // Who waited for this one may go on.
-            let mut waiting = BTreeSet::new();
-            for other in std::iter::once(writer).chain((0..n_writers).filter(|&other| other != writer)) {
-                if writers[other].advance(&mut monitor).await {
-                    waiting.insert(other);
+            // Who waited for this one may go on, and others after them.
+            let (mut waiting, mut n_left) = (BTreeSet::new(), usize::MAX);
+            loop {
+                waiting.clear();
+                for (number, writer) in writers.iter_mut().enumerate() {
+                    if writer.advance(&mut monitor).await {
+                        waiting.insert(number);
+                    }
                 }
+                let left = waiting.len() + writers.iter().map(|writer| writer.todo.len()).sum::<usize>();
+                if left == n_left {
+                    break;
+                }
+                n_left = left;
             }
             n_waits += waiting.len();
             reader.synchronize(&server).await;
