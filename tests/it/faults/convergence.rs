@@ -59,7 +59,14 @@ fn random_fault(dice: &mut Dice) -> Fault {
 }
 
 /// Edits and synchronizes. The private row counts the edits.
-fn in_the_field(number: usize, mut dice: Dice, n_edits: usize, proxy: &Proxy, progress: &AtomicUsize) -> Device {
+fn in_the_field(
+    number: usize,
+    mut dice: Dice,
+    n_edits: usize,
+    n_shared: u64,
+    proxy: &Proxy,
+    progress: &AtomicUsize,
+) -> Device {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let line = Line::Far(proxy.address);
@@ -70,7 +77,7 @@ fn in_the_field(number: usize, mut dice: Dice, n_edits: usize, proxy: &Proxy, pr
             if let (1, Change::Put(fields)) = (layer, &mut change) {
                 fields.x = None;
             }
-            device.edit(layer, shared(dice.roll(5)), &change);
+            device.edit(layer, shared(dice.roll(n_shared)), &change);
             let count = Fields { species: None, girth: Some(Some(i32::try_from(n).unwrap() * 1000)), x: None };
             device.edit(1, private(number), &Change::Put(count));
             if dice.roll(3) == 0 || n == n_edits {
@@ -94,12 +101,12 @@ fn in_the_field(number: usize, mut dice: Dice, n_edits: usize, proxy: &Proxy, pr
 }
 
 /// Edits with SQL until told to stop: more than one row at a time, held open, rolled back.
-async fn with_sql(mut connection: PgConnection, mut dice: Dice, stop: Arc<AtomicBool>) {
+async fn with_sql(mut connection: PgConnection, mut dice: Dice, n_shared: u64, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::SeqCst) {
         let mut tx = connection.begin().await.unwrap();
         let mut done = Ok(());
         for _ in 0..1 + dice.roll(3) {
-            let (id, girth) = (shared(dice.roll(5)), dice.pick(&["null", "1", "3"]));
+            let (id, girth) = (shared(dice.roll(n_shared)), dice.pick(&["null", "1", "3"]));
             let statement = match dice.roll(4) {
                 0 => format!("delete from tree where globalid = '{id}'"),
                 1 => format!(
@@ -127,6 +134,8 @@ async fn with_sql(mut connection: PgConnection, mut dice: Dice, stop: Arc<Atomic
 async fn everybody_agrees_in_the_end() {
     let (n_devices, n_edits, n_kills) = at_length((5, 50, 2), (20, 300, 10));
     let seed = seed();
+    // Few enough that everybody meets, and enough that not everybody waits for everybody.
+    let n_shared = n_devices as u64;
     let database = TestDatabase::new().await;
     database.sql(TREES).await;
     let program = Program::on(&database);
@@ -138,12 +147,17 @@ async fn everybody_agrees_in_the_end() {
     let (progress, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut writers = Vec::new();
     for n in 0..3 {
-        writers.push(tokio::spawn(with_sql(database.connect().await, Dice::new(seed * 1000 + 900 + n), stop.clone())));
+        writers.push(tokio::spawn(with_sql(
+            database.connect().await,
+            Dice::new(seed * 1000 + 900 + n),
+            n_shared,
+            stop.clone(),
+        )));
     }
     let mut clients = Vec::new();
     for number in 0..n_devices {
         let (proxy, progress, dice) = (proxy.clone(), progress.clone(), Dice::new(seed * 1000 + number as u64));
-        clients.push(std::thread::spawn(move || in_the_field(number, dice, n_edits, &proxy, &progress)));
+        clients.push(std::thread::spawn(move || in_the_field(number, dice, n_edits, n_shared, &proxy, &progress)));
     }
     for kill in 1..=n_kills {
         while progress.load(Ordering::SeqCst) < n_devices * n_edits * kill / (n_kills + 1)

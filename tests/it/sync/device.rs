@@ -49,7 +49,7 @@ impl Line<'_> {
                 let path = format!("trees/FeatureServer/{operation}");
                 let answer = program::post(&address.to_string(), &path, parameters).ok()?;
                 // "Try again" is as good as none.
-                Some(answer).filter(|answer| answer["error"]["code"] != 503)
+                Some(answer).filter(|answer| ![409, 503].contains(&answer["error"]["code"].as_i64().unwrap_or(0)))
             }
         }
     }
