@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::support::{Program, TestDatabase, program::Server, server::encode};
+use crate::support::{Program, TestDatabase, at_length, program::Server, server::encode};
 
 /// What stops the server: a lock that it has to wait for.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,9 @@ impl Stage {
         if blow == Blow::Killed {
             // What the dead server had begun ends by itself.
             self.database.until(GONE).await;
+            // A minute passes.
+            let over = "update syncline.job set lease_until = now() - interval '1 second' where ended_at is null";
+            self.database.sql(over).await;
             self.server = Some(self.program.serve());
         } else {
             let answer = crate::support::program::body(client);
@@ -292,6 +295,86 @@ async fn strike_at_synchronizations(stage: &mut Stage, blow: Blow) {
         );
         assert_eq!(stage.database.value::<String>(&counts).await, "1 3", "{case}: a batch and its receipts");
         stage.check_books(&case).await;
+    }
+}
+
+/// The same as jobs, of which another attempt is made when the lease of the dead one is over.
+async fn strike_at_jobs(stage: &mut Stage) {
+    let creates = [Read("oak"), Write("syncline.replica_layer"), Write("syncline.export")];
+    let some = vec![Write("oak"), Write("syncline.receipt"), Commit, ReadAfterCommit("oak"), Write("syncline.export")];
+    let every: Vec<Gate> = BEFORE_COMMIT.into_iter().skip(2).chain([Commit]).chain(AFTER_COMMIT).collect();
+    let synchronizations = at_length(some, every);
+    for (number, gate) in creates
+        .into_iter()
+        .map(|gate| (0, gate))
+        .chain(synchronizations.into_iter().zip(1..).map(|(gate, n)| (n, gate)))
+    {
+        let case = format!("job {number}, {gate:?}");
+        let replica = stage.post("createReplica", &[("layers", "0,1"), QUERIES, EMBEDDED]);
+        let (id, generation) = (replica["replicaID"].as_str().unwrap(), replica["replicaServerGen"].to_string());
+        let (n_replicas, n_changes) = (stage.n_replicas().await, stage.n_changes().await);
+        let add = |layer: u32| json!({"id": layer, "features": {"adds": [{"attributes": {"globalid": format!("CCCCCCCC-000{layer}-4000-8000-{number:012}")}}]}});
+        let edits = json!([add(0), add(1)]).to_string();
+        let (operation, parameters) = match number {
+            0 => ("createReplica", vec![("layers", "0,1"), QUERIES, BY_URL]),
+            _ => (
+                "synchronizeReplica",
+                vec![
+                    ("replicaID", id),
+                    ("replicaServerGen", &generation),
+                    ("edits", &edits),
+                    ("returnIdsForAdds", "true"),
+                    BY_URL,
+                ],
+            ),
+        };
+        let parameters = [parameters, vec![("async", "true")]].concat();
+        stage.strike(gate, Blow::Killed, operation, &parameters).await;
+        stage.check_books(&case).await;
+        stage.database.until("select not exists (select from syncline.job where ended_at is null)").await;
+        let ended = "select state || ' ' || attempts from syncline.job order by submitted_at desc limit 1";
+        assert_eq!(stage.database.value::<String>(ended).await, "Completed 2", "{case}");
+        let (replicas, changes) = (stage.n_replicas().await - n_replicas, stage.n_changes().await - n_changes);
+        assert_eq!((replicas, changes), if number == 0 { (1, 0) } else { (0, 2) }, "{case}: one effect");
+        stage.check_books(&case).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_killed_at_any_step_of_a_job_does_it_once() {
+    let mut stage = Stage::new().await;
+    strike_at_jobs(&mut stage).await;
+}
+
+/// A table is published with all that belongs to it, or not at all.
+#[tokio::test]
+async fn a_publication_killed_at_any_step_leaves_all_or_nothing() {
+    let mut stage = Stage::new().await;
+    for (number, table) in ["syncline.layer", "syncline.field"].into_iter().enumerate() {
+        let name = format!("fir_{number}");
+        stage.database.sql(&format!("create table {name} (species text); insert into {name} values ('fir')")).await;
+        let publish = ["publish", "--service", "trees", "--table", &name];
+        run(&mut stage.keeper, &format!("begin; lock table {table} in share mode")).await;
+        let mut publication = stage.program.start(&publish);
+        stage.database.until(AT_GATE).await;
+        publication.kill().unwrap();
+        publication.wait().unwrap();
+        run(&mut stage.keeper, "rollback").await;
+        stage
+            .database
+            .until(
+                "select not exists (select from pg_stat_activity where datname = current_database()
+                   and application_name = 'syncline' and state <> 'idle')",
+            )
+            .await;
+        let traces = format!(
+            "select (select count(*) from syncline.layer where table_name = '{name}')
+               + (select count(*) from pg_trigger where tgrelid = '{name}'::regclass)
+               + (select count(*) from pg_attribute where attrelid = '{name}'::regclass and attnum > 0) - 1"
+        );
+        assert_eq!(stage.database.value::<i64>(&traces).await, 0, "{table}");
+        stage.program.done(&publish);
+        assert!(stage.database.value::<i64>(&traces).await > 0, "{table}");
     }
 }
 
