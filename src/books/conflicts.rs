@@ -60,8 +60,12 @@ pub(crate) async fn restore(app: &App, service: &Service, number: i64, force: bo
     let layer = layer_needed(service, conflict.overwrite.layer)?;
     let id = conflict.overwrite.global_id.0;
     let mut session = app.store.session().await?;
+    let tx = session.read(service).await?;
+    // The transaction stays in the books for longer than the features as they were.
+    let kept = conflict.generation.filter(|generation| *generation > tx.history.from(layer.key).get());
+    tx.end().await?;
     let mut tx = session.write(service.key, None).await?;
-    if let Some(generation) = conflict.generation {
+    if let Some(generation) = kept {
         tx.rows(crate::sql::history::lock(layer, vec![id])).await?;
         let later = changed_since(&mut tx, service, layer, generation, vec![id]).await?;
         if let (Some(later), false) = (later.into_iter().next(), force) {
@@ -76,7 +80,7 @@ pub(crate) async fn restore(app: &App, service: &Service, number: i64, force: bo
                 .to_owned(),
         ));
     }
-    let edits = match (&conflict.overwrite.server, conflict.generation) {
+    let edits = match (&conflict.overwrite.server, kept) {
         (None, _) => Some(deletes(layer, vec![id])),
         (Some(_), Some(_)) => None,
         (Some(image), None) => {

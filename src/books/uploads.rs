@@ -110,6 +110,12 @@ pub(crate) async fn undo(
     let upload = find(app, replica, number).await?;
     let generation = upload.generation.ok_or_else(|| history_gone("the upload"))?;
     let mut session = app.store.session().await?;
+    let tx = session.read(service).await?;
+    // The upload stays in the books for longer than the features as they were.
+    if service.tracked().any(|layer| generation <= tx.history.from(layer.key).get()) {
+        return Err(history_gone("the upload"));
+    }
+    tx.end().await?;
     let mut tx = session.write(service.key, None).await?;
     let mut undone = Undone { restored: Vec::new(), skipped: Vec::new(), failed: Vec::new() };
     let mut to_delete: Vec<(Arc<Layer>, Vec<Uuid>)> = Vec::new();

@@ -177,6 +177,27 @@ async fn receipts_outlive_the_retention_until_the_client_has_moved_past_the_uplo
 }
 
 #[tokio::test]
+async fn an_upload_whose_changes_are_forgotten_is_not_said_to_be_undone() {
+    let server = TestServer::with_trees().await;
+    let mut client = Client::create(&server).await;
+    let edits = one_add(1);
+    client.ask(&server, client.generation, &[("edits", &edits), ("syncDirection", "upload")]).await;
+    let number: i64 = server.database.value("select batch_id from syncline.batch").await;
+    client.sync(&server).await;
+    for _ in 0..3 {
+        client.sync(&server).await;
+        pass_days(&server, 80).await;
+    }
+    assert_eq!(prune(&server).await.n_changes, 1);
+    let path = format!("replicas/{}/batches/{number}/undo", client.id);
+    let refused = server.post(&path, &[("force", "true")]).await;
+    assert!(error(&refused).1.contains("no longer kept"), "{refused}");
+    assert_eq!(server.features(0).await.len(), 1);
+    let undone: i64 = server.database.value("select count(undone_at) from syncline.batch").await;
+    assert_eq!(undone, 0);
+}
+
+#[tokio::test]
 async fn one_process_prunes_at_a_time() {
     let server = TestServer::with_trees().await;
     let mut other = server.database.connect().await;
