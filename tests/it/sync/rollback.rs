@@ -1,4 +1,4 @@
-//! G4: an upload that is rolled back leaves no trace, in no table.
+//! G4: an upload that is rolled back leaves no trace in any table, except among the refused edits, which are kept (G6).
 
 use serde_json::{Value as Json, json};
 use syncline::model::id::LayerId;
@@ -14,7 +14,7 @@ async fn everything(server: &TestServer) -> Vec<String> {
     let mut connection = server.database.connect().await;
     let tables: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables
-         where schemaname in ('public', 'syncline') and tablename not in ('spatial_ref_sys', 'migration') order by 1",
+         where schemaname in ('public', 'syncline') and tablename not in ('spatial_ref_sys', 'migration', 'rejected_edit') order by 1",
     )
     .fetch_all(&mut connection)
     .await
@@ -71,6 +71,7 @@ async fn an_upload_that_is_rolled_back_leaves_no_trace() {
     let answer = synchronize("true", &bad).await;
     assert!(error(&answer).1.contains("note"), "{answer}");
     assert_eq!(everything(&server).await, before);
+    assert!(server.database.value::<i64>("select count(*) from syncline.rejected_edit").await > 0);
     let answer = synchronize("true", &good).await;
     assert!(answer.get("error").is_none(), "{answer}");
     assert_ne!(everything(&server).await, before, "the same without the bad one leaves a trace");
