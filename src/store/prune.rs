@@ -73,6 +73,7 @@ impl Store {
             }
             all.push(pruned);
         }
+        session.unlock_pruning().await?;
         Ok(Some(all))
     }
 
@@ -92,6 +93,12 @@ impl Session {
         let row =
             sqlx::query("-- prune_lock\nselect pg_try_advisory_lock(1398361671)").fetch_one(self.connection()).await?;
         Ok(row.try_get(0)?)
+    }
+
+    /// Lets others prune at once. Without it, they could when the connection is back in the pool, which may take a moment.
+    async fn unlock_pruning(&mut self) -> Result<()> {
+        sqlx::query("-- prune_unlock\nselect pg_advisory_unlock(1398361671)").execute(self.connection()).await?;
+        Ok(())
     }
 
     /// Moves the beginning of a history: as far as is wished, and no further than what the lowest live replica has. Without
