@@ -60,7 +60,40 @@ impl Client {
         Ok((body, took))
     }
 
-    fn answer(&mut self) -> Result<Vec<u8>> {
+    /// Sends a file in a form, written as it is sent. Returns the body of the answer.
+    pub fn send_file(
+        &mut self,
+        path: &str,
+        size_bytes: u64,
+        write: impl FnOnce(&mut dyn std::io::Write) -> Result<()>,
+    ) -> Result<Vec<u8>> {
+        let head = "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n";
+        let tail = "\r\n--cut--\r\n";
+        let length = size_bytes + (head.len() + tail.len()) as u64;
+        let stream = self.stream.get_mut();
+        write!(
+            stream,
+            "POST /arcgis/rest/services/{path}?f=json HTTP/1.1\r\nHost: bench\r\n\
+             Content-Type: multipart/form-data; boundary=cut\r\nContent-Length: {length}\r\n\r\n{head}"
+        )?;
+        write(stream)?;
+        stream.write_all(tail.as_bytes())?;
+        self.answer()
+    }
+
+    /// Sends a request and reads the answer without keeping it.
+    pub fn pass_over(&mut self, request: &Request) -> Result<()> {
+        self.stream.get_mut().write_all(&request.0)?;
+        let (status, length, _) = self.head()?;
+        let n_read = std::io::copy(&mut self.stream.by_ref().take(length), &mut std::io::sink())?;
+        match status.split(' ').nth(1) {
+            Some("200") if n_read == length && length > 0 => Ok(()),
+            _ => Err(format!("{status}: {n_read} of {length} bytes came").into()),
+        }
+    }
+
+    /// Reads up to the body. Returns the status, the length, and whether the body comes in chunks instead.
+    fn head(&mut self) -> Result<(String, u64, bool)> {
         let status = self.line()?;
         let (mut length, mut chunked) = (0, false);
         loop {
@@ -69,10 +102,14 @@ impl Client {
                 Some(("content-length", value)) => length = value.parse()?,
                 Some(("transfer-encoding", value)) => chunked = value == "chunked",
                 Some(_) => {}
-                None => break,
+                None => return Ok((status, length, chunked)),
             }
         }
-        let mut body = Vec::with_capacity(length);
+    }
+
+    fn answer(&mut self) -> Result<Vec<u8>> {
+        let (status, length, chunked) = self.head()?;
+        let mut body = Vec::new();
         if chunked {
             loop {
                 let length = u64::from_str_radix(&self.line()?, 16)?;
@@ -83,7 +120,7 @@ impl Client {
                 }
             }
         } else {
-            self.take(length.try_into()?, &mut body)?;
+            self.take(length, &mut body)?;
         }
         match status.split(' ').nth(1) {
             Some("200") => Ok(body),

@@ -7,6 +7,7 @@
 //! [`bed`] has the database and the server, [`data`] the rows, [`http`] the client, [`report`] the table at the end; each
 //! of the other modules is a subject.
 
+mod attachments;
 mod bed;
 mod crowd;
 mod data;
@@ -27,7 +28,7 @@ use report::Comparison;
 /// What a benchmark ends with; any failure ends the run.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Measures export, delta, upload and query against PostgreSQL, a plain client and GDAL.
+/// Measures export, delta, upload, crowds, attachments and query against PostgreSQL, a plain client and GDAL.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Options {
@@ -54,6 +55,7 @@ enum Subject {
     Delta,
     Upload,
     Crowd,
+    Attachments,
     Query,
 }
 
@@ -94,6 +96,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
             Subject::Delta => delta::measure(bed, options.rows, options.rounds)?,
             Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
             Subject::Crowd => crowd::measure(bed, options.rounds)?,
+            Subject::Attachments => attachments::measure(bed, options.rounds)?,
             Subject::Query => query::measure(bed, options.rows, options.rounds)?,
         });
     }
