@@ -47,6 +47,8 @@ pub(crate) struct Explanation {
     pub(crate) now: Standing,
     /// How it was at the generation that the replica was given; `None` if it has not changed since, or nobody knows any more.
     pub(crate) then: Option<(Standing, FirstChange)>,
+    /// Whether the changes since the generation that the replica was given are still known.
+    history_kept: bool,
     /// The edits of the feature in the replica's uploads, the newest first: upload, generation, and what became of it.
     pub(crate) receipts: Vec<(i64, Option<i64>, EditResult)>,
     /// Refused edits of the feature by the replica.
@@ -99,6 +101,7 @@ pub(crate) async fn explain(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
+    let history_kept = tx.history.from(held.layer.key) <= held.given;
     let found = first(&mut tx, history::standing(&held.layer, &held.filter, &columns, global_id.0)).await?;
     let now = match &found {
         None => Standing::default(),
@@ -136,6 +139,7 @@ pub(crate) async fn explain(
         global_id,
         generation,
         given: held.given,
+        history_kept,
         now,
         then,
         receipts,
@@ -200,6 +204,10 @@ impl Explanation {
         }
         reasons.push(self.now.reason(held, &format!("At generation {}, the newest,", self.generation)));
         match &self.then {
+            _ if !self.history_kept => reasons.push(format!(
+                "The changes since generation {}, the newest that the replica was given, are no longer kept; it needs a snapshot.",
+                self.given
+            )),
             None => reasons.push(format!(
                 "It has not changed since generation {}, the newest that the replica was given.",
                 self.given

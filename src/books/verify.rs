@@ -60,10 +60,9 @@ pub(crate) async fn verify(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let newest = tx.generation;
-    for given in [generations.0, generations.1].into_iter().flatten() {
-        for layer in &known.replica.layers {
-            tx.history.check(&layer.layer, SyncDirection::Download, Some(given))?;
-        }
+    for held in &known.replica.layers {
+        tx.history.check(&held.layer, SyncDirection::Download, generations.0)?;
+        tx.history.check(&held.layer, SyncDirection::Download, generations.1)?;
     }
     let generation = generations.0.unwrap_or(newest);
     let mut layers = Vec::with_capacity(known.replica.layers.len());

@@ -55,19 +55,6 @@ impl OwnTx<'_> {
                 unused.remove(&row.try_get::<String, _>(0)?);
             }
         }
-        // Refused edits of attachments are kept with their contents.
-        let kept = sqlx::query(
-            "-- content_list_rejected
-             select c.sha256 from unnest($1::text[]) c(sha256) where exists (
-               select from syncline.rejected_edit k join syncline.layer l using (layer_key)
-               where k.state = 'open' and l.attached_to is not null and strpos(k.feature, c.sha256) > 0)",
-        )
-        .bind(unused.iter().cloned().collect::<Vec<_>>())
-        .fetch_all(self.connection())
-        .await?;
-        for row in kept {
-            unused.remove(&row.try_get::<String, _>(0)?);
-        }
         for row in sqlx::query(
             "-- contents_in_books
              select id from unnest($1::text[]) id where exists (

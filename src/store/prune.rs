@@ -279,7 +279,7 @@ const DELETE_BATCHES: &str = "-- batch_delete_old
         join syncline.service s on s.service_id = r.service_id
       where r.service_id = $1 and b.received_at < now() - make_interval(days => $3) and t.generation <= s.history_from
         and not exists (select from syncline.replica_layer l
-          where l.replica_id = r.replica_id and r.direction <> 'upload' and syncline.acknowledged(l, $4) < t.generation)
+          where l.replica_id = r.replica_id and r.unregistered_at is null and r.direction <> 'upload' and syncline.acknowledged(l, $4) < t.generation)
       order by b.batch_id limit $2))";
 
 /// Transactions before the history whose changes are gone, and that no upload refers to.

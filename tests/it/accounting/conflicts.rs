@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Field, adds, deletes, good, id, stored, tree, updates};
-use crate::support::TestServer;
+use crate::support::{TestServer, server::error};
 
 async fn conflicts(server: &TestServer, parameters: &[(&str, &str)]) -> Vec<Json> {
     good(server.get("conflicts", parameters).await)["conflicts"].as_array().unwrap().clone()
@@ -170,6 +170,26 @@ async fn a_repeated_or_undone_upload_adds_no_conflicts() {
     let bad = updates(&json!([tree(2, &json!({"girth": 60})), tree(3, &json!({"girth": "wide"}))]));
     ben.synchronize(&bad, &[("rollbackOnFailure", "true")]).await;
     assert_eq!(conflicts(&server, &[]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn when_the_history_is_forgotten_a_conflict_still_has_its_versions_and_an_upload_stays_done() {
+    let server = with_rows().await;
+    let mut ben = Field::new(&server, &[]).await;
+    server.database.sql("update oak set girth = 50").await;
+    good(ben.synchronize(&updates(&json!([tree(1, &json!({"girth": 60}))])), &[]).await);
+    server.database.sql("update syncline.service set history_from = (select max(generation) from syncline.txn)").await;
+    let found = conflicts(&server, &[]).await;
+    let restore = format!("conflicts/{}/restore", found[0]["conflictId"]);
+    let (_, words) = error(&server.post(&restore, &[]).await);
+    assert!(words.contains("no longer kept"), "{words}");
+    let undo = format!("replicas/{}/batches/{}/undo", ben.replica, found[0]["batchId"]);
+    let (_, words) = error(&server.post(&undo, &[("force", "true")]).await);
+    assert!(words.contains("cannot be taken back"), "{words}");
+    assert_eq!(stored(&server, 1, "girth").await, "60");
+    good(server.post(&restore, &[("force", "true")]).await);
+    assert_eq!(stored(&server, 1, "girth").await, "50");
+    assert_eq!(stored(&server, 1, "ST_AsText(shape)").await, "POINT(1 1)");
 }
 
 #[tokio::test]
