@@ -3,7 +3,10 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    model::{id::GlobalId, layer::Service},
+    model::{
+        id::GlobalId,
+        layer::{Layer, Service},
+    },
     store::{
         books::{BookedUpload, Receipt},
         conflicts::Conflict,
@@ -231,6 +234,10 @@ pub(crate) fn undone(number: i64, undone: &Undone, preview: bool) -> Json {
     })
 }
 
+fn kind(layer: &Layer) -> &'static str {
+    if layer.attached_to.is_some() { "attachments" } else { "features" }
+}
+
 /// What a replica should hold.
 pub(crate) fn verified(verified: &Verified) -> Json {
     let mut shown = replica(&verified.known);
@@ -240,11 +247,11 @@ pub(crate) fn verified(verified: &Verified) -> Json {
         .iter()
         .map(|(layer, checksum)| match checksum {
             Some(checksum) => json!({
-                "id": layer.id.0, "count": checksum.n_features, "rows": checksum.rows(), "content": checksum.content(),
+                "id": layer.id.0, "of": kind(layer), "count": checksum.n_features, "rows": checksum.rows(), "content": checksum.content(),
             }),
             None => json!({
-                "id": layer.id.0, "count": null, "rows": null, "content": null,
-                "description": "for a layer of related rows there are sums at the newest generation only; leave serverGens out",
+                "id": layer.id.0, "of": kind(layer), "count": null, "rows": null, "content": null,
+                "description": "for related rows and attachments there are sums at the newest generation only; leave serverGens out",
             }),
         })
         .collect();

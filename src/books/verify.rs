@@ -32,7 +32,7 @@ pub(crate) struct Verified {
     pub(crate) known: Known,
     /// The generation.
     pub(crate) generation: Generation,
-    /// A layer, and its checksum; `None` for a layer of related rows at an earlier generation than now, for which there is none.
+    /// A layer, or its attachments if the replica has them, and the checksum; `None` for a layer of related rows at an earlier generation than now, for which there is none.
     pub(crate) layers: Vec<(Arc<Layer>, Option<Checksum>)>,
     /// What differs from another generation, if one was named.
     pub(crate) differing: Option<(Generation, Vec<Differing>)>,
@@ -67,8 +67,14 @@ pub(crate) async fn verify(
     let generation = generations.0.unwrap_or(newest);
     let mut layers = Vec::with_capacity(known.replica.layers.len());
     for layer in &known.replica.layers {
-        let checksum = checksum(&mut tx, service, layer, known.replica.srid, generation).await?;
-        layers.push((layer.layer.clone(), checksum));
+        let mut holdings = vec![(layer.layer.clone(), layer.filter.clone())];
+        if let (Some(attachments), true) = (&layer.layer.attachments, known.replica.return_attachments) {
+            holdings.push((attachments.clone(), Filter::of_attachments(&layer.layer, layer.filter.clone())));
+        }
+        for (table, filter) in holdings {
+            let checksum = checksum(&mut tx, service, (&table, &filter), known.replica.srid, generation).await?;
+            layers.push((table, checksum));
+        }
     }
     let mut differing = None;
     if let Some(upto) = generations.1 {
@@ -86,13 +92,12 @@ pub(crate) async fn verify(
 async fn checksum(
     tx: &mut ReadTx<'_>,
     service: &Service,
-    held: &ReplicaLayer,
+    (layer, filter): (&Layer, &Filter),
     srid: i32,
     generation: Generation,
 ) -> Result<Option<Checksum>> {
-    let layer = &held.layer;
     let columns = Columns::all(layer, srid);
-    let statement = match &held.filter {
+    let statement = match filter {
         Filter::None => return Ok(Some(Checksum::default())),
         filter if generation == tx.generation => select::snapshot(layer, filter, &columns),
         Filter::Related(_) => return Ok(None),

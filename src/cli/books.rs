@@ -431,7 +431,7 @@ impl Verify {
             return say(shown.to_string());
         }
         say(format!("Generation: {}", shown["serverGen"]))?;
-        let columns = [("Layer", "id"), ("Features", "count"), ("Rows", "rows"), ("Content", "content")];
+        let columns = [("Layer", "id"), ("Of", "of"), ("Count", "count"), ("Rows", "rows"), ("Content", "content")];
         table(&shown["layers"], &columns, "No layers.")?;
         for layer in shown["differing"].as_array().into_iter().flatten() {
             say(format!("Layer {} differs from generation {}:", layer["id"], shown["comparedWith"]))?;

@@ -13,6 +13,9 @@
 //!   round brackets: a point, all points, a path, or a ring; each position is its x, y, and, where the layer has them, z and m
 //!   as numbers above, or `-` for null, each followed by a comma.
 //!
+//! Attachments are taken like features with the attributes `parent_globalid` (in braces and capitals, as it is sent), `name`,
+//! `content_type`, `size_bytes`, `sha256` (of the bytes, 64 lower-case hexadecimal digits), and `keywords`, if there are any.
+//!
 //! Object ids are not part of it: a client that added features offline need not know them.
 
 use serde_json::Value as Json;

@@ -3,6 +3,7 @@
 use axum::http::header;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{TestServer, server::error};
 
@@ -322,4 +323,31 @@ async fn an_attachment_that_came_while_its_feature_went_is_seen_by_nobody_and_sw
     assert_eq!(create(&server, &[BOTH_WAYS]).await["layers"][0]["attachments"], json!([]));
     server.app.sweep_files().await.unwrap();
     assert_eq!(left().await, 0);
+}
+
+#[tokio::test]
+async fn g11_a_client_can_compute_the_checksum_of_its_attachments() {
+    let server = with_attachments().await;
+    let device = with_files(&server).await;
+    let path = format!("replicas/{}/verify", device["replicaID"].as_str().unwrap());
+    let verified = server.get(&path, &[]).await;
+    let one = |text: String| u128::from_be_bytes(Sha256::digest(text)[..16].try_into().unwrap());
+    let canonical = |n: u32, of: u32, bytes: &[u8]| {
+        let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (size, id) = (u32::try_from(bytes.len()).unwrap(), file(n).trim_matches(['{', '}']).to_lowercase());
+        format!(
+            "{id}\ncontent_type=t10:image/jpeg\nname=t5:{n}.jpg\nparent_globalid=t38:{}\nsha256=t64:{sha256}\nsize_bytes=n{:016x}\n",
+            tree(of),
+            f64::from(size).to_bits()
+        )
+    };
+    let sum = [canonical(1, 1, b"one"), canonical(2, 1, b"two"), canonical(3, 3, b"three")]
+        .into_iter()
+        .map(one)
+        .fold(0, u128::wrapping_add);
+    let said = &verified["layers"][1];
+    assert_eq!(
+        (&said["of"], &said["count"], &said["content"]),
+        (&json!("attachments"), &json!(3), &json!(format!("{sum:032x}")))
+    );
 }
