@@ -33,6 +33,7 @@ enum State {
 impl Writer {
     async fn new(database: &TestDatabase) -> Writer {
         let mut connection = database.connect().await;
+        sqlx::raw_sql(AS_WRITER).execute(&mut connection).await.unwrap();
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
         Writer { pid, todo: VecDeque::new(), is_refused: false, state: State::Idle(connection) }
     }
@@ -75,9 +76,18 @@ impl Writer {
     }
 }
 
-/// Whether a backend waits for the lock of another.
+/// Makes a connection known as one of those that others may have to wait for.
+const AS_WRITER: &str = "set application_name = 'writer'";
+
+/// Whether a backend waits for a writer. For others, such as the vacuum, it does not wait long.
 async fn waits(pid: i32, monitor: &mut PgConnection) -> bool {
-    sqlx::query_scalar("select cardinality(pg_blocking_pids($1)) > 0").bind(pid).fetch_one(monitor).await.unwrap()
+    sqlx::query_scalar(
+        "select exists (select from unnest(pg_blocking_pids($1)) b join pg_stat_activity a on a.pid = b where a.application_name = 'writer')",
+    )
+    .bind(pid)
+    .fetch_one(monitor)
+    .await
+    .unwrap()
 }
 
 /// A replica of the whole table that synchronizes whenever it is asked to.
@@ -282,6 +292,7 @@ async fn a_writer_between_its_number_and_its_commit_holds_the_others_back() {
     let mut reader = Reader::new(&server).await;
     let mut monitor = server.database.connect().await;
     let mut keeper = server.database.connect().await;
+    sqlx::raw_sql(AS_WRITER).execute(&mut keeper).await.unwrap();
     sqlx::raw_sql("select pg_advisory_lock(77)").execute(&mut keeper).await.unwrap();
     let (mut first, mut second) = (Writer::new(&server.database).await, Writer::new(&server.database).await);
     first.todo.extend(["set test.gate = 'closed'", "insert into tree (note) values ('first')"].map(str::to_owned));
