@@ -119,6 +119,7 @@ impl Files {
         Ok(Incoming {
             file,
             spooled: Spooled { path, sha256: Vec::new() },
+            buffer: Vec::new(),
             sum: Sum::default(),
             size_bytes: 0,
             max_bytes,
@@ -462,6 +463,8 @@ impl Sum {
 pub(crate) struct Incoming {
     file: File,
     spooled: Spooled,
+    /// What has come and is not written yet: the network brings little at a time, and each write has its price.
+    buffer: Vec<u8>,
     sum: Sum,
     size_bytes: u64,
     max_bytes: u64,
@@ -474,12 +477,23 @@ impl Incoming {
         if self.size_bytes > self.max_bytes {
             return Err(Error::TooLarge { what: "the upload", limit: format!("{} bytes", self.max_bytes) });
         }
-        self.sum.add(bytes);
-        self.file.write_all(bytes).await.map_err(cannot_write)
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < CHUNK_BYTES {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.sum.add(&self.buffer);
+        self.file.write_all(&self.buffer).await.map_err(cannot_write)?;
+        self.buffer.clear();
+        Ok(())
     }
 
     /// Declares it complete, once it is on the disk.
     pub(crate) async fn finish(mut self) -> Result<Received> {
+        self.flush().await?;
         self.file.flush().await.map_err(cannot_write)?;
         self.file.sync_all().await.map_err(cannot_write)?;
         let content = UploadedFile { file: Uuid::new_v4(), size_bytes: self.size_bytes, sha256: self.sum.sha256() };
