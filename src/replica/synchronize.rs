@@ -300,7 +300,10 @@ fn siblings(replica: &Replica, plan: &SyncPlan) -> Vec<(LayerKey, Generation)> {
 /// A digest of edits in a canonical form: what they mean, not how their JSON was written.
 fn digest(edits: &[LayerEdits]) -> Vec<u8> {
     let mut sum = Sha256::new();
-    for layer in edits {
+    // Layers are edited in an order of our own, whatever that of the request.
+    let mut layers: Vec<&LayerEdits> = edits.iter().collect();
+    layers.sort_by_key(|layer| layer.layer.key);
+    for layer in layers {
         sum.update(b"layer");
         sum.update(layer.layer.key.0.to_le_bytes());
         for edit in &layer.edits {

@@ -436,3 +436,17 @@ async fn two_replicas_exchange_their_edits() {
     let dates = server.get("replicas", &[("returnLastSyncDate", "true")]).await;
     assert!(dates[0]["lastSyncDate"].is_i64());
 }
+
+#[tokio::test]
+async fn f3_the_same_edits_with_their_layers_in_another_order_are_a_repetition() {
+    let server = with_rows().await;
+    let holding = create(&server, &[]).await;
+    let oak = json!({"id": 0, "features": {"adds": [{"attributes": {"globalid": id(1), "species": "yew"}}]}});
+    let visit = json!({"id": 1, "features": {"adds": [{"attributes": {"globalid": id(2), "note": "seen"}}]}});
+    for edits in [json!([oak, visit]), json!([visit, oak])] {
+        let answer = synchronize(&server, &holding, &[("edits", &edits.to_string())]).await;
+        assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{answer}");
+    }
+    let n_batches: i64 = server.database.value("select count(*) from syncline.batch").await;
+    assert_eq!(n_batches, 1);
+}
