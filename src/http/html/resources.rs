@@ -445,6 +445,7 @@ pub(super) fn replica(html: &mut Html, page: &Page<'_>, body: &Value) {
     let service = page.ancestor(2);
     html.heading(2, None, "Child Resources");
     let books = [
+        (format!("{}/status", page.here()), "Status"),
         (format!("{}/batches", page.here()), "Uploads"),
         (format!("{service}/rejectedEdits?replicaID={id}"), "Refused Edits"),
         (format!("{service}/conflicts?replicaID={id}"), "Conflicts"),
