@@ -218,10 +218,11 @@ async fn a_polygon_of_very_many_rings_is_answered_soon() {
         let (x, y) = (i % 400 * 3, i / 400 * 3);
         rings.push(format!("[[{x},{y}],[{x},{}],[{},{y}],[{x},{y}]]", y + 1, x + 1));
     }
+    // Every ring against every other took many minutes; a busy machine may take some seconds.
     let started = Instant::now();
     let answer =
         server.add(0, &format!(r#"[{{"attributes":{{}},"geometry":{{"rings":[{}]}}}}]"#, rings.join(","))).await;
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     assert_eq!(answer["addResults"][0]["success"], true, "{answer}");
 }
 
