@@ -68,3 +68,6 @@ comment on column syncline.conflict.server is 'The feature as it was overwritten
 comment on column syncline.conflict.client is 'The feature as the client sent it; null: it deleted it';
 create index conflict_service on syncline.conflict (service_id, conflict_id);
 create index conflict_replica on syncline.conflict (replica_id, conflict_id);
+
+comment on column syncline.receipt.message is
+  'Why the edit was refused; of one that was applied, the attributes that it named and the layer does not have, as JSON';

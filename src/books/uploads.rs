@@ -185,7 +185,12 @@ fn failed(layer: &Arc<Layer>, results: Vec<EditResult>) -> impl Iterator<Item = 
 
 /// Deletes of features.
 pub(super) fn deletes(layer: &Arc<Layer>, ids: Vec<Uuid>) -> LayerEdits {
-    let delete =
-        |id| Edit { op: Op::Delete, global_id: GlobalId(id), values: Vec::new(), geometry: GeometryEdit::Keep };
+    let delete = |id| Edit {
+        op: Op::Delete,
+        global_id: GlobalId(id),
+        values: Vec::new(),
+        geometry: GeometryEdit::Keep,
+        passed_over: None,
+    };
     LayerEdits { layer: layer.clone(), edits: ids.into_iter().map(|id| Ok(delete(id))).collect() }
 }

@@ -53,6 +53,8 @@ pub struct Edit {
     pub values: Vec<(usize, Value)>,
     /// The geometry.
     pub geometry: GeometryEdit,
+    /// Attributes that it names and the layer does not have, with their values, as a JSON object.
+    pub passed_over: Option<String>,
 }
 
 impl Edit {
@@ -235,6 +237,8 @@ pub struct EditResult {
     pub altered: bool,
     /// `None` if it was applied.
     pub error: Option<EditError>,
+    /// What of an applied edit was passed over, see [`Edit::passed_over`].
+    pub passed_over: Option<String>,
 }
 
 impl EditResult {
@@ -253,7 +257,7 @@ impl EditResult {
 impl From<Refusal> for EditResult {
     fn from(refusal: Refusal) -> EditResult {
         let Refusal { op, global_id, object_id, error, .. } = refusal;
-        EditResult { op, global_id, object_id, altered: false, error: Some(error) }
+        EditResult { op, global_id, object_id, altered: false, error: Some(error), passed_over: None }
     }
 }
 

@@ -109,8 +109,13 @@ impl WriteTx<'_> {
             let altered: Vec<bool> = results.iter().map(|result| result.altered).collect();
             let codes: Vec<Option<i32>> =
                 results.iter().map(|result| result.error.as_ref().map(|error| error.code.number())).collect();
-            let messages: Vec<Option<&str>> =
-                results.iter().map(|result| result.error.as_ref().map(|error| error.description.as_str())).collect();
+            let messages: Vec<Option<&str>> = results
+                .iter()
+                .map(|result| match &result.error {
+                    Some(error) => Some(error.description.as_str()),
+                    None => result.passed_over.as_deref(),
+                })
+                .collect();
             sqlx::query(
                 "-- receipt_insert
                  insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
@@ -204,6 +209,7 @@ pub(super) fn receipt(row: &PgRow) -> Result<EditResult> {
         global_id: row.try_get::<Option<Uuid>, _>(1)?.map(GlobalId),
         object_id: row.try_get(2)?,
         altered: row.try_get(3)?,
+        passed_over: message.clone().filter(|_| code.is_none()),
         error: code
             .map(|code| EditError { code: EditErrorCode::from_number(code), description: message.unwrap_or_default() }),
     })

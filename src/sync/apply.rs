@@ -337,6 +337,7 @@ impl<'a> Work<'a> {
                 global_id: Some(edit.global_id),
                 object_id: None,
                 altered: false,
+                passed_over: None,
                 error: Some(EditError { code: EditErrorCode::failed(&self.edits.layer, edit.op), description }),
             });
         }
@@ -439,6 +440,7 @@ impl Wave<'_> {
                         global_id: Some(edit.global_id),
                         object_id: None,
                         altered: false,
+                        passed_over: None,
                         error: Some(error),
                     });
                 }
@@ -530,6 +532,7 @@ async fn settle_equal(
                 global_id: Some(edit.global_id),
                 object_id: Some(object_id),
                 altered: false,
+                passed_over: None,
                 error: None,
             });
             false
@@ -583,6 +586,7 @@ fn settle(layer: &Layer, op: Op, edits: &[(usize, &Edit)], applied: &Applied, re
             global_id: Some(edit.global_id),
             object_id: applied.touched.get(&id).copied(),
             altered: error.is_none() && is_altered(layer, edit),
+            passed_over: edit.passed_over.clone().filter(|_| error.is_none()),
             error,
         });
     }

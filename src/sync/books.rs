@@ -379,5 +379,6 @@ fn merged(edits: &[&Edit]) -> Edit {
         global_id: GlobalId(Uuid::nil()),
         values: Vec::new(),
         geometry: GeometryEdit::Keep,
+        passed_over: None,
     })
 }

@@ -33,6 +33,7 @@ pub(crate) async fn put_back(
         object_id,
         altered: false,
         error,
+        passed_over: None,
     };
     global_ids.sort_unstable();
     let mut results = Vec::with_capacity(global_ids.len());

@@ -172,7 +172,7 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
         }
         values.push((field, Value::Text(text.to_owned())));
     }
-    Ok((Edit { op, global_id, values, geometry: GeometryEdit::Keep }, payload))
+    Ok((Edit { op, global_id, values, geometry: GeometryEdit::Keep, passed_over: None }, payload))
 }
 
 fn payload(given: &AttachmentJson<'_>) -> std::result::Result<Payload, String> {

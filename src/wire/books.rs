@@ -109,6 +109,9 @@ pub(crate) fn receipt(service: &Service, layer: LayerKey, result: &EditResult) -
     if let Json::Object(result) = result_json(result) {
         shown.extend(result);
     }
+    if let Some(attributes) = &result.passed_over {
+        shown.insert("passedOver".to_owned(), embedded(Some(attributes)));
+    }
     shown
 }
 

@@ -9,7 +9,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Value as Json, json, value::RawValue};
+use serde_json::{Map, Value as Json, json, value::RawValue};
 
 use crate::{
     error::{Error, Result},
@@ -226,7 +226,9 @@ pub(super) fn global_ids(given: Option<&Json>) -> Result<Vec<String>> {
 
 pub(super) fn delete(id: &str) -> std::result::Result<Edit, Refusal> {
     match GlobalId::parse(id) {
-        Some(global_id) => Ok(Edit { op: Op::Delete, global_id, values: Vec::new(), geometry: GeometryEdit::Keep }),
+        Some(global_id) => {
+            Ok(Edit { op: Op::Delete, global_id, values: Vec::new(), geometry: GeometryEdit::Keep, passed_over: None })
+        }
         None => {
             let problem = format!("'{}' is not a global id", brief(id));
             let refusal = refusal(Op::Delete, None, EditErrorCode::GlobalIdEmpty, problem);
@@ -316,6 +318,7 @@ pub(crate) fn parse_deletes(name: &'static str, text: &str, use_global_ids: bool
                 global_id: GlobalId(uuid::Uuid::nil()),
                 values: Vec::new(),
                 geometry: GeometryEdit::Keep,
+                passed_over: None,
             };
             out.by_object_id.push((Some(id), Ok(edit)));
         }
@@ -377,10 +380,18 @@ impl FeatureReader<'_> {
     fn read(&self, op: Op, global_id: GlobalId, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
         let refused = |code, description| refusal(op, Some(global_id), code, description);
         let mut values: Vec<(usize, Value)> = Vec::with_capacity(feature.attributes.0.len());
+        let mut passed_over = Map::new();
         for (name, scalar) in feature.attributes.0 {
-            // Unknown fields are passed over, as other servers do; keys and computed fields belong to the server.
-            let Some(index) = self.layer.field_index(&name).filter(|&index| self.layer.is_editable(index)) else {
-                continue;
+            // Unknown fields are passed over, as other servers do, and noted; keys and computed fields belong to the server.
+            let index = match self.layer.field_index(&name) {
+                Some(index) if self.layer.is_editable(index) => index,
+                Some(_) => continue,
+                None => {
+                    if let Some(value) = worth_a_note(&name, scalar) {
+                        passed_over.insert(name, value);
+                    }
+                    continue;
+                }
             };
             let field = &self.layer.fields[index];
             let value = coerce(scalar, field.field_type, field.length).map_err(|problem| {
@@ -400,7 +411,8 @@ impl FeatureReader<'_> {
             self.check_complete(&values).map_err(|description| refused(EditErrorCode::NotNullable, description))?;
         }
         let geometry = self.geometry(feature.geometry).map_err(|(code, description)| refused(code, description))?;
-        Ok(Edit { op, global_id, values, geometry })
+        let passed_over = (!passed_over.is_empty()).then(|| Json::Object(passed_over).to_string());
+        Ok(Edit { op, global_id, values, geometry, passed_over })
     }
 
     /// A new feature must name every field that needs a value and that nobody fills in.
@@ -441,6 +453,22 @@ impl FeatureReader<'_> {
             )),
             Err(Refused::Invalid(problem)) => Err(wrong(format!("the geometry cannot be read: {problem}"))),
         }
+    }
+}
+
+/// The value of an attribute that the layer does not have; `None` if it is empty, or one of those that every client sends
+/// along and no server stores.
+fn worth_a_note(name: &str, value: Scalar) -> Option<Json> {
+    let sent_along = ["objectid", "globalid", "fid", "oid"].iter().any(|known| name.eq_ignore_ascii_case(known))
+        || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("shape"));
+    match value {
+        _ if sent_along => None,
+        Scalar::Null => None,
+        Scalar::Bool(value) => Some(value.into()),
+        Scalar::Integer(value) => Some(value.into()),
+        Scalar::Float(value) => Some(value.into()),
+        Scalar::Text(value) => Some(value.into()),
+        Scalar::Compound => Some("(not a single value)".into()),
     }
 }
 

@@ -450,3 +450,23 @@ async fn f3_the_same_edits_with_their_layers_in_another_order_are_a_repetition()
     let n_batches: i64 = server.database.value("select count(*) from syncline.batch").await;
     assert_eq!(n_batches, 1);
 }
+
+#[tokio::test]
+async fn f34_what_the_layer_does_not_have_is_in_the_receipt() {
+    let server = with_rows().await;
+    let holding = create(&server, &[]).await;
+    let adds = json!([{"attributes": {"globalid": id(1), "species": "yew", "Colour": "green", "n": 7, "OBJECTID": 3, "Shape__Area": 1.5}}]);
+    let edits = json!([{"id": 0, "features": {"adds": adds}}]).to_string();
+    let answer = synchronize(&server, &holding, &[("edits", &edits)]).await;
+    assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{answer}");
+    let replica = holding["replicaID"].as_str().unwrap();
+    let batches = server.get(&format!("replicas/{replica}/batches"), &[]).await;
+    let number = &batches["batches"][0]["batchId"];
+    let batch = server.get(&format!("replicas/{replica}/batches/{number}"), &[]).await;
+    let receipt = &batch["receipts"][0];
+    assert_eq!(
+        (&receipt["success"], &receipt["passedOver"]),
+        (&json!(true), &json!({"Colour": "green", "n": 7})),
+        "{batch}"
+    );
+}
