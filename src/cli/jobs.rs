@@ -7,16 +7,13 @@ use serde_json::Value as Json;
 
 use crate::{
     app::App,
-    config::Config,
     error::{Error, Result},
-    files::Files,
     jobs,
     model::{
         job::{Job, JobId},
         layer::Service,
         value::brief,
     },
-    store::Store,
     wire::job::{list_item, status},
 };
 
@@ -50,16 +47,10 @@ pub(super) struct One {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, store: &Arc<Store>, config: &Config) -> Result<()> {
-        let app = App {
-            store: store.clone(),
-            files: Files::open(&config.data).await?,
-            config: Arc::new(config.clone()),
-            metrics: Arc::default(),
-        };
+    pub(super) async fn run(self, app: &App) -> Result<()> {
         match self {
-            Jobs::List(list) => list.run(&app).await,
-            Jobs::Show(one) => one.show(&app).await,
+            Jobs::List(list) => list.run(app).await,
+            Jobs::Show(one) => one.show(app).await,
         }
     }
 }

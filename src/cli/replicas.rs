@@ -7,9 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     app::App,
-    config::Config,
     error::{Error, Result},
-    files::Files,
     model::{
         id::ReplicaId,
         layer::Service,
@@ -17,7 +15,6 @@ use crate::{
         replica::Replica,
     },
     replica::{self, life},
-    store::Store,
     wire::{
         import::Source,
         life::status,
@@ -72,18 +69,12 @@ pub(super) struct One {
 }
 
 impl Replicas {
-    pub(super) async fn run(self, store: &Arc<Store>, config: &Config) -> Result<()> {
-        let app = App {
-            store: store.clone(),
-            files: Files::open(&config.data).await?,
-            config: Arc::new(config.clone()),
-            metrics: Arc::default(),
-        };
+    pub(super) async fn run(self, app: &App) -> Result<()> {
         match self {
-            Replicas::List(list) => list.run(&app).await,
-            Replicas::Show(one) => one.show(&app).await,
-            Replicas::Import(import) => import.run(&app).await,
-            Replicas::Unregister(which) => which.run(&app).await,
+            Replicas::List(list) => list.run(app).await,
+            Replicas::Show(one) => one.show(app).await,
+            Replicas::Import(import) => import.run(app).await,
+            Replicas::Unregister(which) => which.run(app).await,
         }
     }
 }

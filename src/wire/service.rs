@@ -140,7 +140,7 @@ fn sync_capabilities() -> Json {
         "supportsPerReplicaSync": true,
         "supportsSyncModelNone": true,
         "supportsRollbackOnFailure": true,
-        "supportsAttachmentsSyncDirection": false,
+        "supportsAttachmentsSyncDirection": true,
         "supportsBiDirectionalSyncForServer": true,
         "supportedSyncDataOptions": 0,
         "advancedReplicasResourceCapabilities": {

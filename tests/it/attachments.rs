@@ -290,6 +290,7 @@ async fn the_layer_says_what_it_has_and_a_feature_lists_its_attachments() {
     let layer = server.get("0", &[]).await;
     assert_eq!((&layer["hasAttachments"], &layer["supportsAttachmentsByUploadId"]), (&json!(true), &json!(true)));
     assert_eq!(server.get("1", &[]).await["hasAttachments"], false);
+    assert_eq!(server.get("", &[]).await["syncCapabilities"]["supportsAttachmentsSyncDirection"], true);
     let elm: i32 = server.database.value("select objectid from oak where species = 'elm'").await;
     let listed = server.get(&format!("0/{elm}/attachments"), &[]).await;
     let names: Vec<&str> =
