@@ -8,6 +8,7 @@
 //! else.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,11 +17,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     fs::File,
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _},
+    sync::mpsc,
+    task::JoinHandle,
 };
 use uuid::Uuid;
 
@@ -29,8 +32,11 @@ use crate::{
     model::{digest::hex, upload_item::UploadedFile},
 };
 
-/// How much is gathered before it goes to the disk. Results that stay below never touch it.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Results that stay below this never touch the disk.
+const SMALL_BYTES: usize = 1 << 20;
+
+/// How much is read, and goes to the disk, at a time.
+const CHUNK_BYTES: usize = 1 << 18;
 
 /// The data directory.
 #[derive(Clone, Debug)]
@@ -63,30 +69,22 @@ impl Files {
 
     /// A place to write a result, which tells how far it is.
     pub(crate) fn spool(&self, progress: &Arc<Progress>) -> Spool {
-        Spool {
-            buffer: Vec::new(),
-            file: None,
-            path: self.spool.join(Uuid::new_v4().simple().to_string()),
-            sha256: Sha256::new(),
-            progress: Arc::clone(progress),
-        }
+        Spool { buffer: Vec::new(), writing: None, path: self.spool_path(), progress: Arc::clone(progress) }
     }
 
-    /// Gives a finished result a lasting name.
+    /// Gives a finished result a lasting name. When this returns, neither file nor name is lost in a crash.
     pub(crate) async fn keep(&self, finished: Finished) -> Result<Export> {
-        let id = Uuid::new_v4();
-        let size_bytes = finished.size_bytes();
-        let path = self.export_path(id);
-        let (moved, sha256) = match finished {
+        let written = match finished {
+            Finished::File(written) => written,
             Finished::Memory(bytes) => {
-                let spooled = self.spool.join(id.simple().to_string());
-                tokio::fs::write(&spooled, &bytes).await.map_err(|error| Error::internal("writing a result", error))?;
-                (tokio::fs::rename(&spooled, path).await, Sha256::digest(&bytes).to_vec())
+                let mut writing = Writing::begin(self.spool_path());
+                writing.add(bytes).await?;
+                writing.finish().await?
             }
-            Finished::File(spooled) => (tokio::fs::rename(&spooled.path, path).await, spooled.sha256.clone()),
         };
-        moved.map_err(|error| Error::internal("moving a finished result into place", error))?;
-        Ok(Export { id, size_bytes, sha256 })
+        let id = Uuid::new_v4();
+        written.keep_as(&self.export_path(id), &self.exports).await?;
+        Ok(Export { id, size_bytes: written.size_bytes, sha256: written.sha256.clone() })
     }
 
     /// Opens a result that was kept. `None` if it is no longer there.
@@ -113,26 +111,13 @@ impl Files {
     }
 
     /// A place for a file that a client sends, of no more than so many bytes.
-    pub(crate) async fn incoming(&self, max_bytes: u64) -> Result<Incoming> {
-        let path = self.spool.join(Uuid::new_v4().simple().to_string());
-        let file = File::create_new(&path).await.map_err(cannot_write)?;
-        Ok(Incoming {
-            file,
-            spooled: Spooled { path, sha256: Vec::new() },
-            buffer: Vec::new(),
-            sum: Sum::default(),
-            size_bytes: 0,
-            max_bytes,
-        })
+    pub(crate) fn incoming(&self, max_bytes: u64) -> Incoming {
+        Incoming { writing: Writing::begin(self.spool_path()), size_bytes: 0, max_bytes }
     }
 
     /// Gives a file that has arrived a lasting name. When this returns, neither file nor name is lost in a crash.
     pub(crate) async fn keep_upload(&self, received: &Received) -> Result<UploadedFile> {
-        tokio::fs::rename(&received.spooled.path, self.upload_path(received.content.file))
-            .await
-            .map_err(cannot_write)?;
-        let directory = File::open(&self.uploads).await.map_err(cannot_write)?;
-        directory.sync_all().await.map_err(cannot_write)?;
+        received.written.keep_as(&self.upload_path(received.content.file), &self.uploads).await?;
         Ok(received.content.clone())
     }
 
@@ -149,6 +134,10 @@ impl Files {
     /// The files that clients sent at least so long ago.
     pub(crate) async fn old_uploads(&self, age: Duration) -> Result<Vec<Uuid>> {
         Ok(ids(&old_files(&self.uploads, age).await?))
+    }
+
+    fn spool_path(&self) -> PathBuf {
+        self.spool.join(Uuid::new_v4().simple().to_string())
     }
 
     fn upload_path(&self, file: Uuid) -> PathBuf {
@@ -173,27 +162,25 @@ impl Files {
     /// Keeps bytes under their SHA-256. They are on the disk when this returns, whether somebody kept the same before or not.
     pub(crate) async fn content_put(&self, mut bytes: impl AsyncRead + Unpin) -> Result<Content> {
         let failed = |error| Error::internal("keeping the bytes of an attachment", error);
-        let spooled = Spooled { path: self.spool.join(Uuid::new_v4().simple().to_string()), sha256: Vec::new() };
-        let mut file = File::create_new(&spooled.path).await.map_err(failed)?;
-        let (mut sum, mut size_bytes) = (Sha256::new(), 0_u64);
-        let mut buffer = vec![0; 1 << 18];
+        let mut writing = Writing::begin(self.spool_path());
         loop {
-            let n_read = bytes.read(&mut buffer).await.map_err(failed)?;
-            let Some(read) = buffer.get(..n_read).filter(|read| !read.is_empty()) else { break };
-            sum.update(read);
-            size_bytes += read.len() as u64;
-            file.write_all(read).await.map_err(failed)?;
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            if bytes.read_buf(&mut chunk).await.map_err(failed)? == 0 {
+                break;
+            }
+            writing.add(chunk.freeze()).await?;
         }
-        file.flush().await.map_err(failed)?;
-        let sha256 = hex(&sum.finalize());
+        let written = writing.finish().await?;
+        let (sha256, size_bytes) = (hex(&written.sha256), written.size_bytes);
         let path = self.content_path(&sha256)?;
         // Whoever sweeps looks at the time after it has taken a file away, and puts it back if that is recent.
         if self.touch(&path).await.is_err() {
-            file.sync_all().await.map_err(failed)?;
             let directory = path.parent().unwrap_or(&self.contents);
             tokio::fs::create_dir_all(directory).await.map_err(failed)?;
-            tokio::fs::rename(&spooled.path, &path).await.map_err(failed)?;
-            File::open(directory).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+            // What has this name is taken for whole, so it gets it last.
+            written.sync().await?;
+            tokio::fs::rename(&written.spooled.path, &path).await.map_err(failed)?;
+            sync_directory(directory).await.map_err(failed)?;
         }
         Ok(Content { sha256, size_bytes })
     }
@@ -216,7 +203,7 @@ impl Files {
                 return self.content_put(file).await.map(Some);
             }
         }
-        File::open(directory).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+        sync_directory(directory).await.map_err(failed)?;
         Ok(Some(Content { sha256, size_bytes: uploaded.size_bytes }))
     }
 
@@ -246,7 +233,7 @@ impl Files {
     pub(crate) async fn content_remove(&self, sha256: &str, age: Duration) -> Result<()> {
         let failed = |error| Error::internal("deleting the bytes of an attachment", error);
         let path = self.content_path(sha256)?;
-        let aside = self.spool.join(Uuid::new_v4().simple().to_string());
+        let aside = self.spool_path();
         match tokio::fs::rename(&path, &aside).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             done => done.map_err(failed)?,
@@ -267,6 +254,11 @@ impl Files {
             _ => Err(Error::internal("looking for the bytes of an attachment", format!("'{sha256}' is not a SHA-256"))),
         }
     }
+}
+
+/// Has the names in a directory last.
+async fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    File::open(directory).await?.sync_all().await
 }
 
 /// A file and its size. `None` if it is not there.
@@ -347,9 +339,8 @@ impl Progress {
 /// A result that is being written. Dropped unfinished, it leaves nothing behind.
 pub(crate) struct Spool {
     buffer: Vec<u8>,
-    file: Option<(File, Spooled)>,
+    writing: Option<Writing>,
     path: PathBuf,
-    sha256: Sha256,
     progress: Arc<Progress>,
 }
 
@@ -365,42 +356,24 @@ impl Spool {
         &mut self.buffer
     }
 
-    /// Moves the buffer to the disk if enough has gathered. The file system takes it over while the writing goes on.
+    /// Moves the buffer to the disk if enough has gathered. It is digested and written while the next one fills.
     pub(crate) async fn relieve(&mut self) -> Result<()> {
-        if self.buffer.len() < CHUNK_BYTES {
+        if self.buffer.len() < if self.writing.is_some() { CHUNK_BYTES } else { SMALL_BYTES } {
             return Ok(());
         }
-        self.flush().await
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        let full_disk = |error| Error::internal("writing a result to the data directory", error);
-        if self.file.is_none() {
-            let file = File::create_new(&self.path).await.map_err(full_disk)?;
-            self.file = Some((file, Spooled { path: self.path.clone(), sha256: Vec::new() }));
-        }
-        if let Some((file, _)) = &mut self.file {
-            file.write_all(&self.buffer).await.map_err(full_disk)?;
-            self.sha256.update(&self.buffer);
-            self.buffer.clear();
-        }
-        Ok(())
+        let writing = self.writing.get_or_insert_with(|| Writing::begin(self.path.clone()));
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
+        writing.add(Bytes::from(full)).await
     }
 
     /// Declares the result complete.
-    pub(crate) async fn finish(mut self) -> Result<Finished> {
-        if self.file.is_none() {
-            return Ok(Finished::Memory(Bytes::from(self.buffer)));
-        }
-        self.flush().await?;
-        match self.file {
-            Some((mut file, mut spooled)) => {
-                spooled.sha256 = self.sha256.finalize().to_vec();
-                file.flush().await.map_err(|error| Error::internal("writing a result to the data directory", error))?;
-                drop(file);
-                Ok(Finished::File(spooled))
+    pub(crate) async fn finish(self) -> Result<Finished> {
+        match self.writing {
+            None => Ok(Finished::Memory(Bytes::from(self.buffer))),
+            Some(mut writing) => {
+                writing.add(Bytes::from(self.buffer)).await?;
+                Ok(Finished::File(writing.finish().await?))
             }
-            None => Err(Error::internal("finishing a result", "its file is gone")),
         }
     }
 }
@@ -410,7 +383,7 @@ pub(crate) enum Finished {
     /// A small one.
     Memory(Bytes),
     /// A large one; deleted when dropped, unless it was kept.
-    File(Spooled),
+    File(Written),
 }
 
 impl Finished {
@@ -418,28 +391,93 @@ impl Finished {
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
             Finished::Memory(bytes) => bytes.len() as u64,
-            Finished::File(spooled) => std::fs::metadata(&spooled.path).map_or(0, |metadata| metadata.len()),
+            Finished::File(written) => written.size_bytes,
         }
     }
 }
 
-/// A file in the spool.
-pub(crate) struct Spooled {
+/// The place of a file in the spool, which is deleted when this is dropped.
+struct Spooled {
     path: PathBuf,
-    sha256: Vec<u8>,
-}
-
-impl Spooled {
-    /// Opens it for reading.
-    pub(crate) async fn open(&self) -> Result<File> {
-        File::open(&self.path).await.map_err(|error| Error::internal("reading a result", error))
-    }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        // Gone already if the result was kept; left to the next sweep if it cannot be deleted.
+        // Gone already if the file was kept; left to the next sweep if it cannot be deleted.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A file in the spool while a thread of its own digests and writes what comes: neither holds up whoever makes the bytes,
+/// until a few chunks wait. Dropped unfinished, it leaves nothing behind.
+struct Writing {
+    chunks: mpsc::Sender<Bytes>,
+    thread: JoinHandle<std::io::Result<Written>>,
+}
+
+impl Writing {
+    fn begin(path: PathBuf) -> Writing {
+        let (chunks, coming) = mpsc::channel(4);
+        // Nobody waits for the thread of what was dropped, so that its file is dropped as well.
+        Writing { chunks, thread: tokio::task::spawn_blocking(move || write(path, coming)) }
+    }
+
+    async fn add(&mut self, chunk: Bytes) -> Result<()> {
+        if self.chunks.send(chunk).await.is_ok() {
+            return Ok(());
+        }
+        // The thread ends before its time only if it cannot write.
+        match (&mut self.thread).await {
+            Ok(Err(error)) => Err(cannot_write(error)),
+            _ => Err(Error::internal("writing to the data directory", "it ended before its time")),
+        }
+    }
+
+    async fn finish(self) -> Result<Written> {
+        drop(self.chunks);
+        let written = self.thread.await.map_err(|error| Error::internal("writing to the data directory", error))?;
+        written.map_err(cannot_write)
+    }
+}
+
+fn write(path: PathBuf, mut coming: mpsc::Receiver<Bytes>) -> std::io::Result<Written> {
+    let mut file = std::fs::File::create_new(&path)?;
+    let spooled = Spooled { path };
+    let (mut sha256, mut size_bytes) = (Sha256::new(), 0);
+    while let Some(chunk) = coming.blocking_recv() {
+        file.write_all(&chunk)?;
+        sha256.update(&chunk);
+        size_bytes += chunk.len() as u64;
+    }
+    Ok(Written { file: Arc::new(file), size_bytes, sha256: sha256.finalize().to_vec(), spooled })
+}
+
+/// A whole file in the spool, which need not be on the disk yet. Deleted when dropped, unless it was kept.
+pub(crate) struct Written {
+    file: Arc<std::fs::File>,
+    size_bytes: u64,
+    sha256: Vec<u8>,
+    spooled: Spooled,
+}
+
+impl Written {
+    /// Opens it for reading.
+    pub(crate) async fn open(&self) -> Result<File> {
+        File::open(&self.spooled.path).await.map_err(|error| Error::internal("reading a result", error))
+    }
+
+    async fn sync(&self) -> Result<()> {
+        let file = Arc::clone(&self.file);
+        let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
+        synced.map_err(|error| Error::internal("writing to the data directory", error))?.map_err(cannot_write)
+    }
+
+    /// Moves it to a name that nobody knows yet, in this directory. File and name are on the disk when this returns; both
+    /// are sent there at once, and a crash leaves a file of which no row tells.
+    async fn keep_as(&self, path: &Path, directory: &Path) -> Result<()> {
+        tokio::fs::rename(&self.spooled.path, path).await.map_err(cannot_write)?;
+        tokio::try_join!(self.sync(), async { sync_directory(directory).await.map_err(cannot_write) })?;
+        Ok(())
     }
 }
 
@@ -461,49 +499,33 @@ impl Sum {
 
 /// A file that a client is sending. Dropped unfinished, it leaves nothing behind.
 pub(crate) struct Incoming {
-    file: File,
-    spooled: Spooled,
-    /// What has come and is not written yet: the network brings little at a time, and each write has its price.
-    buffer: Vec<u8>,
-    sum: Sum,
+    writing: Writing,
     size_bytes: u64,
     max_bytes: u64,
 }
 
 impl Incoming {
     /// Takes the next bytes.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size_bytes += bytes.len() as u64;
         if self.size_bytes > self.max_bytes {
             return Err(Error::TooLarge { what: "the upload", limit: format!("{} bytes", self.max_bytes) });
         }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() < CHUNK_BYTES {
-            return Ok(());
-        }
-        self.flush().await
+        self.writing.add(bytes).await
     }
 
-    async fn flush(&mut self) -> Result<()> {
-        self.sum.add(&self.buffer);
-        self.file.write_all(&self.buffer).await.map_err(cannot_write)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Declares it complete, once it is on the disk.
-    pub(crate) async fn finish(mut self) -> Result<Received> {
-        self.flush().await?;
-        self.file.flush().await.map_err(cannot_write)?;
-        self.file.sync_all().await.map_err(cannot_write)?;
-        let content = UploadedFile { file: Uuid::new_v4(), size_bytes: self.size_bytes, sha256: self.sum.sha256() };
-        Ok(Received { spooled: self.spooled, content })
+    /// Declares it complete.
+    pub(crate) async fn finish(self) -> Result<Received> {
+        let written = self.writing.finish().await?;
+        let content =
+            UploadedFile { file: Uuid::new_v4(), size_bytes: written.size_bytes, sha256: written.sha256.clone() };
+        Ok(Received { written, content })
     }
 }
 
 /// A file that has arrived. Deleted when dropped, unless it was kept.
 pub(crate) struct Received {
-    spooled: Spooled,
+    written: Written,
     content: UploadedFile,
 }
 

@@ -3,6 +3,7 @@
 //! The bytes go to the disk as they come and are digested on the way. A file under `uploads/` is whole, lasting and never
 //! written again; a row says what it is, and is written after it. What has no row was interrupted, and is swept away.
 
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ pub(crate) async fn admit(
         return Err(too_large(app));
     }
     check_usage(app, service, usage, u64::from(item.is_none()), announced.saturating_sub(1 << 16))?;
-    app.files.incoming(app.config.max_upload_bytes).await
+    Ok(app.files.incoming(app.config.max_upload_bytes))
 }
 
 /// Takes a whole file as a committed item.
@@ -61,15 +62,30 @@ pub(crate) async fn add(
     received: &Received,
 ) -> Result<UploadItem> {
     let name = checked_name(app, name, description)?;
-    let mut session = app.store.session().await?;
-    let mut tx = session.own().await?;
-    let usage = tx.upload_item_usage(service.key).await?;
-    check_usage(app, service, usage, 1, received.arrived().size_bytes)?;
+    // Before there is a lock, so that many can put their files on the disk at once.
     let content = app.files.keep_upload(received).await?;
-    let item = tx.upload_item_insert(service.key, name, description, Some(&content)).await?;
-    tx.commit().await?;
-    tracing::info!(service.name = service.name, item.id = %item.id, content.size_bytes, "file uploaded");
-    Ok(item)
+    let entered = async {
+        let mut session = app.store.session().await?;
+        let mut tx = session.own().await?;
+        let usage = tx.upload_item_usage(service.key).await?;
+        check_usage(app, service, usage, 1, content.size_bytes)?;
+        let item = tx.upload_item_insert(service.key, name, description, Some(&content)).await?;
+        tx.commit().await?;
+        Ok(item)
+    };
+    match entered.await {
+        Ok(item) => {
+            tracing::info!(service.name = service.name, item.id = %item.id, content.size_bytes, "file uploaded");
+            Ok(item)
+        }
+        Err(error) => {
+            // If it is not known whether the commit was done, a later sweep finds out.
+            if !matches!(error, Error::Internal { .. } | Error::Unavailable(_)) {
+                app.files.upload_remove(content.file).await?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Begins an item whose parts will come.
@@ -215,21 +231,19 @@ fn in_order<'p>(parts: &'p [UploadPart], order: Option<&[i64]>) -> Result<Vec<&'
 
 /// Copies parts into one file. What is read must be what was received.
 async fn put_together(app: &App, parts: &[&UploadPart]) -> Result<UploadedFile> {
-    let mut whole = app.files.incoming(app.config.max_upload_bytes).await?;
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut whole = app.files.incoming(app.config.max_upload_bytes);
     for part in parts {
         let damaged =
             || Error::Unavailable(format!("part {} was damaged on the server's disk; upload it again", part.number));
         let (mut file, _) = app.files.upload(part.content.file).await?.ok_or_else(damaged)?;
         let mut sum = crate::files::Sum::default();
         loop {
-            let n = file.read(&mut buffer).await.map_err(|error| Error::internal("reading a part", error))?;
-            if n == 0 {
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            if file.read_buf(&mut chunk).await.map_err(|error| Error::internal("reading a part", error))? == 0 {
                 break;
             }
-            let chunk = buffer.get(..n).unwrap_or_default();
-            sum.add(chunk);
-            whole.write(chunk).await?;
+            sum.add(&chunk);
+            whole.write(chunk.freeze()).await?;
         }
         if sum.sha256() != part.content.sha256 {
             return Err(damaged());
@@ -282,6 +296,8 @@ pub(crate) async fn committed(
     let id = ItemId::parse(id).ok_or_else(not_there)?;
     let mut tx = session.own().await?;
     let item = tx.upload_item_use(service, id).await?.ok_or_else(not_there)?;
+    // That it was used is no matter of life and death.
+    tx.do_not_wait_for_disk().await?;
     tx.commit().await?;
     let content =
         item.content.clone().ok_or_else(|| wrong(format!("upload {id} is not committed yet; commit it first")))?;

@@ -168,7 +168,7 @@ async fn receive(mut field: Field<'_>, mut place: Incoming) -> Result<File> {
     loop {
         let chunk = tokio::time::timeout(SILENCE, field.chunk()).await.map_err(|_| interrupted())?;
         match chunk.map_err(|_| interrupted())? {
-            Some(chunk) => place.write(&chunk).await?,
+            Some(chunk) => place.write(chunk).await?,
             None => break,
         }
     }

@@ -1,17 +1,23 @@
 //! What comes with edits of attachments: bytes that are kept before the edits are applied.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use crate::{
     app::App,
     error::{Error, Result},
     files::Content,
     model::{
         edit::{AttachmentEdits, Edit, EditError, EditErrorCode, LayerEdits, Payload, Refusal},
-        layer::{Service, attachment},
+        layer::{Layer, Service, attachment},
+        upload_item::{UploadItem, UploadedFile},
         value::Value,
     },
     store::Session,
     uploads,
 };
+
+/// How many files are put on the disk at once. It takes several together in hardly more time than one.
+const MAX_AT_ONCE: usize = 8;
 
 /// Keeps the bytes that came with edits of attachments, so that the edits are like any other: from then on they name what
 /// is kept. What an edit brought that is then refused is swept away. Uploads are looked for in a service, if any may be named.
@@ -21,32 +27,39 @@ pub(super) async fn store_payloads(
     edits: AttachmentEdits,
 ) -> Result<LayerEdits> {
     let AttachmentEdits { layer, edits } = edits;
-    let mut stored = Vec::with_capacity(edits.len());
+    let mut found = Vec::with_capacity(edits.len());
     for edit in edits {
-        stored.push(match edit {
-            Ok((edit, payload)) => match store(app, uploads.as_mut(), payload).await {
-                Ok(None) => Ok(edit),
-                Ok(Some(content)) => Ok(holding(edit, content)),
-                // The others go on: this one says which upload it wants.
-                Err(Error::InvalidParameter { problem, .. }) => Err(Refusal {
-                    op: edit.op,
-                    global_id: Some(edit.global_id),
-                    object_id: None,
-                    error: EditError { code: EditErrorCode::failed(&layer, edit.op), description: problem },
-                    sent: None,
-                }),
-                Err(error) => return Err(error),
+        found.push(match edit {
+            Ok((edit, payload)) => match find(uploads.as_mut(), payload).await {
+                Ok(source) => Ok((edit, source)),
+                Err(error) => Err(refused(&layer, &edit, error)?),
             },
             Err(refusal) => Err(refusal),
         });
     }
-    Ok(LayerEdits { layer, edits: stored })
+    let stored = stream::iter(found).map(async |edit| match edit {
+        Ok((edit, source)) => match store(app, source).await {
+            Ok(None) => Ok(Ok(edit)),
+            Ok(Some(content)) => Ok(Ok(holding(edit, content))),
+            Err(error) => refused(&layer, &edit, error).map(Err),
+        },
+        Err(refusal) => Ok(Err(refusal)),
+    });
+    let edits = stored.buffered(MAX_AT_ONCE).try_collect().await?;
+    Ok(LayerEdits { layer, edits })
 }
 
-async fn store(app: &App, uploads: Option<&mut (&mut Session, &Service)>, payload: Payload) -> Result<Option<Content>> {
+/// Where the bytes of an attachment come from.
+enum Source {
+    Keep,
+    Data(Vec<u8>),
+    Upload(UploadItem, UploadedFile),
+}
+
+async fn find(uploads: Option<&mut (&mut Session, &Service)>, payload: Payload) -> Result<Source> {
     match payload {
-        Payload::Keep => Ok(None),
-        Payload::Data(bytes) => Ok(Some(app.files.content_put(bytes.as_slice()).await?)),
+        Payload::Keep => Ok(Source::Keep),
+        Payload::Data(bytes) => Ok(Source::Data(bytes)),
         Payload::Upload(id) => {
             let Some((session, service)) = uploads else {
                 return Err(Error::invalid(
@@ -55,6 +68,16 @@ async fn store(app: &App, uploads: Option<&mut (&mut Session, &Service)>, payloa
                 ));
             };
             let (item, uploaded) = uploads::committed(session, service, "uploadId", &id).await?;
+            Ok(Source::Upload(item, uploaded))
+        }
+    }
+}
+
+async fn store(app: &App, source: Source) -> Result<Option<Content>> {
+    match source {
+        Source::Keep => Ok(None),
+        Source::Data(bytes) => Ok(Some(app.files.content_put(bytes.as_slice()).await?)),
+        Source::Upload(item, uploaded) => {
             let content = app.files.content_of_upload(&uploaded).await?;
             content.map(Some).ok_or_else(|| {
                 Error::invalid(
@@ -63,6 +86,20 @@ async fn store(app: &App, uploads: Option<&mut (&mut Session, &Service)>, payloa
                 )
             })
         }
+    }
+}
+
+/// What becomes of one edit whose bytes cannot be had. The others go on: this one says which upload it wants.
+fn refused(layer: &Layer, edit: &Edit, error: Error) -> Result<Refusal> {
+    match error {
+        Error::InvalidParameter { problem, .. } => Ok(Refusal {
+            op: edit.op,
+            global_id: Some(edit.global_id),
+            object_id: None,
+            error: EditError { code: EditErrorCode::failed(layer, edit.op), description: problem },
+            sent: None,
+        }),
+        error => Err(error),
     }
 }
 
