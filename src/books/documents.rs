@@ -245,14 +245,8 @@ pub(crate) fn verified(verified: &Verified) -> Json {
     let layers: Json = verified
         .layers
         .iter()
-        .map(|(layer, checksum)| match checksum {
-            Some(checksum) => json!({
-                "id": layer.id.0, "of": kind(layer), "count": checksum.n_features, "rows": checksum.rows(), "content": checksum.content(),
-            }),
-            None => json!({
-                "id": layer.id.0, "of": kind(layer), "count": null, "rows": null, "content": null,
-                "description": "for related rows and attachments there are sums at the newest generation only; leave serverGens out",
-            }),
+        .map(|(layer, checksum)| {
+            json!({"id": layer.id.0, "of": kind(layer), "count": checksum.n_features, "rows": checksum.rows(), "content": checksum.content()})
         })
         .collect();
     shown.insert("layers".to_owned(), layers);
@@ -273,7 +267,7 @@ pub(crate) fn verified(verified: &Verified) -> Json {
                         json!({"globalId": GlobalId(*id).to_string(), "difference": how})
                     })
                     .collect();
-                json!({"id": one.layer.id.0, "features": features, "exceededTransferLimit": one.more})
+                json!({"id": one.layer.id.0, "of": kind(&one.layer), "features": features, "exceededTransferLimit": one.more})
             })
             .collect();
         shown.insert("differing".to_owned(), layers);
@@ -294,7 +288,7 @@ pub(crate) fn explanation(service: &Service, explained: &Explanation) -> Json {
         "reasons": explained.reasons,
         "now": standing(&explained.now),
         "then": explained.then.as_ref().map(|(then, _)| standing(then)),
-        "firstChangeSince": explained.then.as_ref().map(|(_, change)| {
+        "firstChangeSince": explained.then.as_ref().and_then(|(_, change)| change.as_ref()).map(|change| {
             json!({"serverGen": change.generation, "replicaID": change.origin.map(|id| id.to_string())})
         }),
         "receipts": explained.receipts.iter().map(|(batch, generation, result)| {

@@ -45,8 +45,9 @@ pub(crate) struct Explanation {
     pub(crate) given: Generation,
     /// How the feature is.
     pub(crate) now: Standing,
-    /// How it was at the generation that the replica was given; `None` if it has not changed since, or nobody knows any more.
-    pub(crate) then: Option<(Standing, FirstChange)>,
+    /// How it was at the generation that the replica was given, and what changed it first; `None` if it has not changed since, or
+    /// nobody knows any more. Without a change where only what it belongs to may have changed.
+    pub(crate) then: Option<(Standing, Option<FirstChange>)>,
     /// Whether the changes since the generation that the replica was given are still known.
     history_kept: bool,
     /// The edits of the feature in the replica's uploads, the newest first: upload, generation, and what became of it.
@@ -102,18 +103,28 @@ pub(crate) async fn explain(
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
     let history_kept = tx.history.from(held.layer.key) <= held.given;
-    let found = first(&mut tx, history::standing(&held.layer, &held.filter, &columns, global_id.0)).await?;
+    let found =
+        first(&mut tx, history::standing(&held.layer, &held.filter, &columns, (service.key.0, None), global_id.0))
+            .await?;
     let now = match &found {
         None => Standing::default(),
         Some(row) => Standing::read(row, 0, true, &writer)?,
     };
-    let statement = history::stood(&held.layer, &held.filter, &columns, service.key.0, held.given.get(), global_id.0);
+    let since = held.given.get();
+    let statement = history::stood(&held.layer, &held.filter, &columns, (service.key.0, since), global_id.0);
     let then = match first(&mut tx, statement).await? {
+        // It may have come or gone with what it belongs to.
+        None if matches!(held.filter, Filter::Related(_)) => {
+            let at = (service.key.0, Some(since));
+            let statement = history::standing(&held.layer, &held.filter, &columns, at, global_id.0);
+            let row = first(&mut tx, statement).await?;
+            row.map(|row| Ok::<_, Error>((Standing::read(&row, 0, true, &writer)?, None))).transpose()?
+        }
         None => None,
         Some(row) => {
             let change =
                 FirstChange { generation: row.try_get(0)?, origin: row.try_get::<Option<Uuid>, _>(1)?.map(ReplicaId) };
-            Some((Standing::read(&row, 3, row.try_get(2)?, &writer)?, change))
+            Some((Standing::read(&row, 3, row.try_get(2)?, &writer)?, Some(change)))
         }
     };
     tx.end().await?;
@@ -216,15 +227,22 @@ impl Explanation {
                 reasons.push(
                     then.reason(held, &format!("At generation {}, the newest that the replica was given,", self.given)),
                 );
-                let by = match change.origin {
-                    Some(origin) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
-                    Some(origin) => format!("by an upload of replica {origin}"),
-                    None => "by somebody who was connected, or with SQL".to_owned(),
-                };
-                reasons.push(format!("Its first change since then was at generation {}, {by}.", change.generation));
+                reasons.push(match change {
+                    Some(change) => {
+                        let by = match change.origin {
+                            Some(origin) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
+                            Some(origin) => format!("by an upload of replica {origin}"),
+                            None => "by somebody who was connected, or with SQL".to_owned(),
+                        };
+                        format!("Its first change since then was at generation {}, {by}.", change.generation)
+                    }
+                    None if then.passes == self.now.passes => "It has not changed since then.".to_owned(),
+                    None => "It has not changed itself since then, but what it belongs to has.".to_owned(),
+                });
                 reasons.push(
                     match (then.passes, self.now.passes) {
                         (false, true) => "The next download adds it, unless the replica made this change itself.",
+                        (true, true) if change.is_none() => "The next download does not speak of it.",
                         (true, true) => "The next download updates it, unless the replica made these changes itself.",
                         (true, false) => "The next download deletes it.",
                         (false, false) => {

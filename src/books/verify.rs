@@ -17,7 +17,10 @@ use crate::{
         query::Columns,
         replica::{ReplicaLayer, SyncDirection},
     },
-    sql::{history, select},
+    sql::{
+        changes::{self, Between},
+        history, select,
+    },
     store::ReadTx,
 };
 
@@ -32,13 +35,13 @@ pub(crate) struct Verified {
     pub(crate) known: Known,
     /// The generation.
     pub(crate) generation: Generation,
-    /// A layer, or its attachments if the replica has them, and the checksum; `None` for a layer of related rows at an earlier generation than now, for which there is none.
-    pub(crate) layers: Vec<(Arc<Layer>, Option<Checksum>)>,
+    /// A layer, or its attachments if the replica has them, and the checksum.
+    pub(crate) layers: Vec<(Arc<Layer>, Checksum)>,
     /// What differs from another generation, if one was named.
     pub(crate) differing: Option<(Generation, Vec<Differing>)>,
 }
 
-/// The features of a layer that differ between two generations for a replica.
+/// The features of a layer, or its attachments, that differ between two generations for a replica.
 pub(crate) struct Differing {
     /// The layer.
     pub(crate) layer: Arc<Layer>,
@@ -65,28 +68,42 @@ pub(crate) async fn verify(
         tx.history.check(&held.layer, SyncDirection::Download, generations.1)?;
     }
     let generation = generations.0.unwrap_or(newest);
-    let mut layers = Vec::with_capacity(known.replica.layers.len());
-    for layer in &known.replica.layers {
-        let mut holdings = vec![(layer.layer.clone(), layer.filter.clone())];
-        if let (Some(attachments), true) = (&layer.layer.attachments, known.replica.return_attachments) {
-            holdings.push((attachments.clone(), Filter::of_attachments(&layer.layer, layer.filter.clone())));
-        }
-        for (table, filter) in holdings {
-            let checksum = checksum(&mut tx, service, (&table, &filter), known.replica.srid, generation).await?;
-            layers.push((table, checksum));
-        }
+    let holdings = holdings(&known);
+    let mut layers = Vec::with_capacity(holdings.len());
+    for (layer, filter) in &holdings {
+        let checksum = checksum(&mut tx, service, (layer, filter), known.replica.srid, generation).await?;
+        layers.push((layer.clone(), checksum));
     }
     let mut differing = None;
     if let Some(upto) = generations.1 {
-        let (first, second) = (generation.min(upto), generation.max(upto));
-        let mut all = Vec::new();
-        for layer in known.replica.layers.iter().filter(|layer| !matches!(layer.filter, Filter::Related(_))) {
-            all.push(differs(&mut tx, service, layer, (first, second)).await?);
+        let mut all = Vec::with_capacity(holdings.len());
+        for (layer, filter) in &holdings {
+            let (first, second) = (generation.min(upto), generation.max(upto));
+            let window = Between {
+                service: service.key.0,
+                filter,
+                after: first.get(),
+                upto: second.get(),
+                is_past: second < newest,
+            };
+            all.push(differs(&mut tx, layer, &window).await?);
         }
         differing = Some((upto, all));
     }
     tx.end().await?;
     Ok(Verified { known, generation, layers, differing })
+}
+
+/// The layers of a replica, each followed by its attachments if the replica has them, and what it holds of them.
+fn holdings(known: &Known) -> Vec<(Arc<Layer>, Filter)> {
+    let mut holdings = Vec::new();
+    for ReplicaLayer { layer, filter, .. } in &known.replica.layers {
+        holdings.push((layer.clone(), filter.clone()));
+        if let (Some(attachments), true) = (&layer.attachments, known.replica.return_attachments) {
+            holdings.push((attachments.clone(), Filter::of_attachments(layer, filter.clone())));
+        }
+    }
+    holdings
 }
 
 async fn checksum(
@@ -95,12 +112,11 @@ async fn checksum(
     (layer, filter): (&Layer, &Filter),
     srid: i32,
     generation: Generation,
-) -> Result<Option<Checksum>> {
+) -> Result<Checksum> {
     let columns = Columns::all(layer, srid);
     let statement = match filter {
-        Filter::None => return Ok(Some(Checksum::default())),
+        Filter::None => return Ok(Checksum::default()),
         filter if generation == tx.generation => select::snapshot(layer, filter, &columns),
-        Filter::Related(_) => return Ok(None),
         filter => history::snapshot_at(layer, filter, &columns, service.key.0, generation.get()),
     };
     let writer = FeatureWriter::new(layer, &columns);
@@ -111,22 +127,15 @@ async fn checksum(
         writer.write(&row, 0, &mut feature)?;
         checksum.add(layer, &feature)?;
     }
-    Ok(Some(checksum))
+    Ok(checksum)
 }
 
-async fn differs(
-    tx: &mut ReadTx<'_>,
-    service: &Service,
-    held: &ReplicaLayer,
-    (first, second): (Generation, Generation),
-) -> Result<Differing> {
-    let window = (first.get(), second.get());
-    let statement = history::differing(&held.layer, &held.filter, service.key.0, window, MAX_DIFFERING + 1);
-    let mut rows = pin!(tx.stream(statement)?);
+async fn differs(tx: &mut ReadTx<'_>, layer: &Arc<Layer>, window: &Between<'_>) -> Result<Differing> {
+    let mut rows = pin!(tx.stream(changes::differing(layer, window, MAX_DIFFERING + 1))?);
     let mut features = Vec::new();
     while let Some(row) = rows.try_next().await? {
         features.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
     }
     let more = cut(&mut features, MAX_DIFFERING);
-    Ok(Differing { layer: held.layer.clone(), features, more })
+    Ok(Differing { layer: layer.clone(), features, more })
 }

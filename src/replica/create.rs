@@ -67,7 +67,7 @@ async fn with_data(
     for (layer, _) in &new.layers {
         tx.history.require_tracking(layer)?;
     }
-    let (areas, filters) = filters(&mut tx, service, new, Lasting::Yes).await?;
+    let (areas, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
     let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
 
@@ -104,7 +104,7 @@ async fn export(
 ) -> Result<Answer> {
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
-    let (_, filters) = filters(&mut tx, service, new, Lasting::No).await?;
+    let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
     let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
     tx.end().await?;
 
@@ -152,7 +152,7 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
     };
     let mut tx = session.read(service).await?;
     tx.require_srid("replicaSR", new.srid).await?;
-    let (areas, _) = filters(&mut tx, service, &new, Lasting::Yes).await?;
+    let (areas, _) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
     let mut holdings = Vec::with_capacity(areas.len());
     for ((layer, _), area) in new.layers.iter().zip(areas) {
         holdings.push(Holding { area, given: held(&tx, &reference.held, layer)?, sibling: None });
@@ -302,23 +302,12 @@ pub(super) enum Lasting {
     No,
 }
 
-/// What each layer's query means: its area in its own reference, and the filter of it.
-async fn filters(
-    tx: &mut ReadTx<'_>,
-    service: &Service,
-    new: &NewReplica,
-    lasting: Lasting,
-) -> Result<AreasAndFilters> {
-    let (areas, own) = own_filters(tx, new.area.as_ref(), &new.layers, lasting).await?;
-    let filters = Filter::with_relationships(service, &new.layers, &own);
-    Ok((areas, filters))
-}
-
 type AreasAndFilters = (Vec<Option<Vec<u8>>>, Vec<Filter>);
 
-/// What each layer's query means by itself.
-pub(super) async fn own_filters(
+/// What each layer's query means: its area in its own reference, and the filter of it.
+pub(super) async fn filters(
     tx: &mut ReadTx<'_>,
+    service: &Service,
     area: Option<&Area>,
     layers: &[(Arc<Layer>, LayerQuery)],
     lasting: Lasting,
@@ -326,7 +315,7 @@ pub(super) async fn own_filters(
     if let Some(area) = area {
         tx.require_srid("inSR", area.geometry.srid).await?;
     }
-    let (mut areas, mut filters) = (Vec::new(), Vec::new());
+    let (mut areas, mut own) = (Vec::new(), Vec::new());
     for (layer, query) in layers {
         let restricts = query.option == QueryOption::UseFilter && query.use_geometry;
         let area = match (area, &layer.shape) {
@@ -352,7 +341,7 @@ pub(super) async fn own_filters(
             ));
         }
         areas.push(area);
-        filters.push(filter);
+        own.push(filter);
     }
-    Ok((areas, filters))
+    Ok((areas, Filter::with_relationships(service, layers, &own)))
 }

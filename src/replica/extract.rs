@@ -15,7 +15,7 @@ use crate::{
         query::{ChangeKinds, Columns},
         replica::SyncModel,
     },
-    sql::changes::Changes,
+    sql::changes::{Between, Changes},
     store::ReadTx,
     sync::{
         download::AttachmentBytes,
@@ -31,7 +31,7 @@ use crate::{
 use super::{
     Run,
     answer::{Answer, Body},
-    create::{Lasting, attachment_bytes, own_filters},
+    create::{Lasting, attachment_bytes, filters},
 };
 
 /// Tells what changed, in the states at both ends of the window: a row that came and went is not told.
@@ -52,7 +52,7 @@ pub(crate) async fn extract(
     }
     let layers: Vec<(Arc<Layer>, LayerQuery)> =
         request.layers.iter().map(|wanted| (wanted.layer.clone(), wanted.query.clone())).collect();
-    let (_, filters) = own_filters(&mut tx, request.area.as_ref(), &layers, Lasting::Yes).await?;
+    let (_, filters) = filters(&mut tx, service, request.area.as_ref(), &layers, Lasting::Yes).await?;
     let bytes = attachment_bytes(app, address, request.attachments != Some(Attachments::Embedded));
     let extraction = Extraction { service, request, filters: &filters, reached: &reached, bytes };
     let (spool, n_changes) = match request.output {
@@ -121,21 +121,28 @@ struct Extraction<'a> {
 
 impl Extraction<'_> {
     fn changes<'c>(&'c self, tx: &ReadTx<'_>, index: usize, columns: &'c Columns) -> Changes<'c> {
-        let (wanted, upto) = (&self.request.layers[index], self.reached[index].1);
+        let wanted = &self.request.layers[index];
         let kinds = self.request.kinds;
         Changes {
-            service: self.service.key.0,
-            filter: &self.filters[index],
+            window: self.window(tx, index, &self.filters[index]),
             columns,
-            after: wanted.after.get(),
-            upto: upto.get(),
-            is_past: upto < tx.generation,
             compared: &wanted.compared,
             kinds: ChangeKinds {
                 // What updates changed may be asked without the updates themselves.
                 updates: kinds.updates || self.request.has_geometry_updates || !wanted.compared.is_empty(),
                 ..kinds
             },
+        }
+    }
+
+    fn window<'c>(&self, tx: &ReadTx<'_>, index: usize, filter: &'c Filter) -> Between<'c> {
+        let (after, upto) = (self.request.layers[index].after, self.reached[index].1);
+        Between {
+            service: self.service.key.0,
+            filter,
+            after: after.get(),
+            upto: upto.get(),
+            is_past: upto < tx.generation,
         }
     }
 
@@ -179,8 +186,8 @@ impl Extraction<'_> {
     /// Writes `,"attachments":{…}`. Their lists are always there, since clients ask for their length.
     async fn write_attachments(&self, spool: &mut Spool, tx: &mut ReadTx<'_>, index: usize) -> Result<u64> {
         spool.buffer().extend_from_slice(b",\"attachments\":{");
-        let table = self.request.layers[index].layer.attachments.as_ref();
-        let n_changes = match table.filter(|_| self.request.attachments.is_some()) {
+        let layer = &self.request.layers[index].layer;
+        let n_changes = match layer.attachments.as_ref().filter(|_| self.request.attachments.is_some()) {
             None => {
                 spool.buffer().extend_from_slice(b"\"adds\":[],\"updates\":[],\"deleteIds\":[]");
                 0
@@ -188,9 +195,13 @@ impl Extraction<'_> {
             Some(table) => {
                 let columns = Columns::all(table, self.request.srid);
                 let kinds = self.request.kinds;
-                // Those of all features: the request does not restrict them.
-                let changes =
-                    Changes { filter: &Filter::All, compared: &[], kinds, ..self.changes(tx, index, &columns) };
+                let filter = match &self.filters[index] {
+                    // When a feature goes, its attachments go in the same transaction.
+                    Filter::All => Filter::All,
+                    features => Filter::of_attachments(layer, features.clone()),
+                };
+                let window = self.window(tx, index, &filter);
+                let changes = Changes { window, columns: &columns, compared: &[], kinds };
                 let wish = Told { ids_only: false, deleted_features: false, updates: kinds.updates };
                 told::changes(tx, table, &changes, wish, self.bytes, spool).await?.n_rows
             }

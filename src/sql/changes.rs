@@ -1,7 +1,8 @@
 //! What changed in a part of the history of a layer, for whoever asks: no replica, no own edits.
 //!
 //! As in a delta, a row as it was at a generation is the before-image of its first change after it, or else the row as it
-//! is. The window may end before now: then the state at its upper end is found in the same way as that at its lower end.
+//! is. The window may end before now: then the state at its upper end is found in the same way as that at its lower end. Rows
+//! that belong to others may come and go with them without having changed.
 
 use crate::model::{
     filter::Filter,
@@ -11,23 +12,31 @@ use crate::model::{
 
 use super::{
     fragment::{Fragment, Ident},
-    select::{change_table, column, filter, list, table},
+    past::{Moment, Origins, Window, every_column, in_order},
+    select::{column, list, table},
 };
 
-/// What a statement over changes needs to know beside the layer.
-pub(crate) struct Changes<'a> {
+/// A window of the history of a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Between<'a> {
     /// The service.
     pub(crate) service: i32,
     /// The rows that count.
     pub(crate) filter: &'a Filter,
-    /// What is read of them.
-    pub(crate) columns: &'a Columns,
     /// Changes after this generation …
     pub(crate) after: i64,
     /// … up to this one.
     pub(crate) upto: i64,
     /// Whether the window ends before now.
     pub(crate) is_past: bool,
+}
+
+/// What a statement over changes needs to know beside the layer.
+pub(crate) struct Changes<'a> {
+    /// The window.
+    pub(crate) window: Between<'a>,
+    /// What is read of the rows.
+    pub(crate) columns: &'a Columns,
     /// The fields that are compared.
     pub(crate) compared: &'a [usize],
     /// Which changes.
@@ -43,7 +52,7 @@ pub(crate) const N_HEAD: usize = 5;
 /// the wanted columns of the row: as it is at the upper end of the window, or was at the lower end if it went.
 pub(crate) fn changes(layer: &Layer, wanted: &Changes<'_>) -> Fragment {
     let mut out = Fragment::new("-- changes\n");
-    ends(layer, wanted, &mut out);
+    ends(layer, &wanted.window, &mut out);
     out.sql("\nselect case when c.syncline_in then 1 else 0 end, ");
     match &layer.shape {
         Some(shape) => differs(&Ident::new(&shape.column), &mut out),
@@ -118,7 +127,7 @@ fn boxes(layer: &Layer, wanted: &Changes<'_>, srid: i32, out: &mut Fragment) -> 
             out.sql("ST_Transform(").sql(alias).sql(".").ident(&column).sql(", ").bind(srid).sql(")");
         }
     };
-    ends(layer, wanted, out);
+    ends(layer, &wanted.window, out);
     out.sql(
         ", boxes as (\n select ST_XMin(g) as xmin, ST_YMin(g) as ymin, ST_XMax(g) as xmax, ST_YMax(g) as ymax from (\n  select ",
     );
@@ -135,54 +144,93 @@ fn boxes(layer: &Layer, wanted: &Changes<'_>, srid: i32, out: &mut Fragment) -> 
     Some(())
 }
 
-/// Appends `with changed as (…), now as (…)`: the rows that changed in the window, as they were at its lower end, and as
-/// they are at its upper end; each with whether it passed the filter.
-fn ends(layer: &Layer, wanted: &Changes<'_>, out: &mut Fragment) {
+/// The features that differ between the ends of a window for somebody who holds the rows of its filter. Columns: global id,
+/// whether it was held at the lower end, whether it was held at the upper end.
+pub(crate) fn differing(layer: &Layer, window: &Between<'_>, limit: i64) -> Fragment {
     let global_id = column(layer, layer.global_id);
-    out.sql("with changed as materialized (");
-    images(layer, wanted, out);
+    let mut out = Fragment::new("-- differing\n");
+    ends(layer, window, &mut out);
+    out.sql("\nselect c.").ident(&global_id).sql(", c.syncline_in, coalesce(n.syncline_in, false)");
+    out.sql("\nfrom changed c left join now n on n.").ident(&global_id).sql(" = c.").ident(&global_id);
+    out.sql("\nwhere (c.syncline_in or n.syncline_in) and not (c.syncline_moved and c.syncline_in and coalesce(n.syncline_in, false))");
+    out.sql("\norder by 1 limit ").bind(limit);
+    out
+}
+
+/// The images at the lower end of the window, and those at its upper end if that is before now. Those of the layer itself have
+/// the number 0.
+const THEN: &str = "then_";
+const UPTO: &str = "upto_";
+
+/// Appends `with … changed as (…), now as (…)`: the rows that changed in the window, or may have come or gone with what they
+/// belong to (`syncline_moved`), as they were at its lower end, and as they are at its upper end; each with whether it passed
+/// the filter.
+fn ends(layer: &Layer, wanted: &Between<'_>, out: &mut Fragment) {
+    let global_id = column(layer, layer.global_id);
+    let origins = Origins::of(wanted.filter);
+    let upper = if wanted.is_past { Moment::At(UPTO) } else { Moment::Now };
+    out.sql("with ");
+    origins.images(THEN, wanted.service, wanted.after, out);
+    out.sql("then_0 as materialized (");
+    origins.found(layer, wanted.filter, THEN, (wanted.service, wanted.after), out);
     out.sql(" and t.generation <= ").bind(wanted.upto);
-    out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n)");
+    in_order(layer, out);
+    out.sql("), ");
     if wanted.is_past {
-        out.sql(", later as materialized (");
-        images(layer, &Changes { after: wanted.upto, ..*wanted }, out);
-        out.sql(" and exists (select from changed k where k.").ident(&global_id).sql(" = c.").ident(&global_id);
-        out.sql(")\n order by c.").ident(&global_id).sql(", t.generation\n)");
+        origins.images(UPTO, wanted.service, wanted.upto, out);
+        out.sql("upto_0 as materialized (");
+        origins.found(layer, wanted.filter, UPTO, (wanted.service, wanted.upto), out);
+        if !matches!(wanted.filter, Filter::Related(_)) {
+            out.sql(" and exists (select from then_0 k where k.").ident(&global_id).sql(" = c.");
+            out.ident(&global_id).sql(")");
+        }
+        in_order(layer, out);
+        out.sql("), ");
     }
+    changed(layer, wanted, &origins, upper, out);
     out.sql(", now as materialized (\n select ");
     every_column(layer, "n", out);
     out.sql(", coalesce(");
-    filter(layer, wanted.filter, "n", out);
+    origins.passed(upper, layer, wanted.filter, "n", out);
     out.sql(", false) as syncline_in\n from ").ident(&table(layer)).sql(" n join changed k on k.").ident(&global_id);
     out.sql(" = n.").ident(&global_id);
     if wanted.is_past {
-        out.sql("\n where not exists (select from later l where l.").ident(&global_id).sql(" = n.").ident(&global_id);
+        out.sql("\n where not exists (select from upto_0 l where l.").ident(&global_id).sql(" = n.").ident(&global_id);
         out.sql(")\n union all select ");
         every_column(layer, "l", out);
-        out.sql(", l.syncline_in from later l where l.syncline_existed");
+        out.sql(", l.syncline_in from upto_0 l join changed k on k.").ident(&global_id).sql(" = l.").ident(&global_id);
+        out.sql(" where l.syncline_existed");
     }
     out.sql("\n)");
 }
 
-/// Appends the first before-images after the lower end, up to the end of the condition, which goes on.
-fn images(layer: &Layer, wanted: &Changes<'_>, out: &mut Fragment) {
-    let global_id = column(layer, layer.global_id);
-    out.sql("\n select distinct on (c.").ident(&global_id).sql(") ");
+/// Appends `changed as (…)`.
+fn changed(layer: &Layer, wanted: &Between<'_>, origins: &Origins<'_>, upper: Moment, out: &mut Fragment) {
+    out.sql("changed as materialized (\n select ");
     every_column(layer, "c", out);
-    out.sql(", c.syncline_existed, c.syncline_existed and coalesce(");
-    filter(layer, wanted.filter, "c", out);
-    out.sql(", false) as syncline_in\n from syncline.txn t join ");
-    out.ident(&change_table(layer.key)).sql(" c on c.syncline_txn = t.txn_id");
-    out.sql("\n where t.service_id = ").bind(wanted.service).sql(" and t.generation > ").bind(wanted.after);
-}
-
-fn every_column(layer: &Layer, alias: &'static str, out: &mut Fragment) {
-    for index in 0..layer.fields.len() {
-        out.sql(if index > 0 { ", " } else { "" }).sql(alias).sql(".").ident(&column(layer, index));
+    out.sql(", c.syncline_in, false as syncline_moved from then_0 c");
+    if let Filter::Related(ways) = wanted.filter {
+        let global_id = column(layer, layer.global_id);
+        // They did not change in the window, so that they are at its lower end what they are at its upper end.
+        out.sql("\n union all select ");
+        every_column(layer, "m", out);
+        out.sql(", coalesce(");
+        origins.passed(Moment::At(THEN), layer, wanted.filter, "m", out);
+        out.sql(", false), true from ");
+        origins.rows(layer, upper, out);
+        out.sql(" m where not exists (select from then_0 x where x.").ident(&global_id).sql(" = m.").ident(&global_id);
+        out.sql(") and m.").ident(&global_id).sql(" in (");
+        let window = Window { lower: THEN, upper, upto: wanted.upto };
+        for (position, way) in ways.iter().enumerate() {
+            out.sql(if position > 0 { " union all " } else { "" }).sql("select r.").ident(&global_id).sql(" from (");
+            origins.keys(way, window, out);
+            out.sql(") k join ");
+            origins.rows(layer, upper, out);
+            out.sql(" r on r.").ident(&column(layer, way.destination_field)).sql(" = k.key");
+        }
+        out.sql(")");
     }
-    if let Some(shape) = &layer.shape {
-        out.sql(", ").sql(alias).sql(".").ident(&Ident::new(&shape.column));
-    }
+    out.sql("\n)");
 }
 
 fn keys(layer: &Layer, alias: &'static str, out: &mut Fragment) {
@@ -198,7 +246,8 @@ fn differs(name: &Ident, out: &mut Fragment) {
 fn came_or_changed(layer: &Layer, wanted: &Changes<'_>, out: &mut Fragment) {
     let global_id = column(layer, layer.global_id);
     out.sql("\nfrom changed c join now n on n.").ident(&global_id).sql(" = c.").ident(&global_id);
-    out.sql(" where n.syncline_in and (case when c.syncline_in then ").bind(wanted.kinds.updates);
+    out.sql(" where n.syncline_in and (case when c.syncline_in then not c.syncline_moved and ")
+        .bind(wanted.kinds.updates);
     out.sql(" else ").bind(wanted.kinds.inserts).sql(" end)");
 }
 

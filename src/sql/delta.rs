@@ -13,7 +13,8 @@ use crate::model::{
 
 use super::{
     fragment::{Fragment, Ident},
-    select::{change_table, column, filter, inner_alias, list, same_key, table},
+    past::{Moment, Origins},
+    select::{change_table, column, filter, list, table},
 };
 
 /// What a delta statement needs to know beside the layer.
@@ -53,10 +54,8 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
     let receipts = !wanted.own_batches.is_empty() || wanted.given > wanted.after;
     let global_id = column(layer, layer.global_id);
     let mut out = Fragment::new("-- delta\nwith ");
-    let mut past = Past { wanted, origins: Vec::new() };
-    if let Filter::Related(ways) = wanted.filter {
-        past.origins(ways, &mut out);
-    }
+    let past = Past { wanted, origins: Origins::of(wanted.filter) };
+    past.origins(&mut out);
     past.changed(layer, &global_id, &mut out);
     if receipts {
         own_edits(layer, wanted, &global_id, &mut out);
@@ -99,42 +98,28 @@ fn in_window(layer: &Layer, wanted: &Delta<'_>, out: &mut Fragment) {
 /// that changed (`then_1`, `then_2`, …), and rows that may have entered or left with what they belong to (`moved_1`, …).
 struct Past<'a> {
     wanted: &'a Delta<'a>,
-    /// The layers that have been written, with their filters. A replica has one filter for each.
-    origins: Vec<(&'a Layer, &'a Filter)>,
+    origins: Origins<'a>,
 }
 
-impl<'a> Past<'a> {
-    fn number(&self, origin: &Layer) -> usize {
-        self.origins.iter().position(|(known, _)| known.key == origin.key).map_or(0, |index| index + 1)
-    }
+/// The lower end of the window, by the names of its images.
+const THEN: Moment = Moment::At("then_");
 
+impl Past<'_> {
     /// Writes what rows may belong to, the farthest first.
-    fn origins(&mut self, ways: &'a [Related], out: &mut Fragment) {
-        for way in ways {
-            if self.number(&way.origin) > 0 {
-                continue;
-            }
-            if let Filter::Related(further) = &way.filter {
-                self.origins(further, out);
-            }
-            self.origins.push((&way.origin, &way.filter));
-            let number = self.origins.len();
-            let global_id = column(&way.origin, way.origin.global_id);
-            out.sql("then_")
-                .number(number)
-                .sql(" as materialized (\n select distinct on (c.")
-                .ident(&global_id)
-                .sql(") c.*, ");
-            out.sql("c.syncline_existed and coalesce(");
-            self.filter_then(&way.origin, &way.filter, "c", out);
+    fn origins(&self, out: &mut Fragment) {
+        for (number, origin, rows) in self.origins.iter() {
+            let global_id = column(origin, origin.global_id);
+            out.sql("then_").number(number).sql(" as materialized (\n select distinct on (c.").ident(&global_id);
+            out.sql(") c.*, c.syncline_existed and coalesce(");
+            self.origins.passed(THEN, origin, rows, "c", out);
             out.sql(", false) as syncline_in, ");
-            self.between_answers(&way.origin, &way.filter, out);
+            self.between_answers(origin, rows, out);
             out.sql(" as syncline_between");
-            in_window(&way.origin, self.wanted, out);
+            in_window(origin, self.wanted, out);
             out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n), ");
-            if let Filter::Related(further) = &way.filter {
+            if let Filter::Related(further) = rows {
                 out.sql("moved_").number(number).sql(" as materialized (");
-                self.moved(&way.origin, further, number, out);
+                self.moved(origin, further, number, out);
                 out.sql("\n), ");
             }
         }
@@ -154,7 +139,7 @@ impl<'a> Past<'a> {
         self.moved(layer, ways, 0, out);
         out.sql("\n), changed as (\n select t.g, t.existed, t.then_in, t.between_answers, t.changed from then_0 t\n union all select n.");
         out.ident(global_id).sql(", true, coalesce(");
-        self.filter_then(layer, self.wanted.filter, "n", out);
+        self.origins.passed(THEN, layer, self.wanted.filter, "n", out);
         // Such a row may have left and come back without having changed: whoever applied the answer in between lacks it.
         out.sql(", false), m.between_answers, m.between_answers from moved_0 m join ")
             .ident(&table(layer))
@@ -165,7 +150,7 @@ impl<'a> Past<'a> {
     fn changed_itself(&self, layer: &Layer, global_id: &Ident, out: &mut Fragment) {
         out.sql("\n select distinct on (c.").ident(global_id).sql(") c.").ident(global_id);
         out.sql(" as g, c.syncline_existed as existed, c.syncline_existed and coalesce(");
-        self.filter_then(layer, self.wanted.filter, "c", out);
+        self.origins.passed(THEN, layer, self.wanted.filter, "c", out);
         out.sql(", false) as then_in, ");
         self.between_answers(layer, self.wanted.filter, out);
         out.sql(" as between_answers, true as changed");
@@ -210,7 +195,7 @@ impl<'a> Past<'a> {
     fn keys(&self, way: &Related, out: &mut Fragment) {
         let origin = &way.origin;
         let (key, global_id) = (column(origin, way.origin_field), column(origin, origin.global_id));
-        let number = self.number(origin);
+        let number = self.origins.number(origin);
         out.sql("select x.")
             .ident(&key)
             .sql(" as key, x.syncline_between as between_answers from then_")
@@ -224,30 +209,6 @@ impl<'a> Past<'a> {
             out.sql(" union all select r.").ident(&key).sql(", v.between_answers from moved_").number(number);
             out.sql(" v join ").ident(&table(origin)).sql(" r on r.").ident(&global_id).sql(" = v.g");
         }
-    }
-
-    /// Appends a condition that is true for rows on `alias` that passed the filter at the lower end of the window. The row
-    /// itself is as it was; what it belongs to is looked up as it was.
-    fn filter_then(&self, layer: &Layer, rows: &Filter, alias: &'static str, out: &mut Fragment) {
-        let Filter::Related(ways) = rows else {
-            filter(layer, rows, alias, out);
-            return;
-        };
-        let inner = inner_alias(alias);
-        for (position, way) in ways.iter().enumerate() {
-            let number = self.number(&way.origin);
-            let global_id = column(&way.origin, way.origin.global_id);
-            out.sql(if position > 0 { " or " } else { "(" }).sql("exists (select from then_").number(number);
-            out.sql(" ").sql(inner).sql(" where ").sql(inner).sql(".syncline_in and ");
-            same_key(layer, way, alias, inner, out);
-            out.sql(") or exists (select from ").ident(&table(&way.origin)).sql(" ").sql(inner).sql(" where ");
-            same_key(layer, way, alias, inner, out);
-            out.sql(" and not exists (select from then_").number(number).sql(" x where x.").ident(&global_id);
-            out.sql(" = ").sql(inner).sql(".").ident(&global_id).sql(") and ");
-            self.filter_then(&way.origin, &way.filter, inner, out);
-            out.sql(")");
-        }
-        out.sql(")");
     }
 }
 

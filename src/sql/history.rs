@@ -6,8 +6,12 @@ use crate::model::{filter::Filter, layer::Layer, query::Columns};
 
 use super::{
     fragment::{Fragment, Ident},
+    past::{Moment, Origins, in_order},
     select::{change_table, column, filter, list, table},
 };
+
+/// The images of rows as they were at a generation, by their names.
+const THEN: &str = "then_";
 
 /// Appends `from transactions t join changes c`.
 fn changes(layer: &Layer, out: &mut Fragment) {
@@ -92,56 +96,50 @@ pub(crate) fn last_image(layer: &Layer, service: i32, global_id: Uuid) -> Fragme
     out
 }
 
-/// All rows through a filter as they were at a generation. The filter asks the row alone.
+/// All rows through a filter as they were at a generation.
 pub(crate) fn snapshot_at(layer: &Layer, rows: &Filter, columns: &Columns, service: i32, generation: i64) -> Fragment {
     let global_id = column(layer, layer.global_id);
-    let mut out = Fragment::new("-- snapshot_at\nwith past as (\n select distinct on (c.");
-    out.ident(&global_id).sql(") c.*");
-    changes(layer, &mut out);
-    out.sql("\n where t.service_id = ").bind(service).sql(" and t.generation > ").bind(generation);
-    out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n)\nselect ");
+    let origins = Origins::of(rows);
+    let mut out = Fragment::new("-- snapshot_at\nwith ");
+    origins.images(THEN, service, generation, &mut out);
+    out.sql("then_0 as materialized (");
+    origins.found(layer, rows, THEN, (service, generation), &mut out);
+    in_order(layer, &mut out);
+    out.sql(")\nselect ");
     list(layer, columns, "n", &mut out);
-    out.sql("\nfrom ").ident(&table(layer)).sql(" n\nwhere not exists (select from past c where c.").ident(&global_id);
+    out.sql("\nfrom ")
+        .ident(&table(layer))
+        .sql(" n\nwhere not exists (select from then_0 c where c.")
+        .ident(&global_id);
     out.sql(" = n.").ident(&global_id).sql(") and ");
-    filter(layer, rows, "n", &mut out);
+    origins.passed(Moment::At(THEN), layer, rows, "n", &mut out);
     out.sql("\nunion all select ");
     list(layer, columns, "c", &mut out);
-    out.sql("\nfrom past c where c.syncline_existed and ");
-    filter(layer, rows, "c", &mut out);
+    out.sql("\nfrom then_0 c where c.syncline_in");
     out
 }
 
-/// The features that differ between two generations for somebody who holds the rows of a filter. Columns: global id, whether
-/// it was held at the first, whether it was held at the second. The filter asks the row alone.
-pub(crate) fn differing(layer: &Layer, rows: &Filter, service: i32, (after, upto): (i64, i64), limit: i64) -> Fragment {
-    let global_id = column(layer, layer.global_id);
-    let mut out = Fragment::new("-- differing\nwith ");
-    for (name, from) in [("first as (\n select distinct on (c.", after), ("second as (\n select distinct on (c.", upto)]
-    {
-        out.sql(name).ident(&global_id).sql(") c.").ident(&global_id).sql(" as g, c.syncline_existed and coalesce(");
-        filter(layer, rows, "c", &mut out);
-        out.sql(", false) as held, t.generation <= ").bind(upto).sql(" as within");
-        changes(layer, &mut out);
-        out.sql("\n where t.service_id = ").bind(service).sql(" and t.generation > ").bind(from);
-        out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n), ");
+/// One feature as it is: whether it passes a filter, its where clause, its area; and the row. With a generation, whether it
+/// passed the filter then, if the feature itself has not changed since.
+pub(crate) fn standing(
+    layer: &Layer,
+    rows: &Filter,
+    columns: &Columns,
+    (service, at): (i32, Option<i64>),
+    global_id: Uuid,
+) -> Fragment {
+    let origins = Origins::of(rows);
+    let mut out = Fragment::new("-- standing\nwith ");
+    if let Some(generation) = at {
+        origins.images(THEN, service, generation, &mut out);
     }
-    out.sql("both_ends as (\n select f.g, f.held as was, coalesce(s.held, n.").ident(&global_id);
-    out.sql(" is not null and coalesce(");
-    filter(layer, rows, "n", &mut out);
-    out.sql(", false)) as is_held from first f left join second s on s.g = f.g left join ").ident(&table(layer));
-    out.sql(" n on n.").ident(&global_id).sql(" = f.g where f.within\n)");
-    out.sql("\nselect g, was, is_held from both_ends where was or is_held order by g limit ").bind(limit);
-    out
-}
-
-/// One feature as it is: whether it is there, whether it passes a filter, its where clause, its area; and the row.
-pub(crate) fn standing(layer: &Layer, rows: &Filter, columns: &Columns, global_id: Uuid) -> Fragment {
-    let mut out = Fragment::new("-- standing\nselect ");
-    facts(layer, rows, "n", &mut out);
+    let moment = if at.is_some() { Moment::At(THEN) } else { Moment::Now };
+    out.sql("n as (select * from ").ident(&table(layer)).sql(" where ").ident(&column(layer, layer.global_id));
+    out.sql(" = ").bind(global_id).sql(")\nselect ");
+    facts(layer, (rows, &origins, moment), "n", &mut out);
     out.sql(", ");
     list(layer, columns, "n", &mut out);
-    out.sql("\nfrom ").ident(&table(layer)).sql(" n where n.").ident(&column(layer, layer.global_id));
-    out.sql(" = ").bind(global_id);
+    out.sql("\nfrom n");
     out
 }
 
@@ -151,25 +149,35 @@ pub(crate) fn stood(
     layer: &Layer,
     rows: &Filter,
     columns: &Columns,
-    service: i32,
-    after: i64,
+    (service, after): (i32, i64),
     global_id: Uuid,
 ) -> Fragment {
-    let mut out = Fragment::new("-- stood\nselect t.generation, t.origin, c.syncline_existed, ");
-    facts(layer, rows, "c", &mut out);
+    let origins = Origins::of(rows);
+    let mut out = Fragment::new("-- stood\nwith ");
+    origins.images(THEN, service, after, &mut out);
+    out.sql("c as (\n select c.*, t.generation as syncline_generation, t.origin as syncline_origin");
+    changes(layer, &mut out);
+    out.sql("\n where t.service_id = ").bind(service).sql(" and t.generation > ").bind(after);
+    out.sql(" and c.").ident(&column(layer, layer.global_id)).sql(" = ").bind(global_id);
+    out.sql(
+        "\n order by t.generation limit 1\n)\nselect c.syncline_generation, c.syncline_origin, c.syncline_existed, ",
+    );
+    facts(layer, (rows, &origins, Moment::At(THEN)), "c", &mut out);
     out.sql(", ");
     list(layer, columns, "c", &mut out);
-    changes(layer, &mut out);
-    out.sql("\nwhere t.service_id = ").bind(service).sql(" and t.generation > ").bind(after);
-    out.sql(" and c.").ident(&column(layer, layer.global_id)).sql(" = ").bind(global_id);
-    out.sql("\norder by t.generation limit 1");
+    out.sql("\nfrom c");
     out
 }
 
 /// Appends whether the filter, its where clause alone, and its area alone let a row through; null for what it has not.
-fn facts(layer: &Layer, rows: &Filter, alias: &'static str, out: &mut Fragment) {
+fn facts(
+    layer: &Layer,
+    (rows, origins, moment): (&Filter, &Origins<'_>, Moment),
+    alias: &'static str,
+    out: &mut Fragment,
+) {
     out.sql("coalesce(");
-    filter(layer, rows, alias, out);
+    origins.passed(moment, layer, rows, alias, out);
     out.sql(", false)");
     let parts = match rows {
         Filter::Matching { rows, area } => [

@@ -8,6 +8,7 @@ pub(crate) mod delta;
 pub(crate) mod fragment;
 pub(crate) mod history;
 pub(crate) mod modify;
+mod past;
 pub(crate) mod predicate;
 pub(crate) mod publish;
 pub(crate) mod select;

@@ -57,7 +57,7 @@ pub(crate) async fn changes(
     let mut open = 0;
     let mut n_in_list = 0;
     // An empty window needs no statement.
-    if wanted.after < wanted.upto {
+    if wanted.window.after < wanted.window.upto {
         let mut rows = pin!(tx.stream(changes::changes(layer, wanted))?);
         while let Some(row) = rows.try_next().await? {
             let kind = usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(0);

@@ -113,9 +113,6 @@ impl ExtractChangesRequest {
         select_rows(params, &mut layers)?;
         compare_fields(params, &mut layers)?;
         let area = area(params, service)?;
-        if attachments.is_some() {
-            require_all_rows(&layers, area.is_some())?;
-        }
         let out_sr = params.text("outSR").map_or(Ok(None), |text| parse_spatial_reference("outSR", text))?;
         // Without a wish, the answer comes in the response, as clients expect of a call that is not asynchronous.
         let transport = match params.text("transportType") {
@@ -133,22 +130,6 @@ impl ExtractChangesRequest {
             transport,
         })
     }
-}
-
-/// Refuses attachments of some rows of a layer.
-fn require_all_rows(layers: &[ExtractedLayer], has_area: bool) -> Result<()> {
-    for ExtractedLayer { layer, query, .. } in layers.iter().filter(|wanted| wanted.layer.attachments.is_some()) {
-        let in_area = has_area && query.use_geometry && layer.shape.is_some();
-        let all = query.option == QueryOption::All
-            || (query.option == QueryOption::UseFilter && query.where_clause.is_none() && !in_area);
-        if !all {
-            return Err(Error::NotSupported(format!(
-                "returnAttachments=true together with geometry or layerQueries is not supported yet (layer {}); leave one of them out",
-                layer.id
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn output(params: &Params) -> Result<Output> {

@@ -335,15 +335,43 @@ async fn attachments_that_changed_are_told_if_they_are_asked_for() {
     );
     attach(json!({"deleteIds": [id]})).await;
     assert_eq!(lists(&middle, &[]).await, json!({"adds": [], "updates": [], "deleteIds": [id]}));
-    let (_, text) = error(
-        &server
-            .post(
-                "extractChanges",
-                &[("serverGens", start.as_str()), ("returnAttachments", "true"), ("geometry", "0,0,1,1")],
-            )
-            .await,
-    );
-    assert!(text.contains("returnAttachments=true together with geometry or layerQueries"), "{text}");
+}
+
+#[tokio::test]
+async fn attachments_come_and_go_with_the_features_that_are_asked_for() {
+    let server = with_rows().await;
+    server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
+    let table: String =
+        server.database.value("select table_name from syncline.layer where attached_to is not null").await;
+    server
+        .database
+        .sql(&format!(
+            "insert into syncline.{table} (parent_globalid, name, content_type, size_bytes, sha256)
+             select globalid, species, 'a/b', 1, repeat('a', 64) from oak"
+        ))
+        .await;
+    let start = generation(&server).await;
+    // Fir comes into what is asked for, ash leaves, elm stays; none of their attachments changed.
+    edit(
+        &server,
+        "update oak set girth = 1, shape = ST_Point(1, 1, 3857) where species = 'fir'; update oak set shape = ST_Point(99, 99, 3857) where species = 'ash'",
+    )
+    .await;
+    let ask = async |more: &[(&str, &str)]| {
+        let mut all = vec![("layers", "0"), ("returnAttachments", "true")];
+        all.extend(more);
+        extract(&server, &start, &all).await["edits"][0]["attachments"].clone()
+    };
+    let told = |lists: &Json| {
+        let names =
+            |list: &str| lists[list].as_array().unwrap().iter().map(|one| one["name"].clone()).collect::<Json>();
+        (names("adds"), names("updates"), lists["deleteIds"].as_array().unwrap().len())
+    };
+    let by_value = ask(&[("layerQueries", r#"{"0":{"where":"girth < 5"}}"#)]).await;
+    assert_eq!(told(&by_value), (json!(["fir"]), json!([]), 0), "{by_value}");
+    let by_place = ask(&[("geometry", "0,0,10,10")]).await;
+    assert_eq!(told(&by_place), (json!([]), json!([]), 1), "{by_place}");
+    assert_eq!(ask(&[]).await, json!({"adds": [], "updates": [], "deleteIds": []}), "of all features none changed");
 }
 
 #[tokio::test]

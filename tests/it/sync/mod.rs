@@ -10,3 +10,4 @@ mod races;
 mod related;
 mod rollback;
 mod snapshots;
+mod windows;

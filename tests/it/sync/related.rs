@@ -11,15 +11,19 @@ use syncline::model::id::LayerId;
 use crate::support::TestServer;
 
 /// What is held of each table, in this order: trees, surveys, findings, attachments of trees, attachments of surveys.
-const TABLES: usize = 5;
+pub const TABLES: usize = 5;
 
 /// For each row what matters of it: what it belongs to, and a text.
-type Rows = BTreeMap<String, (String, String)>;
+pub type Rows = BTreeMap<String, (String, String)>;
 
 /// A small generator, so that a seed is a history.
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
     fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -38,15 +42,15 @@ fn id(table: usize, n: u64) -> String {
     format!("{{AAAAAAAA-{table:04}-4000-8000-{n:012}}}")
 }
 
-struct World {
-    server: TestServer,
+pub struct World {
+    pub server: TestServer,
     /// The tables of the attachments of trees and of surveys.
     files: [String; 2],
     n_made: u64,
 }
 
 impl World {
-    async fn new() -> World {
+    pub async fn new() -> World {
         let server = TestServer::new().await;
         server
             .database
@@ -92,7 +96,7 @@ impl World {
     }
 
     /// What a filter over trees selects of each table, asked naively.
-    async fn truth(&self, filter: &str) -> [Rows; TABLES] {
+    pub async fn truth(&self, filter: &str) -> [Rows; TABLES] {
         let trees = format!("select globalid from tree where {filter}");
         let surveys = format!("select globalid from survey where tree in ({trees})");
         let queries = [
@@ -123,7 +127,7 @@ impl World {
     }
 
     /// What somebody does with SQL.
-    async fn disturb(&mut self, chance: &mut Chance) {
+    pub async fn disturb(&mut self, chance: &mut Chance) {
         let some = chance.below(self.n_made);
         let other = chance.below(self.n_made);
         self.n_made += 1;
@@ -307,7 +311,7 @@ impl Device {
     }
 }
 
-fn generation(answer: &Json) -> i64 {
+pub fn generation(answer: &Json) -> i64 {
     answer["replicaServerGen"].as_i64().or(answer["layerServerGens"][0]["serverGen"].as_i64()).unwrap()
 }
 
@@ -318,7 +322,7 @@ async fn g2_devices_hold_what_belongs_to_what_they_hold() {
     let (first, n_histories) =
         (setting("SYNCLINE_SEED").unwrap_or(1), setting("SYNCLINE_HISTORIES").unwrap_or(60) / 20);
     for seed in first..first + n_histories.max(1) {
-        let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut chance = Chance::new(seed);
         let mut world = World::new().await;
         let mut devices = vec![
             Device::create(&world, "girth <= 2", false).await,
