@@ -18,10 +18,15 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the database at `url` and the data directory of `config`.
+    /// Opens the database at `url` and the data directory of `config`, to serve them.
     pub async fn open(config: Config, url: &str) -> Result<App> {
         let store = Store::open(url, config.max_connections).await?;
         let files = Files::open(&config.data).await?;
+        let held = files.instance().await?;
+        let instance = store.begin_serving(held).await?;
+        if held != Some(instance) {
+            files.keep_instance(instance).await?;
+        }
         Ok(App { store: Arc::new(store), files, config: Arc::new(config), metrics: Arc::default() })
     }
 

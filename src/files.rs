@@ -45,6 +45,8 @@ pub struct Files {
     exports: PathBuf,
     contents: PathBuf,
     uploads: PathBuf,
+    /// Has the id of the installation.
+    instance: PathBuf,
 }
 
 impl Files {
@@ -55,6 +57,7 @@ impl Files {
             exports: data.join("exports"),
             contents: data.join("contents"),
             uploads: data.join("uploads"),
+            instance: data.join("instance"),
         };
         for directory in [&files.spool, &files.exports, &files.contents, &files.uploads] {
             tokio::fs::create_dir_all(directory).await.map_err(|error| {
@@ -65,6 +68,31 @@ impl Files {
             })?;
         }
         Ok(files)
+    }
+
+    /// The id of the installation that this data directory belongs to. `None` if it has served no database yet.
+    pub(crate) async fn instance(&self) -> Result<Option<Uuid>> {
+        match tokio::fs::read_to_string(&self.instance).await {
+            Ok(text) => Uuid::try_parse(text.trim()).map(Some).map_err(|_| {
+                Error::Unavailable(format!(
+                    "{} does not have the id of an installation; restore it from a back-up, or delete it",
+                    self.instance.display()
+                ))
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::internal("reading the id of the installation", error)),
+        }
+    }
+
+    /// Notes the id of the installation that this data directory belongs to, on the disk.
+    pub(crate) async fn keep_instance(&self, id: Uuid) -> Result<()> {
+        let mut writing = Writing::begin(self.spool_path());
+        writing.add(Bytes::from(format!("{id}\n"))).await?;
+        let written = writing.finish().await?;
+        // What has this name is read when the server starts, so it gets it last.
+        written.sync().await?;
+        tokio::fs::rename(&written.spooled.path, &self.instance).await.map_err(cannot_write)?;
+        sync_directory(self.instance.parent().unwrap_or(&self.spool)).await.map_err(cannot_write)
     }
 
     /// A place to write a result, which tells how far it is.

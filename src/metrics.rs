@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 /// How a synchronization ended.
@@ -36,6 +37,7 @@ pub struct Metrics {
     syncs: [AtomicU64; 5],
     applied: AtomicU64,
     refused: AtomicU64,
+    waited_us: AtomicU64,
 }
 
 impl Metrics {
@@ -54,6 +56,11 @@ impl Metrics {
         self.refused.fetch_add(n_refused as u64, Ordering::Relaxed);
     }
 
+    /// Counts how long a synchronization waited for another one of its replica, or for a connection.
+    pub fn count_wait(&self, waited: Duration) {
+        self.waited_us.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Writes the counters.
     pub fn write(&self, page: &mut Page) {
         page.metric("syncline_syncs_total", "counter", "Synchronizations by outcome, since the process began");
@@ -64,6 +71,13 @@ impl Metrics {
         for (counter, name) in [(&self.applied, "applied"), (&self.refused, "refused")] {
             page.value("syncline_edits_total", &[("outcome", name)], counter.load(Ordering::Relaxed));
         }
+        let name = "syncline_sync_wait_seconds_total";
+        page.metric(
+            name,
+            "counter",
+            "How long synchronizations waited for another one of their replica, or for a connection, since the process began",
+        );
+        page.value(name, &[], Duration::from_micros(self.waited_us.load(Ordering::Relaxed)).as_secs_f64());
     }
 }
 

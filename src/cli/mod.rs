@@ -148,7 +148,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Conflicts(conflicts) => conflicts.run(&app(database, config).await?).await,
         Command::Verify(verify) => verify.run(&app(database, config).await?).await,
         Command::Explain(explain) => explain.run(&app(database, config).await?).await,
-        Command::Migrate => say("The database schema is up to date."),
+        Command::Migrate => migrated(database).await,
         Command::Check => check(database, config).await,
         Command::Serve(_) => Ok(()),
     }
@@ -232,6 +232,15 @@ pub(crate) async fn stop(cluster: Cluster) -> Result<()> {
 /// Prints a line for the person or script that called.
 pub(crate) fn say(text: impl AsRef<str>) -> Result<()> {
     writeln!(std::io::stdout(), "{}", text.as_ref()).map_err(|error| Error::internal("printing", error))
+}
+
+/// What is left to do after the schema was brought up to date.
+async fn migrated(database: &Database) -> Result<()> {
+    say("The database schema is up to date.")?;
+    for notice in database.store.watch().await?.notices {
+        say(format!("Note: {notice}"))?;
+    }
+    Ok(())
 }
 
 async fn check(database: &Database, config: &Config) -> Result<()> {

@@ -33,6 +33,8 @@ pub(super) enum Replicas {
     Show(One),
     /// Forget a replica, or all that nobody has synchronized for long; their clients must create new ones
     Unregister(Unregistration),
+    /// Let replicas synchronize here that belong to the original of this database, because this server replaces it
+    Adopt(Adoption),
     /// Register a replica of another server, and load what its createReplica (targetType=server) answered
     Import(Import),
 }
@@ -74,6 +76,7 @@ impl Replicas {
             Replicas::List(list) => list.run(app).await,
             Replicas::Show(one) => one.show(app).await,
             Replicas::Import(import) => import.run(app).await,
+            Replicas::Adopt(which) => which.run(app).await,
             Replicas::Unregister(which) => which.run(app).await,
         }
     }
@@ -294,5 +297,38 @@ impl One {
             return say(json!({"success": true, "replicaID": replica.id.to_string()}).to_string());
         }
         say(format!("Replica {} ({}) of service {} is unregistered.", replica.id, replica.name, service.name))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Adoption {
+    /// The replica's id, in any spelling
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Adoption {
+    async fn run(self, app: &App) -> Result<()> {
+        let id = match &self.id {
+            None => None,
+            Some(id) => Some(ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.clone() })?),
+        };
+        let adopted = app.store.adopt(id).await?;
+        if self.json {
+            let ids: Json = adopted.iter().map(ReplicaId::to_string).collect();
+            return say(json!({"adopted": ids}).to_string());
+        }
+        say(match (adopted.len(), &self.id) {
+            (0, Some(id)) => format!(
+                "Replica {id} is none that could be adopted; syncline replicas list shows those that are foreign."
+            ),
+            (n, _) => format!("{n} replicas were adopted."),
+        })
     }
 }

@@ -155,7 +155,10 @@ async fn watch(app: App) {
                 for problem in found.problems.iter().filter(|problem| !known.contains(*problem)) {
                     tracing::error!(problem, "the server needs attention");
                 }
-                known = found.problems;
+                for notice in found.notices.iter().filter(|notice| !known.contains(*notice)) {
+                    tracing::warn!(notice, "somebody should know");
+                }
+                known = [found.problems, found.notices].concat();
             }
             Err(error) => tracing::warn!(error = chain(&error), "the tracking of changes could not be checked"),
         }

@@ -22,6 +22,8 @@ pub enum State {
     Idle,
     /// It has not done so for long, and will be unregistered unless it does.
     Expired,
+    /// The original of the database made it, of which this one is a copy: it does not synchronize here unless it is adopted.
+    Foreign,
 }
 
 impl State {
@@ -31,6 +33,7 @@ impl State {
             State::Live => "live",
             State::Idle => "idle",
             State::Expired => "expired",
+            State::Foreign => "foreign",
         }
     }
 }
@@ -44,6 +47,8 @@ pub struct Life {
     pub name: String,
     /// Who made it; empty if nobody was signed in.
     pub owner: String,
+    /// Whether the original of the database made it, of which this one is a copy.
+    pub is_foreign: bool,
     /// Whether another server holds it; such a one never expires.
     pub is_server: bool,
     /// When it was made.
@@ -87,6 +92,7 @@ impl Life {
             days.is_some_and(|days| self.now_ms - self.last_sync_ms > i64::from(days).saturating_mul(DAY_MS))
         };
         match self.expired_ms {
+            _ if self.is_foreign => State::Foreign,
             Some(_) => State::Expired,
             None if self.is_server => State::Live,
             None if idle_since(policy.warn_days) || idle_since(policy.expire_days) => State::Idle,
@@ -129,6 +135,7 @@ mod tests {
             id: ReplicaId(uuid::Uuid::from_u128(u128::try_from(acknowledged).unwrap())),
             name: String::new(),
             owner: String::new(),
+            is_foreign: false,
             is_server: false,
             created_ms: 0,
             last_sync_ms,
@@ -152,6 +159,8 @@ mod tests {
         assert_eq!((one.state(policy), one.ends_ms(policy)), (State::Expired, Some(113 * DAY_MS)));
         let server = Life { is_server: true, expired_ms: None, ..one.clone() };
         assert_eq!((server.state(policy), server.ends_ms(policy)), (State::Live, None));
+        let foreign = Life { is_foreign: true, ..one.clone() };
+        assert_eq!(foreign.state(policy), State::Foreign);
         let never = Policy { warn_days: None, expire_days: None, grace_days: 14 };
         assert_eq!((life(5, 0).state(never), life(5, 0).ends_ms(never)), (State::Live, None));
     }

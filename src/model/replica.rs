@@ -169,6 +169,8 @@ pub struct Replica {
     pub created_ms: i64,
     /// Milliseconds since 1970; when it was created if it has not synchronized.
     pub last_sync_ms: i64,
+    /// Whether the original of the database made it, of which this one is a copy.
+    pub is_foreign: bool,
     /// Its layers in the order of the request that made it.
     pub layers: Vec<ReplicaLayer>,
 }

@@ -4,6 +4,8 @@
 //! last. If the process dies in between, the client repeats its request: its edits are recognised by their batch, and
 //! the answer is computed for the generation that the *request* names.
 
+use std::time::Instant;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -79,10 +81,20 @@ async fn synchronize_once(
         Some(id) => Some(uploads::text(app, service, "editsUploadId", id).await?),
         None => None,
     };
-    let mut session = app.store.session_for_replica(request.replica).await?;
+    let asked = Instant::now();
+    let session = app.store.session_for_replica(request.replica).await;
+    app.metrics.count_wait(asked.elapsed());
+    let mut session = session?;
     let Some(replica) = session.own().await?.replica_find(service, request.replica).await? else {
         return Err(too_late(app, &mut session, service, request, uploaded_edits.as_deref()).await?);
     };
+    if replica.is_foreign {
+        return Err(Error::Unavailable(format!(
+            "the replica {} belongs to the original of this database, of which this is a copy, so nothing was taken or given; \
+             synchronize with the original. If this server replaces it, an administrator runs: syncline replicas adopt --all",
+            replica.id
+        )));
+    }
     let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
     drop(uploaded_edits);
     check_generations(&mut session, service, &replica, &plan).await?;

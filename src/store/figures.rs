@@ -11,6 +11,7 @@ impl Store {
     /// through an index.
     pub async fn write_figures(&self, policy: Policy, page: &mut Page) -> Result<()> {
         self.write_service_figures(policy, page).await?;
+        self.write_open_figures(page).await?;
         let row = sqlx::query(
             "-- figures
              select (select max(epoch_id) from syncline.epoch),
@@ -47,18 +48,75 @@ impl Store {
         Ok(())
     }
 
+    /// What waits: jobs, transactions for their number, and what somebody should look at.
+    async fn write_open_figures(&self, page: &mut Page) -> Result<()> {
+        let row = sqlx::query(
+            "-- figures_open
+             select j.n_waiting, j.n_running, j.oldest, w.n, w.oldest
+             from (select count(*) filter (where state = 'Pending') as n_waiting, count(*) filter (where state = 'InProgress') as n_running,
+                 coalesce(extract(epoch from clock_timestamp() - min(submitted_at)), 0)::float8 as oldest
+               from syncline.job where ended_at is null) j,
+               -- The lock under which transactions get their generation.
+               (select count(*) as n, coalesce(extract(epoch from clock_timestamp() - min(l.waitstart)), 0)::float8 as oldest
+               from pg_locks l where l.locktype = 'advisory' and l.classid = 1398361667 and not l.granted
+                 and l.database = (select d.oid from pg_database d where d.datname = current_database())) w",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        page.metric("syncline_jobs", "gauge", "Jobs that have not ended, by state");
+        page.value("syncline_jobs", &[("state", "waiting")], row.try_get::<i64, _>(0)?);
+        page.value("syncline_jobs", &[("state", "running")], row.try_get::<i64, _>(1)?);
+        for (index, name, help) in [
+            (2, "syncline_oldest_job_seconds", "How long ago the oldest job that has not ended was submitted"),
+            (
+                4,
+                "syncline_commit_wait_seconds",
+                "How long the transaction has waited that waits longest for its generation",
+            ),
+        ] {
+            page.metric(name, "gauge", help);
+            page.value(name, &[], row.try_get::<f64, _>(index)?);
+        }
+        page.metric(
+            "syncline_commits_waiting",
+            "gauge",
+            "Transactions that wait for others to commit, to get their generation",
+        );
+        page.value("syncline_commits_waiting", &[], row.try_get::<i64, _>(3)?);
+        let rows = sqlx::query(
+            "-- figures_books
+             select s.name, (select count(*) from syncline.rejected_edit e where e.service_id = s.service_id and e.state = 'open'),
+               (select count(*) from syncline.conflict c where c.service_id = s.service_id and c.restored_at is null)
+             from syncline.service s order by s.name",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        for (index, name, help) in [
+            (1, "syncline_rejected_edits_open", "Refused edits that nobody has applied or dismissed yet"),
+            (2, "syncline_conflicts", "Versions that were overwritten unseen, and that nobody has put back"),
+        ] {
+            page.metric(name, "gauge", help);
+            for row in &rows {
+                page.value(name, &[("service", row.try_get::<&str, _>(0)?)], row.try_get::<i64, _>(index)?);
+            }
+        }
+        Ok(())
+    }
+
     async fn write_service_figures(&self, policy: Policy, page: &mut Page) -> Result<()> {
         let rows = sqlx::query(
             "-- figures_by_service
              select s.name, s.history_from, greatest(s.history_from, (select max(t.generation) from syncline.txn t where t.service_id = s.service_id)),
                coalesce((select sum(greatest(c.reltuples, 0)) from syncline.layer l join pg_class c on c.oid = to_regclass('syncline.change_' || l.layer_key)
                  where l.service_id = s.service_id), 0)::float8,
-               r.n_live, r.n_idle, r.n_expired, r.oldest
+               r.n_live, r.n_idle, r.n_expired, r.oldest, r.n_foreign
              from syncline.service s cross join lateral (
-               select count(*) filter (where expired_at is null and not is_idle) as n_live, count(*) filter (where expired_at is null and is_idle) as n_idle,
-                 count(*) filter (where expired_at is not null) as n_expired,
+               select count(*) filter (where not is_foreign and expired_at is null and not is_idle) as n_live,
+                 count(*) filter (where not is_foreign and expired_at is null and is_idle) as n_idle,
+                 count(*) filter (where not is_foreign and expired_at is not null) as n_expired, count(*) filter (where is_foreign) as n_foreign,
                  coalesce(extract(epoch from now() - min(last_sync_at)), 0)::float8 as oldest
-               from (select expired_at, last_sync_at, coalesce(last_sync_at < now() - make_interval(days => $1), false) as is_idle
+               from (select expired_at, last_sync_at, coalesce(last_sync_at < now() - make_interval(days => $1), false) as is_idle,
+                   instance_id <> syncline.instance() as is_foreign
                  from syncline.replica where service_id = s.service_id and unregistered_at is null) k) r
              order by s.name",
         )
@@ -68,7 +126,7 @@ impl Store {
         page.metric("syncline_replicas", "gauge", "Replicas by state");
         for row in &rows {
             let service: String = row.try_get(0)?;
-            for (index, state) in [(4, "live"), (5, "idle"), (6, "expired")] {
+            for (index, state) in [(4, "live"), (5, "idle"), (6, "expired"), (8, "foreign")] {
                 let labels = [("service", service.as_str()), ("state", state)];
                 page.value("syncline_replicas", &labels, row.try_get::<i64, _>(index)?);
             }

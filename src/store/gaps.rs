@@ -32,6 +32,8 @@ pub(super) struct LayerFindings {
     pub(super) gap: Option<String>,
     /// Columns that were added, and other changes that tracking survives.
     pub(super) news: Vec<String>,
+    /// Whether its triggers were made by a version that did not note how it made them.
+    pub(super) outdated: bool,
 }
 
 /// How long a prepared transaction may hold the lock that numbers commits before it is worth an alarm, in seconds.
@@ -56,6 +58,12 @@ impl Store {
                 let of =
                     format!("{}.{} (layer {} of {})", layer.table_schema, layer.table_name, layer.id, service.name);
                 findings.notices.extend(found.news.iter().map(|news| format!("{of}: {news}")));
+                if found.outdated {
+                    findings.notices.push(format!(
+                        "{of}: its triggers are those of an earlier version, which let edits of other programs fail when a column is gone; run: {}",
+                        remedy(service, layer)
+                    ));
+                }
                 if let Some(reason) = open_gap(session.connection(), layer.key).await? {
                     findings.problems.push(format!(
                         "changes of {of} are not recorded: {reason}; nobody can synchronize it until you run: {}",
@@ -65,6 +73,14 @@ impl Store {
             }
         }
         self.watch_database(&mut session, &mut findings).await?;
+        drop(session);
+        let n_foreign = self.foreign_replicas().await?;
+        if n_foreign > 0 {
+            findings.notices.push(format!(
+                "{n_foreign} replicas belong to the original of this database, of which this is a copy, and cannot be synchronized here; \
+                 if this server replaces the original, run: syncline replicas adopt --all"
+            ));
+        }
         Ok(findings)
     }
 
@@ -157,9 +173,9 @@ pub(super) async fn inspect_tracking(connection: &mut PgConnection, layer: &Laye
         "-- tracking_find
          select c.oid::int8, c.relkind = 'r', exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)),
            to_regclass('syncline.change_' || l.layer_key) is not null,
-           l.tracking is null or l.tracking = (
+           l.tracking is null, coalesce(l.tracking = (
              select md5(string_agg(concat(p.proname, p.prosrc, p.prosecdef, p.proconfig), '' order by p.proname))
-             from pg_proc p where p.pronamespace = 'syncline'::regnamespace and p.proname like 'track\\_' || l.layer_key || '\\_%')
+             from pg_proc p where p.pronamespace = 'syncline'::regnamespace and p.proname like 'track\\_' || l.layer_key || '\\_%'), l.tracking is null)
          from syncline.layer l left join pg_namespace n on n.nspname = l.table_schema
            left join pg_class c on c.relnamespace = n.oid and c.relname = l.table_name where l.layer_key = $1",
     )
@@ -184,11 +200,12 @@ pub(super) async fn inspect_tracking(connection: &mut PgConnection, layer: &Laye
         Some("its change table was dropped".to_owned())
     } else if let Some(wrong) = wrong_trigger(connection, table, layer.key).await? {
         Some(wrong)
-    } else if row.try_get::<Option<bool>, _>(4)? != Some(true) {
+    } else if row.try_get::<Option<bool>, _>(5)? != Some(true) {
         Some("its trigger functions were altered or dropped".to_owned())
     } else {
         None
     };
+    findings.outdated = row.try_get(4)?;
     compare_columns(connection, table, layer, &mut findings).await?;
     Ok(findings)
 }

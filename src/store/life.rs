@@ -135,7 +135,8 @@ impl OwnTx<'_> {
              )
              select r.replica_id, r.name, r.owner, r.target_type = 'server', (extract(epoch from r.created_at) * 1000)::int8,
                (extract(epoch from r.last_sync_at) * 1000)::int8, (extract(epoch from r.expired_at) * 1000)::int8,
-               (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more
+               (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more,
+               r.instance_id <> syncline.instance()
              from syncline.replica r left join lag l using (replica_id) where r.service_id = ",
         );
         out.bind(service.key.0).sql(" and r.unregistered_at is null order by r.created_at, r.replica_id");
@@ -149,6 +150,7 @@ impl OwnTx<'_> {
                 id: ReplicaId(row.try_get(0)?),
                 name: row.try_get(1)?,
                 owner: row.try_get(2)?,
+                is_foreign: row.try_get(12)?,
                 is_server: row.try_get(3)?,
                 created_ms: row.try_get(4)?,
                 last_sync_ms: row.try_get(5)?,

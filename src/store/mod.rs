@@ -13,6 +13,7 @@ pub(crate) mod exports;
 mod figures;
 pub mod gaps;
 mod history;
+mod instance;
 pub(crate) mod jobs;
 pub mod life;
 pub mod prune;

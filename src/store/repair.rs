@@ -87,7 +87,7 @@ async fn repair_tracked(
     let mut statements = table.complete();
     let now = table.as_layer(before)?;
     let change = compare(before, &now);
-    if gap.is_none() && change == Change::None && statements.is_empty() {
+    if gap.is_none() && change == Change::None && statements.is_empty() && !found.outdated {
         return Ok(());
     }
     repaired.notices.append(&mut table.notices);

@@ -156,7 +156,7 @@ impl OwnTx<'_> {
             "-- replica_find
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
-               return_attachments, attachments_direction, target_type
+               return_attachments, attachments_direction, target_type, instance_id <> syncline.instance()
              from syncline.replica where service_id = $1 and replica_id = $2 and (unregistered_at is not null) = $3",
         )
         .bind(service.key.0)
@@ -192,7 +192,7 @@ impl OwnTx<'_> {
             "-- replica_list
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
-               return_attachments, attachments_direction, target_type
+               return_attachments, attachments_direction, target_type, instance_id <> syncline.instance()
              from syncline.replica where service_id = $1 and unregistered_at is null order by created_at, replica_id",
         )
         .bind(service.key.0)
@@ -266,6 +266,7 @@ fn replica(row: &PgRow) -> Result<Replica> {
         return_attachments: row.try_get(9)?,
         attachments_direction: AttachmentsDirection::from_name(&attachments)
             .ok_or_else(|| unknown("direction of attachments", &attachments))?,
+        is_foreign: row.try_get(12)?,
         layers: Vec::new(),
     })
 }

@@ -215,6 +215,8 @@ async fn figures_are_there_for_a_monitoring_system() {
     client.ask(&server, client.generation, &[("edits", &edits), ("rollbackOnFailure", "false")]).await;
     client.ask(&server, 1 << 50, &[]).await;
     server.add(0, r#"[{"attributes":{"girth":5}},{"attributes":{"girth":6}}]"#).await;
+    let submitted = server.post("createReplica", &[("layers", "0"), ("async", "true")]).await;
+    assert!(submitted["statusUrl"].is_string(), "{submitted}");
     server.database.sql("drop trigger zz_syncline_update on oak").await;
     server.app.store.watch().await.unwrap();
     let response = server.fetch("/metrics", &[]).await;
@@ -229,6 +231,12 @@ async fn figures_are_there_for_a_monitoring_system() {
         "syncline_replicas{service=\"trees\",state=\"live\"} 1",
         "syncline_replicas{service=\"trees\",state=\"expired\"} 0",
         &format!("syncline_generation{{service=\"trees\"}} {}", generation(&server).await),
+        "syncline_replicas{service=\"trees\",state=\"foreign\"} 0",
+        "syncline_jobs{state=\"waiting\"} 1",
+        "syncline_jobs{state=\"running\"} 0",
+        "syncline_commits_waiting 0",
+        "syncline_rejected_edits_open{service=\"trees\"} 1",
+        "syncline_conflicts{service=\"trees\"} 0",
         "syncline_tracking_gaps 1",
         "syncline_unstamped_transactions 0",
     ] {
@@ -239,6 +247,8 @@ async fn figures_are_there_for_a_monitoring_system() {
         "syncline_history_from",
         "syncline_oldest_sync_seconds",
         "syncline_oldest_transaction_seconds",
+        "syncline_oldest_job_seconds",
+        "syncline_commit_wait_seconds",
     ] {
         assert!(page.contains(&format!("# TYPE {name} gauge")), "{page}");
     }
@@ -253,4 +263,22 @@ async fn a_policy_without_days_lets_nobody_expire() {
     let config = syncline::config::Config { warn_replicas_days: 0, expire_replicas_days: 0, ..Default::default() };
     assert_eq!(format!("{:?}", config.policy()), format!("{policy:?}"));
     assert_eq!(status(&server, &client).await["idleDays"], 4000);
+}
+
+#[tokio::test]
+async fn transactions_that_wait_for_their_generation_are_counted() {
+    let server = TestServer::with_trees().await;
+    let mut keeper = server.database.connect().await;
+    let hold = "begin; select pg_advisory_xact_lock(1398361667, service_id) from syncline.service";
+    sqlx::raw_sql(hold).execute(&mut keeper).await.unwrap();
+    let mut writer = server.database.connect().await;
+    let writing =
+        tokio::spawn(async move { sqlx::raw_sql("insert into oak (girth) values (1)").execute(&mut writer).await });
+    server.database.until("select exists (select from pg_locks where locktype = 'advisory' and not granted)").await;
+    let page = text(server.fetch("/metrics", &[]).await).await;
+    assert!(page.contains("syncline_commits_waiting 1\n"), "{page}");
+    let waited = page.lines().find_map(|line| line.strip_prefix("syncline_commit_wait_seconds ")).unwrap();
+    assert!(waited.parse::<f64>().unwrap() > 0.0);
+    sqlx::raw_sql("rollback").execute(&mut keeper).await.unwrap();
+    writing.await.unwrap().unwrap();
 }

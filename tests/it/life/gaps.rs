@@ -164,3 +164,27 @@ async fn a_layer_is_repaired_from_the_command_line() {
     assert!(said.contains("zz_syncline_update is gone") && said.contains("syncDirection=snapshot"), "{said}");
     assert!(program.done(&["check"]).ends_with("No problems found.\n"));
 }
+
+#[tokio::test]
+async fn triggers_of_an_earlier_version_are_told_of_and_made_anew_by_a_repair() {
+    let server = TestServer::with_trees().await;
+    server.database.sql("insert into oak (girth) values (1)").await;
+    // As published before it was noted how triggers are made, and with what they did then.
+    server
+        .database
+        .sql(
+            "update syncline.layer set tracking = null where layer_id = 0;
+             create or replace function syncline.track_1_insert() returns trigger language plpgsql as $$ begin return null; end $$",
+        )
+        .await;
+    let found = server.app.store.watch().await.unwrap();
+    assert!(found.problems.is_empty(), "{found:?}");
+    let notice = found.notices.iter().find(|notice| notice.contains("those of an earlier version")).unwrap();
+    assert!(notice.contains("syncline repair --service 'trees' --layer 0"), "{notice}");
+    let before = generation(&server).await;
+    let repaired = server.app.store.repair("trees", LayerId(0), false).await.unwrap();
+    assert_eq!(repaired.history_from, None, "nothing was missed");
+    server.database.sql("insert into oak (girth) values (1)").await;
+    assert!(generation(&server).await > before, "the triggers are new");
+    assert!(server.app.store.watch().await.unwrap().notices.is_empty());
+}
