@@ -40,6 +40,7 @@ impl State {
 
 /// What is known about the life of a replica. Times are in milliseconds since 1970, by the clock of the database.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not depend on each other")]
 pub struct Life {
     /// The replica.
     pub id: ReplicaId,

@@ -13,6 +13,7 @@ use crate::{
         filter::{Area, Filter, LayerQuery, QueryOption},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
+        query::Columns,
         replica::{NewReplica, Replica, SyncDirection, TargetType},
     },
     store::{
@@ -40,11 +41,11 @@ pub(crate) async fn create(
     request: CreateReplicaRequest,
     run: &Run,
 ) -> Result<Answer> {
-    let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url } = request;
+    let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url, fields } = request;
     let bytes = attachment_bytes(app, address, attachments_by_url);
     match purpose {
         Purpose::Replica => with_data(app, service, &new, transport, bytes, run).await,
-        Purpose::Export => export(app, service, &new, transport, bytes, run).await,
+        Purpose::Export => export(app, service, (&new, &fields), transport, bytes, run).await,
         Purpose::Existing(reference) => existing(app, service, new, &reference, run).await,
     }
 }
@@ -68,7 +69,7 @@ async fn with_data(
         tx.history.require_tracking(layer)?;
     }
     let (areas, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
-    let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
+    let spool = write_layers(app.files.spool(&run.progress), &mut tx, (new, &[]), &filters, bytes).await?;
     tx.end().await?;
 
     let holdings: Vec<Holding> =
@@ -97,7 +98,7 @@ async fn with_data(
 async fn export(
     app: &App,
     service: &Service,
-    new: &NewReplica,
+    (new, fields): (&NewReplica, &[Option<Vec<usize>>]),
     transport: Transport,
     bytes: AttachmentBytes<'_>,
     run: &Run,
@@ -105,7 +106,7 @@ async fn export(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
-    let spool = write_layers(app.files.spool(&run.progress), &mut tx, new, &filters, bytes).await?;
+    let spool = write_layers(app.files.spool(&run.progress), &mut tx, (new, fields), &filters, bytes).await?;
     tx.end().await?;
 
     let mut head = Map::new();
@@ -234,11 +235,11 @@ fn head(
     Subject { id, name, model, target, generations: &generations, transport, response }.head()
 }
 
-/// Writes `{"layers":[…]`, the rows of each layer that pass its filter.
+/// Writes `{"layers":[…]`, the rows of each layer that pass its filter; all fields where none are named.
 async fn write_layers(
     mut spool: Spool,
     tx: &mut ReadTx<'_>,
-    new: &NewReplica,
+    (new, fields): (&NewReplica, &[Option<Vec<usize>>]),
     filters: &[Filter],
     bytes: AttachmentBytes<'_>,
 ) -> Result<Spool> {
@@ -248,7 +249,12 @@ async fn write_layers(
         if position > 0 {
             spool.buffer().push(b',');
         }
-        let content = LayerContent { layer, filter, srid: new.srid, attachments: new.return_attachments };
+        let fields = fields.get(position).and_then(Option::as_ref);
+        let mut columns = Columns::all(layer, new.srid);
+        if let Some(fields) = fields {
+            columns.fields.clone_from(fields);
+        }
+        let content = LayerContent { layer, filter, columns, attachments: new.return_attachments };
         write_content(tx, &content, bytes, &mut spool).await?;
     }
     spool.buffer().push(b']');
@@ -264,8 +270,8 @@ pub(super) fn attachment_bytes<'a>(app: &'a App, address: &'a str, by_url: bool)
 pub(super) struct LayerContent<'a> {
     pub(super) layer: &'a Arc<Layer>,
     pub(super) filter: &'a Filter,
-    /// The spatial reference in which it is wanted.
-    pub(super) srid: i32,
+    /// What of its features.
+    pub(super) columns: Columns,
     /// Whether its attachments come along.
     pub(super) attachments: bool,
 }
@@ -277,15 +283,16 @@ pub(super) async fn write_content(
     bytes: AttachmentBytes<'_>,
     spool: &mut Spool,
 ) -> Result<u64> {
-    let LayerContent { layer, filter, srid, attachments } = *content;
+    let LayerContent { layer, filter, columns, attachments } = content;
     spool.buffer().extend_from_slice(format!("{{\"id\":{},\"features\":[", layer.id).as_bytes());
-    let mut n_rows = download::snapshot(tx, layer, filter, srid, bytes, spool).await?;
+    let mut n_rows = download::snapshot(tx, layer, filter, columns, bytes, spool).await?;
     spool.buffer().push(b']');
     if let Some(table) = &layer.attachments {
         spool.buffer().extend_from_slice(b",\"attachments\":[");
-        if attachments {
-            let filter = Filter::of_attachments(layer, filter.clone());
-            n_rows += download::snapshot(tx, table, &filter, srid, bytes, spool).await?;
+        if *attachments {
+            let filter = Filter::of_attachments(layer, (*filter).clone());
+            // They have no geometry that would need a spatial reference.
+            n_rows += download::snapshot(tx, table, &filter, &Columns::all(table, 0), bytes, spool).await?;
         }
         spool.buffer().push(b']');
     }

@@ -449,7 +449,7 @@ impl Synchronization<'_> {
                 let content = LayerContent {
                     layer: &layer.layer,
                     filter: &layer.filter,
-                    srid: self.replica.srid,
+                    columns: Columns::all(&layer.layer, self.replica.srid),
                     attachments: self.replica.return_attachments,
                 };
                 n_changes += write_content(tx, &content, self.bytes, &mut spool).await?;

@@ -119,16 +119,15 @@ pub(crate) async fn snapshot(
     tx: &mut ReadTx<'_>,
     layer: &Layer,
     filter: &Filter,
-    srid: i32,
+    columns: &Columns,
     bytes: AttachmentBytes<'_>,
     spool: &mut Spool,
 ) -> Result<u64> {
     if matches!(filter, Filter::None) {
         return Ok(0);
     }
-    let columns = Columns::all(layer, srid);
-    let writer = RowWriter::new(layer, &columns, bytes);
-    let mut rows = pin!(tx.stream(select::snapshot(layer, filter, &columns))?);
+    let writer = RowWriter::new(layer, columns, bytes);
+    let mut rows = pin!(tx.stream(select::snapshot(layer, filter, columns))?);
     let mut n_features = 0;
     while let Some(row) = rows.try_next().await? {
         if n_features > 0 {

@@ -22,9 +22,10 @@ use super::{
     edits::layer_of,
     geometry::parse_spatial_reference,
     job::asynchronous,
+    layer_queries::layer_queries,
     options::layer_generations,
     params::{Params, json as parse_json},
-    replica::{Transport, area, attachments_by_url, check_what_has_no_effect, layer_queries, refuse_what_is_missing},
+    replica::{Transport, area, attachments_by_url, check_what_has_no_effect, refuse_what_is_missing},
 };
 
 /// What extractChanges asks for.

@@ -10,6 +10,7 @@ pub(crate) mod extract;
 pub(crate) mod geometry;
 pub(crate) mod import;
 pub(crate) mod job;
+mod layer_queries;
 pub(crate) mod life;
 pub(crate) mod members;
 pub(crate) mod options;

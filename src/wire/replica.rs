@@ -3,7 +3,7 @@
 //! API reference: *Create Replica*, *Synchronize Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
 //! refused by name: formats other than JSON.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     model::{
         edit::{AttachmentEdits, FailurePolicy, LayerEdits},
-        filter::{Area, LayerQuery, QueryOption},
+        filter::{Area, LayerQuery},
         id::{Generation, LayerId, LayerKey, ReplicaId},
         layer::{Layer, Service},
         replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel, TargetType},
@@ -23,6 +23,7 @@ use super::{
     edits::{SyncEdits, layer_of, parse_sync_edits},
     geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
     job::asynchronous,
+    layer_queries::layer_queries,
     options::{Purpose, Reference, target_and_direction},
     params::{Params, json as parse_json},
 };
@@ -69,6 +70,8 @@ pub(crate) struct CreateReplicaRequest {
     pub(crate) transport: Transport,
     /// Whether the contents of attachments are given as addresses instead of in the document.
     pub(crate) attachments_by_url: bool,
+    /// Of an export: the fields of each layer that are wanted; `None`: all.
+    pub(crate) fields: Vec<Option<Vec<usize>>>,
 }
 
 impl CreateReplicaRequest {
@@ -91,6 +94,7 @@ impl CreateReplicaRequest {
         };
         let mut queries = layer_queries(params)?;
         let mut layers: Vec<(Arc<Layer>, LayerQuery)> = Vec::with_capacity(ids.len());
+        let mut fields = Vec::with_capacity(ids.len());
         for id in ids {
             let id = i32::try_from(id)
                 .map(LayerId)
@@ -99,9 +103,14 @@ impl CreateReplicaRequest {
             if layers.iter().any(|(known, _)| known.key == layer.key) {
                 return Err(Error::invalid("layers", format!("layer {id} is named twice")));
             }
-            let query = queries
-                .remove(&id.0)
-                .map_or_else(|| LayerQuery::default_for(layer.shape.is_some()), |given| given.resolve(&layer));
+            let given = queries.remove(&id.0);
+            // Who synchronizes gets whole rows later, so that the first ones are whole, too.
+            fields.push(match (&given, &purpose) {
+                (Some(given), Purpose::Export) => given.fields(&layer)?,
+                _ => None,
+            });
+            let query =
+                given.map_or_else(|| LayerQuery::default_for(layer.shape.is_some()), |given| given.resolve(&layer));
             layers.push((layer, query));
         }
         if let Some((id, _)) = queries.pop_first() {
@@ -139,6 +148,7 @@ impl CreateReplicaRequest {
             purpose,
             transport: Transport::parse(params)?,
             attachments_by_url: attachments_by_url(params)?,
+            fields,
         })
     }
 }
@@ -210,102 +220,6 @@ pub(super) fn check_what_has_no_effect(params: &Params) -> Result<()> {
     params.flag(&["timeReferenceUnknownClient"], false)?;
     params.flag(&["reconcileBranchVersion"], false)?;
     Ok(())
-}
-
-/// A layer query with what was said, before the layer's defaults fill it up.
-pub(super) struct GivenQuery {
-    option: Option<QueryOption>,
-    use_geometry: bool,
-    include_related: bool,
-    where_clause: Option<String>,
-}
-
-impl GivenQuery {
-    fn resolve(self, layer: &Layer) -> LayerQuery {
-        self.or(&LayerQuery::default_for(layer.shape.is_some()))
-    }
-
-    /// With what applies where nothing was said.
-    pub(super) fn or(self, fallback: &LayerQuery) -> LayerQuery {
-        LayerQuery {
-            option: self.option.unwrap_or(if self.where_clause.is_some() {
-                QueryOption::UseFilter
-            } else {
-                fallback.option
-            }),
-            use_geometry: self.use_geometry,
-            include_related: self.include_related,
-            where_clause: self.where_clause,
-        }
-    }
-}
-
-/// Reads `layerQueries`, by the ids of the layers.
-pub(super) fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>> {
-    const NAME: &str = "layerQueries";
-    let mut queries = BTreeMap::new();
-    for (id, given) in params.json::<Map<String, Json>>(NAME)?.into_iter().flatten() {
-        let id: i32 = id
-            .trim()
-            .parse()
-            .map_err(|_| Error::invalid(NAME, format!("'{}' is not the id of a layer", brief(&id))))?;
-        let Json::Object(given) = given else {
-            return Err(Error::invalid(
-                NAME,
-                format!(
-                    "layer {id}: an object such as {{\"queryOption\":\"useFilter\",\"where\":\"…\"}} belongs there"
-                ),
-            ));
-        };
-        let member = |wanted: &str| {
-            given
-                .iter()
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value)
-                .filter(|value| !value.is_null())
-        };
-        let flag = |wanted: &'static str, default: bool| match member(wanted) {
-            None => Ok(default),
-            Some(Json::Bool(value)) => Ok(*value),
-            Some(Json::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Some(Json::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Some(other) => Err(Error::invalid(NAME, format!("layer {id}: {wanted} is {other}; it is true or false"))),
-        };
-        let option = match member("queryOption") {
-            None => None,
-            Some(Json::String(text)) if text.is_empty() => None,
-            Some(Json::String(text)) => Some(QueryOption::from_name(text.trim()).ok_or_else(|| {
-                Error::invalid(
-                    NAME,
-                    format!(
-                        "layer {id}: queryOption '{}' is not known; it is one of none, useFilter, all",
-                        brief(text)
-                    ),
-                )
-            })?),
-            Some(other) => {
-                return Err(Error::invalid(
-                    NAME,
-                    format!("layer {id}: queryOption is {other}; it is one of none, useFilter, all"),
-                ));
-            }
-        };
-        let where_clause = match member("where") {
-            None => None,
-            Some(Json::String(text)) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Some(other) => {
-                return Err(Error::invalid(NAME, format!("layer {id}: where is {other}; text belongs there")));
-            }
-        };
-        let query = GivenQuery {
-            option,
-            use_geometry: flag("useGeometry", true)?,
-            include_related: flag("includeRelated", true)?,
-            where_clause,
-        };
-        queries.insert(id, query);
-    }
-    Ok(queries)
 }
 
 /// What synchronizeReplica asks for, before the replica is known.
