@@ -283,7 +283,7 @@ fn lost(layer: &Layer, replica: ReplicaId, versions: &[Version], edits: &[&Edit]
     for pair in versions.windows(2) {
         let [before, after] = pair else { continue };
         let foreign = before.origin != Some(replica);
-        let (old, new) = (members(before.image.as_deref())?, members(after.image.as_deref())?);
+        let (old, new) = (members(layer, before.image.as_deref())?, members(layer, after.image.as_deref())?);
         if before.image.is_some() != after.image.is_some() {
             whole = Some(foreign);
         }
@@ -300,7 +300,7 @@ fn lost(layer: &Layer, replica: ReplicaId, versions: &[Version], edits: &[&Edit]
         (None, _) => return Ok(None),
         (Some(_), Op::Delete) => touched.into_iter().filter(|(_, foreign)| *foreign).map(|(name, _)| name).collect(),
         (Some(image), Op::Add | Op::Update) => {
-            let stood = members(Some(image))?;
+            let stood = members(layer, Some(image))?;
             let foreign = touched.into_iter().filter(|(_, foreign)| *foreign).map(|(name, _)| name);
             foreign.filter(|name| sent.get(name).is_some_and(|value| stood.get(name) != Some(value))).collect()
         }
@@ -327,12 +327,15 @@ fn lost(layer: &Layer, replica: ReplicaId, versions: &[Version], edits: &[&Edit]
 }
 
 /// Attributes and geometry of a feature, by name; without the keys, which nobody changes. Nothing for no feature.
-fn members(image: Option<&str>) -> Result<Map<String, Json>> {
+fn members(layer: &Layer, image: Option<&str>) -> Result<Map<String, Json>> {
     let Some(image) = image else { return Ok(Map::new()) };
     let read: Json =
         serde_json::from_str(image).map_err(|error| Error::internal("reading a feature of one's own", error))?;
     let mut members = read["attributes"].as_object().cloned().unwrap_or_default();
-    members.insert(GEOMETRY.to_owned(), read["geometry"].clone());
+    members.retain(|name, _| layer.field_index(name).is_some_and(|index| layer.is_editable(index)));
+    if layer.shape.is_some() {
+        members.insert(GEOMETRY.to_owned(), read["geometry"].clone());
+    }
     Ok(members)
 }
 
@@ -340,7 +343,7 @@ fn members(image: Option<&str>) -> Result<Map<String, Json>> {
 fn sent(layer: &Layer, edits: &[&Edit]) -> Result<Map<String, Json>> {
     let merged = merged(edits);
     let named = names(layer, &merged);
-    let mut members = members(Some(&feature(layer, &merged)))?;
+    let mut members = members(layer, Some(&feature(layer, &merged)))?;
     if let Some(geometry) = members.get_mut(GEOMETRY).and_then(Json::as_object_mut) {
         let same =
             layer.shape.as_ref().map(|shape| i64::from(shape.srid)) == geometry["spatialReference"]["wkid"].as_i64();

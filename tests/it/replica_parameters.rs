@@ -293,3 +293,37 @@ async fn replicas_are_those_of_the_only_version_there_is() {
     };
     assert_eq!((n_listed("").await, n_listed("sde.DEFAULT").await, n_listed("sde.Other").await), (1, 1, 0));
 }
+
+#[tokio::test]
+async fn an_export_has_the_fields_that_its_layer_queries_name() {
+    let server = TestServer::with_trees().await;
+    server.database.sql("insert into oak (species, girth, shape) values ('elm', 1, ST_Point(1, 1, 3857))").await;
+    let names = |answer: &Json| -> Vec<String> {
+        let feature = &answer["layers"][0]["features"][0];
+        feature["attributes"].as_object().unwrap_or_else(|| panic!("{answer}")).keys().cloned().collect()
+    };
+    let all = names(&create(&server, &[("syncModel", "none")]).await);
+    for given in [r#"["GIRTH","species"]"#, r#""species, girth""#] {
+        let queries = format!(r#"{{"0":{{"queryOption":"all","fields":{given}}}}}"#);
+        let export = create(&server, &[("syncModel", "none"), ("layerQueries", &queries)]).await;
+        let mut found = names(&export);
+        found.sort_unstable();
+        assert_eq!(found, ["girth", "globalid", "objectid", "species"], "with what identifies a feature");
+        assert!(export["layers"][0]["features"][0].get("geometry").is_some(), "{export}");
+        let replica = create(&server, &[("layerQueries", &queries)]).await;
+        assert_eq!(names(&replica), all, "who synchronizes has whole rows");
+    }
+    let every = create(&server, &[("syncModel", "none"), ("layerQueries", r#"{"0":{"fields":["*"]}}"#)]).await;
+    assert_eq!(names(&every), all);
+    for (given, said) in [
+        (r#"["colour"]"#, "layer 0: there is no field 'colour'; it has objectid"),
+        ("5", "fields is 5"),
+        ("[5]", "a list of names"),
+    ] {
+        let queries = format!(r#"{{"0":{{"fields":{given}}}}}"#);
+        let answer =
+            server.post("createReplica", &[("layers", "0"), ("syncModel", "none"), ("layerQueries", &queries)]).await;
+        let (code, text) = error(&answer);
+        assert!(code == 400 && text.contains(said), "{text}");
+    }
+}

@@ -68,7 +68,7 @@ pub struct Device {
     pub filter: TestFilter,
     per_layer: bool,
     replica: String,
-    generations: [i64; N_LAYERS],
+    pub generations: [i64; N_LAYERS],
     pub rows: [BTreeMap<Uuid, Row>; N_LAYERS],
     pending: [BTreeMap<Uuid, Pending>; N_LAYERS],
     /// Edits that the server refused, kept to be corrected and sent again.
@@ -141,9 +141,33 @@ impl Device {
         self.pending.iter().any(|pending| !pending.is_empty())
     }
 
+    /// The layers that take part if these are asked for: a replica that is not perLayer synchronizes all.
+    fn chosen(&self, layers: u8) -> Vec<usize> {
+        (0..N_LAYERS).filter(|layer| !self.per_layer || layers & (1 << layer) != 0).collect()
+    }
+
+    /// What each edit that would go up says about its row; `None` for a delete, with whether it is an update.
+    pub fn sends(&self, way: Way, layers: u8) -> Vec<(usize, Uuid, Option<Fields>, bool)> {
+        if !matches!(way, Way::Bidirectional | Way::Upload) {
+            return Vec::new();
+        }
+        let mut sends = Vec::new();
+        for layer in self.chosen(layers) {
+            for (id, pending) in &self.pending[layer] {
+                let fields = match pending {
+                    Pending::Add => Some(Fields::all_of(&self.rows[layer][id])),
+                    Pending::Update(fields) => Some(fields.clone()),
+                    Pending::Delete => None,
+                };
+                sends.push((layer, *id, fields, matches!(pending, Pending::Update(_))));
+            }
+        }
+        sends
+    }
+
     /// Synchronizes. Returns whether an answer arrived.
     pub async fn sync(&mut self, line: Line<'_>, way: Way, fate: Fate, layers: u8, roll_back: bool) -> bool {
-        let chosen: Vec<usize> = (0..N_LAYERS).filter(|layer| !self.per_layer || layers & (1 << layer) != 0).collect();
+        let chosen = self.chosen(layers);
         let uploads = matches!(way, Way::Bidirectional | Way::Upload);
         // A snapshot throws away what waits to be uploaded, so a sensible device uploads first.
         let way = if way == Way::Snapshot && chosen.iter().any(|&layer| !self.pending[layer].is_empty()) {

@@ -13,13 +13,15 @@ use proptest::{
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use syncline::model::id::GlobalId;
+use uuid::Uuid;
 
 use super::{
     device::{Device, Line, Rows, feature, rows_of},
     model::{
-        Change, Fate, Model, N_DEVICES, N_LAYERS, N_ROWS, Row, Step, TREES, TestFilter, Way, histories,
+        Change, Fate, Fields, Model, N_DEVICES, N_LAYERS, N_ROWS, Row, Step, TREES, TestFilter, Way, histories,
         histories_with_restores, id_of,
     },
+    overwrites::{Log, Lost},
 };
 use crate::support::{TestServer, at_length, seed, setting};
 
@@ -41,6 +43,24 @@ impl Stage {
         sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut self.connection).await.unwrap();
     }
 
+    async fn value(&mut self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&mut self.connection).await.unwrap()
+    }
+
+    /// The conflicts of uploads after this one.
+    async fn conflicts(&mut self, batch: i64) -> BTreeMap<(usize, Uuid), Lost> {
+        let query = "select l.layer_id, k.global_id, k.op, k.fields from syncline.conflict k join syncline.layer l using (layer_key) where k.batch_id > $1";
+        let rows: Vec<(i32, Uuid, String, Vec<String>)> =
+            sqlx::query_as(query).bind(batch).fetch_all(&mut self.connection).await.unwrap();
+        let mut found = BTreeMap::new();
+        for (layer, id, op, fields) in rows {
+            let lost = (op == "delete", fields.into_iter().collect());
+            let known = found.insert((usize::try_from(layer).unwrap(), id), lost);
+            assert!(known.is_none(), "two conflicts of one upload over {id}");
+        }
+        found
+    }
+
     /// Two empty tables, published, and no replicas. The history of the service goes on.
     async fn set(&mut self) {
         if self.is_set {
@@ -59,6 +79,7 @@ struct World<'a> {
     model: Model,
     devices: Vec<Device>,
     backups: Vec<Option<Device>>,
+    log: Log,
 }
 
 const TABLES: [&str; N_LAYERS] = ["tree", "note"];
@@ -66,13 +87,16 @@ const TABLES: [&str; N_LAYERS] = ["tree", "note"];
 impl World<'_> {
     async fn new(stage: &mut Stage) -> World<'_> {
         stage.set().await;
-        let mut world = World { stage, model: Model::default(), devices: Vec::new(), backups: vec![None; N_DEVICES] };
+        let mut world = World {
+            stage,
+            model: Model::default(),
+            devices: Vec::new(),
+            backups: vec![None; N_DEVICES],
+            log: Log::default(),
+        };
         for row in 0..3 {
-            let whole = Change::Put(super::model::Fields::all_of(&Row {
-                species: Some("oak".to_owned()),
-                girth: Some(1),
-                x: Some(5),
-            }));
+            let whole =
+                Change::Put(Fields::all_of(&Row { species: Some("oak".to_owned()), girth: Some(1), x: Some(5) }));
             world.rest(0, row, &whole).await;
         }
         for (filter, per_layer) in [
@@ -87,6 +111,44 @@ impl World<'_> {
     }
 
     async fn play(&mut self, step: &Step) {
+        let before = self.model.layers.clone();
+        self.take(step).await;
+        let by = match step {
+            Step::Sync { device, .. } => Some(*device),
+            _ => None,
+        };
+        if before != self.model.layers {
+            let generation = self.stage.value("select last_value from syncline.generation").await;
+            self.log.note(generation, by, &before, &self.model.layers);
+        }
+    }
+
+    /// Synchronizes a device. What the server overwrote must be what the judge finds.
+    async fn sync(&mut self, device: usize, way: Way, fate: Fate, layers: u8, roll_back: bool) {
+        const LAST: &str = "select coalesce(max(batch_id), 0) from syncline.batch";
+        let last_batch = self.stage.value(LAST).await;
+        let sends = self.devices[device].sends(way, layers);
+        let known = self.devices[device].generations;
+        let stood = self.model.layers.clone();
+        self.devices[device].sync(Line::Near(&self.stage.server), way, fate, layers, roll_back).await;
+        // An upload that came before has overwritten what it did then, and one that was undone nothing.
+        let is_new = self.stage.value(LAST).await > last_batch;
+        let mut expected: BTreeMap<(usize, Uuid), Lost> = BTreeMap::new();
+        for (layer, id, fields, is_update) in sends.into_iter().filter(|_| is_new) {
+            let row = stood[layer].get(&id);
+            let is_gone = is_update && row.is_none();
+            if is_gone || fields.as_ref().is_some_and(Fields::is_refused) {
+                continue;
+            }
+            if let Some(lost) = self.log.lost((device, known[layer]), (layer, id), row, fields.as_ref()) {
+                expected.insert((layer, id), lost);
+            }
+        }
+        let found = if is_new { self.stage.conflicts(last_batch).await } else { BTreeMap::new() };
+        assert_eq!(found, expected, "conflicts of device {device}, which had seen {known:?}");
+    }
+
+    async fn take(&mut self, step: &Step) {
         match step {
             Step::Rest { layer, row, change } => self.rest(*layer, *row, change).await,
             Step::Sql { layer, row, change } => self.sql(*layer, *row, change).await,
@@ -106,7 +168,7 @@ impl World<'_> {
             Step::Device { device, layer, row, change } => self.devices[*device].edit(*layer, id_of(*row), change),
             Step::Sync { device, way, fate, layers, roll_back } => {
                 let uploads = matches!(way, Way::Bidirectional | Way::Upload);
-                self.devices[*device].sync(Line::Near(&self.stage.server), *way, *fate, *layers, *roll_back).await;
+                self.sync(*device, *way, *fate, *layers, *roll_back).await;
                 let after = self.rows().await;
                 assert!(uploads || after == self.model.layers, "a download changed the server");
                 let strangers =

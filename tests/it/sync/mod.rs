@@ -6,6 +6,7 @@ mod filters;
 mod histories;
 mod interleavings;
 pub mod model;
+mod overwrites;
 mod races;
 mod related;
 mod rollback;
