@@ -7,8 +7,10 @@ use crate::{
     model::{geometry::Dimensions, id::GlobalId, layer::Layer, query::Columns, value::FieldType},
 };
 
+use super::{array, ewkb::Ewkb, feature_set::Column};
+
 /// Microseconds from 1970 to 2000, where PostgreSQL counts from.
-const EPOCH_2000_US: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_2000_US: i64 = 946_684_800_000_000;
 /// Days from 1970 to 2000.
 const EPOCH_2000_DAYS: i32 = 10_957;
 
@@ -22,37 +24,30 @@ pub(crate) struct FeatureWriter {
 impl FeatureWriter {
     /// A writer for rows that `sql::select::list` reads.
     pub(crate) fn new(layer: &Layer, columns: &Columns) -> FeatureWriter {
-        let mut prepared = Vec::with_capacity(columns.fields.len());
-        for (position, &index) in columns.fields.iter().enumerate() {
-            let field = &layer.fields[index];
+        let named: Vec<Column<'_>> =
+            columns.fields.iter().map(|&index| &layer.fields[index]).map(Column::from).collect();
+        FeatureWriter::of(&named, columns.srid.map(|_| columns.dimensions))
+    }
+
+    /// A writer for rows that have these columns, and a geometry after them if one is written.
+    pub(super) fn of(columns: &[Column<'_>], geometry: Option<Dimensions>) -> FeatureWriter {
+        let mut prepared = Vec::with_capacity(columns.len());
+        for (position, column) in columns.iter().enumerate() {
             let mut prefix = Vec::new();
             if position > 0 {
                 prefix.push(b',');
             }
-            string(&field.name, &mut prefix);
+            string(column.name, &mut prefix);
             prefix.push(b':');
-            prepared.push((prefix, field.field_type));
+            prepared.push((prefix, column.field_type));
         }
-        FeatureWriter {
-            columns: prepared,
-            geometry: columns.srid.map(|_| GeometryWriter { dimensions: columns.dimensions }),
-        }
+        FeatureWriter { columns: prepared, geometry: geometry.map(|dimensions| GeometryWriter { dimensions }) }
     }
 
     /// Appends `{"attributes":{…},"geometry":{…}}`. `first` is the position of the first of the layer's columns in the row.
     pub(crate) fn write(&self, row: &PgRow, first: usize, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(b"{\"attributes\":{");
-        for (position, (prefix, field_type)) in self.columns.iter().enumerate() {
-            out.extend_from_slice(prefix);
-            let value = row.try_get_raw(first + position)?;
-            if value.is_null() {
-                out.extend_from_slice(b"null");
-            } else {
-                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
-                attribute(bytes, *field_type, out)?;
-            }
-        }
-        out.push(b'}');
+        out.extend_from_slice(b"{\"attributes\":");
+        self.attributes(row, first, out)?;
         if let Some(geometry) = &self.geometry {
             let value = row.try_get_raw(first + self.columns.len())?;
             if !value.is_null() {
@@ -67,9 +62,27 @@ impl FeatureWriter {
         out.push(b'}');
         Ok(())
     }
+
+    /// Appends `{"name":value,…}`.
+    pub(super) fn attributes(&self, row: &PgRow, first: usize, out: &mut Vec<u8>) -> Result<()> {
+        out.push(b'{');
+        for (position, (prefix, field_type)) in self.columns.iter().enumerate() {
+            out.extend_from_slice(prefix);
+            let value = row.try_get_raw(first + position)?;
+            if value.is_null() {
+                out.extend_from_slice(b"null");
+            } else {
+                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                attribute(bytes, *field_type, out)?;
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
 }
 
-fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
+/// Appends a value as the database sends it.
+pub(super) fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
     match field_type {
         FieldType::Text => {
             // The database sends UTF-8: the connection asks for it.
@@ -99,22 +112,20 @@ fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<(
             days => day(days.saturating_add(EPOCH_2000_DAYS), out),
         },
         FieldType::TimeOnly => time_of_day(i64::from_be_bytes(array(bytes)?), out),
-        FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer | FieldType::BigInteger => integer(
-            match bytes.len() {
-                2 => i64::from(i16::from_be_bytes(array(bytes)?)),
-                4 => i64::from(i32::from_be_bytes(array(bytes)?)),
-                _ => i64::from_be_bytes(array(bytes)?),
-            },
-            out,
-        ),
+        FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer | FieldType::BigInteger => {
+            integer(integer_of(bytes)?, out);
+        }
     }
     Ok(())
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
-    bytes
-        .try_into()
-        .map_err(|error| Error::internal(format!("reading a value of {} bytes where {N} belong", bytes.len()), error))
+/// Reads an integer of whichever size.
+pub(super) fn integer_of(bytes: &[u8]) -> Result<i64> {
+    Ok(match bytes.len() {
+        2 => i64::from(i16::from_be_bytes(array(bytes)?)),
+        4 => i64::from(i32::from_be_bytes(array(bytes)?)),
+        _ => i64::from_be_bytes(array(bytes)?),
+    })
 }
 
 /// Appends an integer.
@@ -210,7 +221,7 @@ struct GeometryWriter {
 impl GeometryWriter {
     /// Appends the geometry. False if it is empty, for which nothing useful was written.
     fn write(self, ewkb: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        let mut reader = Ewkb { rest: ewkb, has_z: false, has_m: false };
+        let mut reader = Ewkb::new(ewkb);
         let kind = reader.head()?;
         match kind {
             1 => return self.point(&mut reader, out),
@@ -322,11 +333,9 @@ impl GeometryWriter {
                     self.position(reader, out)?;
                 }
             } else {
-                let mut backwards = *reader;
                 for position in 0..n_positions {
                     separator(position, out);
-                    backwards.rest = reader.nth_last(n_positions, position)?;
-                    self.position(&mut backwards, out)?;
+                    self.position(&mut reader.nth_last(n_positions, position)?, out)?;
                 }
                 reader.skip(n_positions)?;
             }
@@ -357,84 +366,6 @@ impl GeometryWriter {
 fn separator(index: u32, out: &mut Vec<u8>) {
     if index > 0 {
         out.push(b',');
-    }
-}
-
-/// Reads little-endian EWKB, which is what PostGIS sends on every platform that we support.
-#[derive(Clone, Copy)]
-struct Ewkb<'a> {
-    rest: &'a [u8],
-    has_z: bool,
-    has_m: bool,
-}
-
-impl<'a> Ewkb<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        match self.rest.split_at_checked(length) {
-            Some((taken, rest)) => {
-                self.rest = rest;
-                Ok(taken)
-            }
-            None => Err(Error::internal("reading a geometry", "it ends too early")),
-        }
-    }
-
-    fn head(&mut self) -> Result<u32> {
-        if self.take(1)? != [1] {
-            return Err(Error::internal("reading a geometry", "it is not little-endian"));
-        }
-        let flags = u32::from_le_bytes(array(self.take(4)?)?);
-        self.has_z = flags & 0x8000_0000 != 0;
-        self.has_m = flags & 0x4000_0000 != 0;
-        if flags & 0x2000_0000 != 0 {
-            self.take(4)?;
-        }
-        Ok(flags & 0xFFFF)
-    }
-
-    fn count(&mut self) -> Result<u32> {
-        Ok(u32::from_le_bytes(array(self.take(4)?)?))
-    }
-
-    fn stride(&self) -> usize {
-        8 * (2 + usize::from(self.has_z) + usize::from(self.has_m))
-    }
-
-    fn skip(&mut self, n_positions: u32) -> Result<()> {
-        self.take(self.stride() * n_positions as usize).map(|_| ())
-    }
-
-    /// The bytes from the n-th position before the end of the next `n_positions` on.
-    fn nth_last(&self, n_positions: u32, nth: u32) -> Result<&'a [u8]> {
-        let at = self.stride() * (n_positions - 1 - nth) as usize;
-        self.rest.get(at..).ok_or_else(|| Error::internal("reading a geometry", "it ends too early"))
-    }
-
-    fn position(&mut self) -> Result<[f64; 4]> {
-        let (x, y) = (self.ordinate()?, self.ordinate()?);
-        let z = if self.has_z { self.ordinate()? } else { 0.0 };
-        let m = if self.has_m { self.ordinate()? } else { f64::NAN };
-        Ok([x, y, z, m])
-    }
-
-    fn ordinate(&mut self) -> Result<f64> {
-        Ok(f64::from_le_bytes(array(self.take(8)?)?))
-    }
-
-    /// Twice the area of the ring that comes next, positive if it runs counter-clockwise; nothing is consumed.
-    fn twice_area(&self, n_positions: u32) -> Result<f64> {
-        let mut ahead = *self;
-        let mut sum = 0.0;
-        let mut origin = None;
-        let mut last = (0.0, 0.0);
-        for _ in 0..n_positions {
-            let [x, y, ..] = ahead.position()?;
-            let (ox, oy) = *origin.get_or_insert((x, y));
-            let here = (x - ox, y - oy);
-            sum += last.0 * here.1 - here.0 * last.1;
-            last = here;
-        }
-        Ok(sum)
     }
 }
 

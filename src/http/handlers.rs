@@ -52,6 +52,9 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
     {
         return if call.format == Format::Html { Ok(Reply::Form) } else { Err(Error::PostOnly { operation }) };
     }
+    if call.format.is_for_features() && !route.gives_features() {
+        return Err(Error::invalid("f", "geojson and pbf are formats of a layer's query; ask here with f=json"));
+    }
     match route {
         Route::Root => Ok(Reply::Redirect("/arcgis/rest/services")),
         Route::Health => Ok(Reply::Text("ok")),

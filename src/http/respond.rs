@@ -55,6 +55,10 @@ pub(super) enum Format {
     Json,
     /// Indented JSON.
     PrettyJson,
+    /// GeoJSON, which only answers to queries have.
+    GeoJson,
+    /// Protocol buffers, which only they have, too.
+    Pbf,
 }
 
 impl Format {
@@ -64,9 +68,18 @@ impl Format {
             "html" | "help" => Some(Format::Html),
             "json" => Some(Format::Json),
             "pjson" => Some(Format::PrettyJson),
+            "geojson" => Some(Format::GeoJson),
+            "pbf" => Some(Format::Pbf),
             _ => None,
         };
-        Ok(params.word("f", "html, json, pjson", read)?.unwrap_or(Format::Html))
+        Ok(params
+            .word("f", "html, json, pjson; for a layer's query also geojson and pbf", read)?
+            .unwrap_or(Format::Html))
+    }
+
+    /// Whether it is only for answers to queries.
+    pub(super) fn is_for_features(self) -> bool {
+        matches!(self, Format::GeoJson | Format::Pbf)
     }
 }
 
@@ -105,10 +118,16 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
         (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
         (Reply::Json(value), Format::PrettyJson) => Ok(json_response(pretty(&value)?)),
-        (Reply::Json(value), Format::Json) => Ok(padded(value.to_string().into_bytes(), shown.params)),
+        (Reply::Bytes(bytes), Format::GeoJson) => {
+            Ok(response(StatusCode::OK, "application/geo+json; charset=utf-8", Body::from(bytes)))
+        }
+        (Reply::Bytes(bytes), Format::Pbf) => Ok(response(StatusCode::OK, "application/x-protobuf", Body::from(bytes))),
+        (Reply::Json(value), Format::Json | Format::GeoJson | Format::Pbf) => {
+            Ok(padded(value.to_string().into_bytes(), shown.params))
+        }
         (Reply::Bytes(bytes), Format::Json) => Ok(padded(bytes, shown.params)),
         (Reply::Bytes(bytes), format) => from_value(&read_back(&bytes)?, format, shown),
-        (Reply::Spooled(finished), Format::Json) => match finished {
+        (Reply::Spooled(finished), Format::Json | Format::GeoJson | Format::Pbf) => match finished {
             Finished::Memory(bytes) => Ok(json_response(Body::from(bytes))),
             Finished::File(spooled) => {
                 let size_bytes = Finished::File(spooled);
@@ -151,15 +170,39 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
 pub(super) fn respond_error(envelope: &Json, format: Format, shown: &Shown<'_>) -> Response {
     match format {
         Format::Html => html(shown, Some(envelope)),
-        Format::Json => padded(envelope.to_string().into_bytes(), shown.params),
+        Format::Pbf => json_response(brief_error(envelope).to_string()),
+        Format::Json | Format::GeoJson => padded(envelope.to_string().into_bytes(), shown.params),
         Format::PrettyJson => json_response(pretty(envelope).unwrap_or_else(|_| Body::from(envelope.to_string()))),
     }
+}
+
+/// An error as a widely used reader of protocol buffers takes it: it looks for one only in answers of up to 750 bytes.
+fn brief_error(envelope: &Json) -> Json {
+    const MAX_BYTES: usize = 750;
+    let mut brief = envelope.clone();
+    let mut excess = envelope.to_string().len().saturating_sub(MAX_BYTES);
+    for detail in brief["error"]["details"].as_array_mut().into_iter().flatten().rev() {
+        if let Json::String(text) = detail
+            && excess > 0
+        {
+            let before = text.len();
+            // What is cut off is longer than what is put in its place, unless all of it is cut off.
+            let mut end = before.saturating_sub(excess + '…'.len_utf8());
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+            text.push('…');
+            excess = excess.saturating_sub(before.saturating_sub(text.len()));
+        }
+    }
+    brief
 }
 
 fn from_value(value: &Json, format: Format, shown: &Shown<'_>) -> Result<Response> {
     match format {
         Format::Html => Ok(html(shown, Some(value))),
-        Format::Json | Format::PrettyJson => Ok(json_response(pretty(value)?)),
+        Format::Json | Format::PrettyJson | Format::GeoJson | Format::Pbf => Ok(json_response(pretty(value)?)),
     }
 }
 

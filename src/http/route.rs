@@ -160,6 +160,11 @@ impl Route {
         }
     }
 
+    /// Whether it answers with features, which have formats of their own.
+    pub(crate) fn gives_features(&self) -> bool {
+        matches!(self, Route::Service(_, OfService::Layer(_, OfLayer::Query)))
+    }
+
     /// The name of an operation that changes data, and therefore takes POST only.
     pub(crate) fn post_only(&self) -> Option<&'static str> {
         let Route::Service(_, what) = self else { return None };

@@ -12,6 +12,7 @@ pub mod id;
 pub mod job;
 pub mod layer;
 pub mod life;
+pub mod output;
 pub mod predicate;
 pub mod query;
 pub mod replica;

@@ -3,6 +3,7 @@
 use super::{
     geometry::{Dimensions, Geometry},
     layer::Layer,
+    output::Form,
     predicate::Predicate,
 };
 
@@ -17,6 +18,8 @@ pub struct Query {
     pub area: Option<(Geometry, SpatialRelation)>,
     /// What comes out.
     pub output: Output,
+    /// How it is written.
+    pub form: Form,
 }
 
 /// Which columns of a layer are read, and how geometry comes out.
@@ -26,6 +29,8 @@ pub struct Columns {
     pub fields: Vec<usize>,
     /// The spatial reference in which geometry is wanted; `None`: no geometry.
     pub srid: Option<i32>,
+    /// By how much lines may be simplified, in units of that reference.
+    pub max_offset: Option<f64>,
     /// The heights and measures that are written.
     pub dimensions: Dimensions,
 }
@@ -36,6 +41,7 @@ impl Columns {
         Columns {
             fields: (0..layer.fields.len()).collect(),
             srid: layer.shape.as_ref().map(|_| srid),
+            max_offset: None,
             dimensions: layer.dimensions(),
         }
     }

@@ -11,15 +11,19 @@ use sqlx::Row as _;
 use crate::{
     app::App,
     error::{Error, Result},
-    format::json::{FeatureWriter, integer},
+    format::{
+        answer::{self, IdsWriter},
+        feature_set::{Column, FeatureSetWriter},
+    },
     model::{
         id::Generation,
         layer::{Layer, Service},
+        output::{Encoding, Form},
         query::{Output, Page, Query},
     },
     sql::select::{self, Selection},
     store::ReadTx,
-    wire::{geometry::spatial_reference, service},
+    wire::{geometry::spatial_reference, output::transform, service},
 };
 
 /// Runs a query on a layer. The answer is a JSON document; pages are bounded by the record limit.
@@ -37,35 +41,41 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
     let selection =
         Selection { rows: query.rows.as_ref(), object_ids: query.object_ids.as_deref(), area: area.as_ref() };
     match &query.output {
-        Output::Features(page) => features(&mut tx, layer, &selection, page).await,
-        Output::Ids => ids(&mut tx, layer, &selection).await,
+        Output::Features(page) => features(&mut tx, layer, &selection, page, &query.form).await,
+        Output::Ids => ids(&mut tx, layer, &selection, query.form.encoding).await,
         Output::Count => {
             let row = tx.one(select::count(layer, &selection)).await?;
-            Ok(json!({"count": row.try_get::<i64, _>(0)?}).to_string().into_bytes())
+            Ok(answer::count(row.try_get(0)?, query.form.encoding))
         }
         Output::Extent { srid, with_count } => {
             tx.require_srid("outSR", *srid).await?;
-            let mut answer = json!({"extent": box_json(&mut tx, layer, &selection, *srid).await?});
+            let extent = box_json(&mut tx, layer, &selection, *srid).await?;
+            let mut count = None;
             if *with_count {
-                let row = tx.one(select::count(layer, &selection)).await?;
-                answer["count"] = row.try_get::<i64, _>(0)?.into();
+                count = Some(tx.one(select::count(layer, &selection)).await?.try_get(0)?);
             }
-            Ok(answer.to_string().into_bytes())
+            Ok(answer::extent(extent, count, query.form.encoding))
         }
     }
 }
 
-async fn features(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, page: &Page) -> Result<Vec<u8>> {
+async fn features(
+    tx: &mut ReadTx<'_>,
+    layer: &Layer,
+    selection: &Selection<'_>,
+    page: &Page,
+    form: &Form,
+) -> Result<Vec<u8>> {
     let columns = &page.columns;
     if let Some(srid) = columns.srid {
         tx.require_srid("outSR", srid).await?;
     }
-    let head = service::feature_set_head(layer, columns).to_string();
-    let mut out = Vec::with_capacity(64 * 1024);
-    // The head is an object to which the features are added.
-    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
-    out.extend_from_slice(b",\"features\":[");
-    let writer = FeatureWriter::new(layer, columns);
+    let mut head = service::feature_set_head(layer, columns);
+    if let Some(grid) = &form.geometry.grid {
+        head["transform"] = transform(grid);
+    }
+    let named: Vec<Column<'_>> = columns.fields.iter().map(|&index| Column::from(&layer.fields[index])).collect();
+    let mut writer = FeatureSetWriter::new(&head, &named, columns.srid.is_some(), form);
     let mut n_features = 0;
     let mut more = false;
     if page.limit > 0 {
@@ -77,32 +87,20 @@ async fn features(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>,
                 more = true;
                 break;
             }
-            if n_features > 0 {
-                out.push(b',');
-            }
-            writer.write(&row, 0, &mut out)?;
+            writer.row(&row)?;
             n_features += 1;
         }
     }
-    out.extend_from_slice(if more { b"],\"exceededTransferLimit\":true}" } else { b"]}" });
-    Ok(out)
+    Ok(writer.finish(more))
 }
 
-async fn ids(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<Vec<u8>> {
-    let head = json!({"objectIdFieldName": layer.object_id_field().name}).to_string();
-    let mut out = head.trim_end_matches('}').as_bytes().to_vec();
-    out.extend_from_slice(b",\"objectIds\":[");
+async fn ids(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, encoding: Encoding) -> Result<Vec<u8>> {
+    let mut writer = IdsWriter::new(&layer.object_id_field().name, encoding);
     let mut rows = pin!(tx.stream(select::object_ids(layer, selection))?);
-    let mut first = true;
     while let Some(row) = rows.try_next().await? {
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        integer(row.try_get(0)?, &mut out);
+        writer.id(row.try_get(0)?);
     }
-    out.extend_from_slice(b"]}");
-    Ok(out)
+    Ok(writer.finish())
 }
 
 async fn box_json(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, srid: i32) -> Result<Json> {

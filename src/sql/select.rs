@@ -58,6 +58,9 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
         if !columns.fields.is_empty() {
             out.sql(", ");
         }
+        if columns.max_offset.is_some() {
+            out.sql("ST_Simplify(");
+        }
         if srid == shape.srid {
             out.sql(alias).sql(".").ident(&Ident::new(&shape.column));
         } else {
@@ -68,6 +71,10 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
                 .sql(", ")
                 .bind(srid)
                 .sql(")");
+        }
+        if let Some(offset) = columns.max_offset {
+            // What is smaller than the offset stays as the smallest shape of its type.
+            out.sql(", ").bind(offset).sql(", true)");
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn parse_spatial_reference(name: &'static str, text: &str) -> Result<
     spatial_reference_of(name, &given)
 }
 
-fn spatial_reference_of(name: &'static str, given: &Json) -> Result<Option<i32>> {
+/// The spatial reference of a value of JSON; `None` if there is nothing in it.
+pub(crate) fn spatial_reference_of(name: &'static str, given: &Json) -> Result<Option<i32>> {
     let number = |value: &Json| match value {
         Json::Number(number) => number.as_i64(),
         Json::String(text) => text.trim().parse().ok(),

@@ -14,6 +14,7 @@ mod layer_queries;
 pub(crate) mod life;
 pub(crate) mod members;
 pub(crate) mod options;
+pub(crate) mod output;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod replica;

@@ -1,14 +1,13 @@
 //! The parameters of a layer's `query` operation.
 //!
 //! API reference: *Query (Feature Service/Layer)*. Not supported yet, and refused by name where they would change the answer:
-//! statistics, distinct values, time, distance, quantization, centroids. `geometryPrecision` and `maxAllowableOffset` are passed over:
-//! the answer has every digit and vertex.
+//! statistics, distinct values, time, distance. How the answer is written is read by [`super::output`].
 
 use crate::{
     error::{Error, Result},
     model::{
-        geometry::Dimensions,
         layer::Layer,
+        output::{Encoding, Form},
         predicate::Predicate,
         query::{Columns, Output, Page, Query, SpatialRelation},
         value::brief,
@@ -17,6 +16,7 @@ use crate::{
 
 use super::{
     geometry::{parse_area, parse_spatial_reference},
+    output,
     params::Params,
 };
 
@@ -24,14 +24,13 @@ use super::{
 pub(crate) const MAX_RECORD_COUNT: i64 = 2000;
 
 /// What is refused rather than answered as if it had not been asked.
-const REFUSED: [&str; 10] = [
+const REFUSED: [&str; 9] = [
     "outStatistics",
     "groupByFieldsForStatistics",
     "having",
     "havingClause",
     "time",
     "distance",
-    "quantizationParameters",
     "relationParam",
     "historicMoment",
     "fullText",
@@ -62,7 +61,10 @@ pub(crate) fn parse(params: &Params, layer: &Layer) -> Result<Query> {
             relation,
         )?
         .unwrap_or(SpatialRelation::Intersects);
-    let out_srid = srid("outSR")?.unwrap_or(layer_srid);
+    // GeoJSON is in longitudes and latitudes unless somebody wants it otherwise.
+    let own_srid = if output::encoding(params) == Encoding::GeoJson { 4326 } else { layer_srid };
+    let out_srid = srid("outSR")?.unwrap_or(own_srid);
+    let form = output::parse(params, layer, out_srid)?;
     let output = if params.flag(&["returnCountOnly"], false)? && !params.flag(&["returnExtentOnly"], false)? {
         Output::Count
     } else if params.flag(&["returnExtentOnly"], false)? {
@@ -70,9 +72,9 @@ pub(crate) fn parse(params: &Params, layer: &Layer) -> Result<Query> {
     } else if params.flag(&["returnIdsOnly"], false)? {
         Output::Ids
     } else {
-        Output::Features(page(params, layer, out_srid)?)
+        Output::Features(page(params, layer, out_srid, &form)?)
     };
-    Ok(Query { rows, object_ids: params.ids("objectIds")?, area: area.map(|area| (area, relation)), output })
+    Ok(Query { rows, object_ids: params.ids("objectIds")?, area: area.map(|area| (area, relation)), output, form })
 }
 
 fn refuse_unsupported(params: &Params) -> Result<()> {
@@ -81,10 +83,8 @@ fn refuse_unsupported(params: &Params) -> Result<()> {
             return Err(Error::NotSupported(format!("parameter '{name}' of query is not supported yet; leave it out")));
         }
     }
-    for name in ["returnDistinctValues", "returnCentroid"] {
-        if params.flag(&[name], false)? {
-            return Err(Error::NotSupported(format!("{name}=true is not supported yet; leave it out")));
-        }
+    if params.flag(&["returnDistinctValues"], false)? {
+        return Err(Error::NotSupported("returnDistinctValues=true is not supported yet; leave it out".to_owned()));
     }
     Ok(())
 }
@@ -103,12 +103,11 @@ fn relation(text: &str) -> Option<SpatialRelation> {
     })
 }
 
-fn page(params: &Params, layer: &Layer, out_srid: i32) -> Result<Page> {
+fn page(params: &Params, layer: &Layer, out_srid: i32, form: &Form) -> Result<Page> {
     let mut fields = fields(params.text("outFields"), layer)?;
     if !fields.contains(&layer.object_id) {
         fields.insert(0, layer.object_id);
     }
-    let geometry = layer.shape.is_some() && params.flag(&["returnGeometry"], true)?;
     let offset = params.integer("resultOffset")?.unwrap_or(0);
     let wanted = params.integer("resultRecordCount")?.unwrap_or(MAX_RECORD_COUNT);
     for (name, value) in [("resultOffset", offset), ("resultRecordCount", wanted)] {
@@ -116,11 +115,14 @@ fn page(params: &Params, layer: &Layer, out_srid: i32) -> Result<Page> {
             return Err(Error::invalid(name, format!("{value} is negative")));
         }
     }
-    let all = layer.dimensions();
-    let dimensions =
-        Dimensions { z: all.z && params.flag(&["returnZ"], false)?, m: all.m && params.flag(&["returnM"], false)? };
+    let columns = Columns {
+        fields,
+        srid: form.geometry.parts.any().then_some(out_srid),
+        max_offset: output::max_allowable_offset(params)?,
+        dimensions: form.geometry.dimensions,
+    };
     Ok(Page {
-        columns: Columns { fields, srid: geometry.then_some(out_srid), dimensions },
+        columns,
         order: order(params.text("orderByFields"), layer)?,
         offset,
         limit: wanted.min(MAX_RECORD_COUNT),

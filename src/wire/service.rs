@@ -28,6 +28,9 @@ const CAPABILITIES: &str = "Create,Delete,Query,Update,Uploads,Editing,Sync,Extr
 /// The formats in which data is given without a replica.
 const EXPORT_FORMATS: &str = "json";
 
+/// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
+const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";
+
 /// A box round a layer; `None` if it is empty.
 pub(crate) type Extent = Option<[f64; 4]>;
 
@@ -177,6 +180,7 @@ pub(crate) fn layers(service: &Service, extents: &[Extent]) -> Json {
 
 /// A layer or table.
 pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
+    let is_polygon = layer.shape.as_ref().is_some_and(|shape| shape.geometry_type == GeometryType::Polygon);
     let mut shown = json!({
         "currentVersion": CURRENT_VERSION,
         "id": layer.id.0,
@@ -199,7 +203,8 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "supportsApplyEditsWithGlobalIds": true,
         "supportsStatistics": false,
         "supportsAdvancedQueries": true,
-        "supportsCoordinatesQuantization": false,
+        "supportsCoordinatesQuantization": layer.shape.is_some(),
+        "supportsQuantizationEditMode": layer.shape.is_some(),
         "supportsCalculate": false,
         "supportsTruncate": false,
         "supportsAppend": false,
@@ -221,13 +226,13 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "maxRecordCount": MAX_RECORD_COUNT,
         "standardMaxRecordCount": MAX_RECORD_COUNT,
         "maxRecordCountFactor": 1,
-        "supportedQueryFormats": "JSON",
+        "supportedQueryFormats": QUERY_FORMATS,
         "supportedExportFormats": EXPORT_FORMATS,
         "useStandardizedQueries": true,
         "advancedQueryCapabilities": {
             "supportsPagination": true, "supportsOrderBy": true, "supportsReturningQueryExtent": true, "supportsStatistics": false,
             "supportsDistinct": false, "supportsHavingClause": false, "supportsCountDistinct": false, "supportsQueryWithDistance": false,
-            "supportsSqlExpression": false, "supportsQueryWithResultType": false, "supportsReturningGeometryCentroid": false,
+            "supportsSqlExpression": false, "supportsQueryWithResultType": false, "supportsReturningGeometryCentroid": is_polygon, "supportsReturningGeometryEnvelope": layer.shape.is_some(),
             "supportsQueryAttachments": false, "supportsQueryWithDatumTransformation": false, "supportsTrueCurve": false,
         },
         "capabilities": CAPABILITIES,

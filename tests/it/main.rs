@@ -15,6 +15,7 @@ mod editing;
 mod exchange;
 mod extract;
 mod faults;
+mod forms;
 mod jobs;
 mod life;
 mod planted;
