@@ -191,7 +191,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
         OfLayer::Query => {
             let wanted = wire_query::parse(&call.params, layer)?;
-            Ok(Reply::Bytes(query::run(&call.app, service, layer, &wanted).await?))
+            Ok(Reply::Bytes(query::run(&call.app, layer, &wanted).await?))
         }
         OfLayer::ApplyEdits | OfLayer::AddFeatures | OfLayer::UpdateFeatures | OfLayer::DeleteFeatures => {
             layer_edits(call, service, layer, what).await

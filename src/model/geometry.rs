@@ -121,6 +121,11 @@ impl Geometry {
         }
     }
 
+    /// Whether it is a box that has an area.
+    pub fn is_box(&self) -> bool {
+        matches!(&self.shape, Shape::Envelope { min, max } if min.x < max.x && min.y < max.y)
+    }
+
     /// Latitudes moved into what Web Mercator can show. The poles have no image there, and whole-world filters are common.
     fn clamped_for_web_mercator(mut self) -> Geometry {
         const LIMIT: f64 = 85.051_128_779_806_59;

@@ -22,21 +22,23 @@ use crate::{
         query::{Output, Page, Query},
     },
     sql::select::{self, Selection},
-    store::ReadTx,
+    store::Snapshot,
     wire::{geometry::spatial_reference, output::transform, service},
 };
 
 /// Runs a query on a layer. The answer is a JSON document; pages are bounded by the record limit.
-pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
+pub(crate) async fn run(app: &App, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
     let mut session = app.store.session().await?;
-    let mut tx = session.read(service).await?;
-    tx.limit_statements().await?;
+    let mut tx = session.look().await?;
     let mut area = None;
     if let (Some((geometry, relation)), Some(shape)) = (&query.area, &layer.shape) {
         tx.require_srid("inSR", geometry.srid).await?;
         let ewkb =
             geometry.to_area(shape.srid).map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
-        area = Some((tx.area_for(&ewkb, shape.srid).await?, *relation));
+        // A box in the layer's own reference is what it should be already.
+        let is_ready = geometry.srid == shape.srid && geometry.is_box();
+        let ewkb = if is_ready { ewkb } else { tx.area_for(&ewkb, shape.srid).await? };
+        area = Some((ewkb, *relation));
     }
     let selection =
         Selection { rows: query.rows.as_ref(), object_ids: query.object_ids.as_deref(), area: area.as_ref() };
@@ -60,14 +62,14 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
 }
 
 async fn features(
-    tx: &mut ReadTx<'_>,
+    tx: &mut Snapshot<'_>,
     layer: &Layer,
     selection: &Selection<'_>,
     page: &Page,
     form: &Form,
 ) -> Result<Vec<u8>> {
     let columns = &page.columns;
-    if let Some(srid) = columns.srid {
+    if let Some(srid) = columns.srid.filter(|&srid| layer.shape.as_ref().is_none_or(|shape| shape.srid != srid)) {
         tx.require_srid("outSR", srid).await?;
     }
     let mut head = service::feature_set_head(layer, columns);
@@ -94,7 +96,7 @@ async fn features(
     Ok(writer.finish(more))
 }
 
-async fn ids(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, encoding: Encoding) -> Result<Vec<u8>> {
+async fn ids(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>, encoding: Encoding) -> Result<Vec<u8>> {
     let mut writer = IdsWriter::new(&layer.object_id_field().name, encoding);
     let mut rows = pin!(tx.stream(select::object_ids(layer, selection))?);
     while let Some(row) = rows.try_next().await? {
@@ -103,7 +105,7 @@ async fn ids(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, enco
     Ok(writer.finish())
 }
 
-async fn box_json(tx: &mut ReadTx<'_>, layer: &Layer, selection: &Selection<'_>, srid: i32) -> Result<Json> {
+async fn box_json(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>, srid: i32) -> Result<Json> {
     let Some(statement) = select::extent(layer, selection, srid) else {
         return Err(Error::invalid("returnExtentOnly", "the layer is a table and has no geometry"));
     };

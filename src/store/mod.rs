@@ -48,7 +48,7 @@ use crate::{
     },
 };
 
-pub(crate) use session::{OwnTx, ReadTx, Session, WriteTx};
+pub(crate) use session::{OwnTx, ReadTx, Session, Snapshot, WriteTx};
 
 /// The channels on which processes tell each other; triggers write to them.
 const CATALOGUE_CHANGED: &str = "syncline_catalogue";

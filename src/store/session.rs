@@ -1,6 +1,10 @@
 //! Connections and transactions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use futures_util::{Stream, TryStreamExt as _};
 use sqlx::{
@@ -42,7 +46,14 @@ impl Session {
             .await?
             .ok_or_else(|| Error::NotFound(format!("Service {}/FeatureServer not found ", service.name)))?;
         let history = History::read(&row, service)?;
-        Ok(ReadTx { tx, generation: history.current(), history })
+        Ok(ReadTx { snapshot: Snapshot { tx }, generation: history.current(), history })
+    }
+
+    /// A snapshot for a request that somebody waits for, and that need not know of which generation it is. What a single
+    /// statement may take is bounded.
+    pub(crate) async fn look(&mut self) -> Result<Snapshot<'_>> {
+        let begin = "begin isolation level repeatable read read only; set local statement_timeout = '30s'";
+        Ok(Snapshot { tx: self.connection.begin_with(begin).await? })
     }
 
     /// A transaction that edits layers of a service. `origin` is the replica whose upload it is.
@@ -81,16 +92,12 @@ impl Session {
     }
 }
 
-/// A read-only snapshot of a service.
-pub(crate) struct ReadTx<'s> {
+/// A read-only snapshot.
+pub(crate) struct Snapshot<'s> {
     tx: Transaction<'s, Postgres>,
-    /// What the rows of the snapshot add up to.
-    pub(crate) generation: Generation,
-    /// From where deltas can be made, and of which layers.
-    pub(crate) history: History,
 }
 
-impl ReadTx<'_> {
+impl Snapshot<'_> {
     /// Rows as they come.
     pub(crate) fn stream(&mut self, statement: Fragment) -> Result<impl Stream<Item = Result<PgRow>> + Send + '_> {
         Ok(statement.query()?.fetch(&mut *self.tx).map_err(Error::from))
@@ -106,19 +113,38 @@ impl ReadTx<'_> {
         Ok(statement.query()?.fetch_all(&mut *self.tx).await?)
     }
 
-    /// Bounds what a single statement may take, for requests that somebody waits for.
-    pub(crate) async fn limit_statements(&mut self) -> Result<()> {
-        sqlx::query("set local statement_timeout = '30s'").execute(&mut *self.tx).await?;
-        Ok(())
-    }
-
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
+}
 
+/// A read-only snapshot of a service that knows its generation.
+pub(crate) struct ReadTx<'s> {
+    snapshot: Snapshot<'s>,
+    /// What the rows of the snapshot add up to.
+    pub(crate) generation: Generation,
+    /// From where deltas can be made, and of which layers.
+    pub(crate) history: History,
+}
+
+impl<'s> Deref for ReadTx<'s> {
+    type Target = Snapshot<'s>;
+
+    fn deref(&self) -> &Snapshot<'s> {
+        &self.snapshot
+    }
+}
+
+impl DerefMut for ReadTx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.snapshot
+    }
+}
+
+impl ReadTx<'_> {
     /// Ends the snapshot.
     pub(crate) async fn end(self) -> Result<()> {
-        Ok(self.tx.rollback().await?)
+        Ok(self.snapshot.tx.rollback().await?)
     }
 }
 

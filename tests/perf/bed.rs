@@ -73,6 +73,11 @@ impl Bed {
         self.runtime.block_on(future)
     }
 
+    /// Starts a future beside everything else.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(future);
+    }
+
     /// Opens a connection as another program would.
     pub fn connect(&self) -> Result<PgConnection> {
         Ok(self.wait(PgConnection::connect(&self.url))?)
@@ -164,6 +169,11 @@ impl Server {
         let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
         let address = address.parse().map_err(|_| format!("the server did not say where it listens, but '{line}'"))?;
         Ok(Server { child, address, data })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Connects to it.

@@ -12,10 +12,15 @@ use super::Result;
 pub struct Request(Vec<u8>);
 
 impl Request {
-    /// GET of a resource below the services directory, with `f=json`.
+    /// GET of a resource below the services directory, with `f=json` unless it says otherwise.
     pub fn get(path: &str, parameters: &[(&str, &str)]) -> Request {
         let head = format!("GET /arcgis/rest/services/{path}?{} HTTP/1.1\r\nHost: bench\r\n\r\n", encode(parameters));
         Request(head.into_bytes())
+    }
+
+    /// GET of a path of any server.
+    pub fn plain(path: &str, parameters: &[(&str, &str)]) -> Request {
+        Request(format!("GET {path}?{} HTTP/1.1\r\nHost: bench\r\n\r\n", encode(parameters)).into_bytes())
     }
 
     /// POST of a form to it.
@@ -31,7 +36,11 @@ impl Request {
 }
 
 fn encode(parameters: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).append_pair("f", "json").extend_pairs(parameters).finish()
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    if !parameters.iter().any(|(name, _)| *name == "f") {
+        form.append_pair("f", "json");
+    }
+    form.extend_pairs(parameters).finish()
 }
 
 /// A connection to the server.

@@ -9,6 +9,7 @@
 
 mod attachments;
 mod bed;
+mod ceiling;
 mod crowd;
 mod data;
 mod delta;

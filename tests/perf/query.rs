@@ -1,16 +1,17 @@
-//! Queries of connected clients: a page of a thousand features in a box, against the same statement read raw.
+//! Queries of connected clients: a page of a thousand features in a box, against what the stack allows.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use serde_json::Value as Json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     Result,
     bed::{Bed, Server},
-    data::{COLUMNS, LARGE, Random},
-    http::Request,
-    report::{Comparison, Series, Unit, progress},
+    ceiling,
+    data::{LARGE, Random},
+    http::{Client, Request},
+    report::{Comparison, Goal, Series, Unit, progress},
 };
 
 /// Features in a page.
@@ -19,86 +20,137 @@ const PAGE: u32 = 1_000;
 const IN_BOX: u32 = 1_200;
 /// How many pages a round asks for.
 const N_PAGES: usize = 320;
+/// How many numbers of rows a round asks for.
+const N_COUNTS: usize = 20;
 
-/// Measures pages with one connection and with eight.
+/// Measures pages and numbers.
 pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
     let server = Server::start(bed)?;
-    let boxes = boxes(rows);
+    let boxes = boxes(rows, IN_BOX, N_PAGES);
     let mut comparisons = Vec::new();
+    let bare = ceiling::start(bed, PAGE + 1)?;
+    let bare_pages: Vec<Request> =
+        boxes.iter().map(|corners| Request::plain("/page", &[("geometry", &listed(corners))])).collect();
+    let json: Vec<Request> = boxes.iter().map(|corners| page(corners, "json")).collect();
+    let pbf: Vec<Request> = boxes.iter().map(|corners| page(corners, "pbf")).collect();
+    check(&server, &json[0])?;
     for (name, n_connections) in
         [("query, pages of 1,000, one connection", 1), ("query, pages of 1,000, eight connections", 8)]
     {
-        let (mut measured, mut reference) = (Series::default(), Series::default());
-        for round in 0..=rounds {
-            progress(&match round {
-                0 => format!("{name}: a first time, which does not count"),
-                _ => format!("{name}: round {round} of {rounds}"),
-            });
-            let figures = (ask_server(&server, &boxes, n_connections)?, ask_database(bed, &boxes, n_connections)?);
-            if round > 0 {
-                measured.one(figures.0);
-                reference.one(figures.1);
-            }
-        }
-        let (against, unit) = ("SQL, rows unread", Unit::PerSecond);
-        comparisons.push(Comparison { name, against, unit, measured, reference, goal: None });
+        let figures = compare(name, rounds, || {
+            let of_server = ask(server.address(), &json, n_connections)?.0;
+            Ok((of_server, ask(bare, &bare_pages, n_connections)?.0))
+        })?;
+        comparisons.push(figures.against("bare axum, one statement", Unit::PerSecond, Some(Goal::AtLeast(0.75))));
     }
+    let mut sizes = (Series::default(), Series::default());
+    let figures = compare("the same as protocol buffers, eight connections", rounds, || {
+        let (of_pbf, bytes) = ask(server.address(), &pbf, 8)?;
+        let (of_json, bytes_of_json) = ask(server.address(), &json, 8)?;
+        sizes.0.one(kibibytes(bytes));
+        sizes.1.one(kibibytes(bytes_of_json));
+        Ok((of_pbf, of_json))
+    })?;
+    comparisons.push(figures.against("as JSON", Unit::PerSecond, Some(Goal::AtLeast(1.0))));
+    comparisons.push(Comparison {
+        name: "a page as protocol buffers",
+        against: "as JSON",
+        unit: Unit::Kibibytes,
+        measured: sizes.0,
+        reference: sizes.1,
+        goal: Some(Goal::AtMost(1.0)),
+    });
+    comparisons.push(counts(bed, &server, rows, rounds)?);
     Ok(comparisons)
 }
 
-/// Boxes that each have a page of trees.
-fn boxes(rows: u32) -> Vec<[f64; 4]> {
+/// Figures of two sides, round by round.
+struct Figures {
+    name: &'static str,
+    measured: Series,
+    reference: Series,
+}
+
+impl Figures {
+    fn against(self, against: &'static str, unit: Unit, goal: Option<Goal>) -> Comparison {
+        Comparison { name: self.name, against, unit, measured: self.measured, reference: self.reference, goal }
+    }
+}
+
+/// Takes figures of both sides in turn. The first round does not count.
+fn compare(name: &'static str, rounds: u32, mut both: impl FnMut() -> Result<(f64, f64)>) -> Result<Figures> {
+    let mut figures = Figures { name, measured: Series::default(), reference: Series::default() };
+    for round in 0..=rounds {
+        progress(&match round {
+            0 => format!("{name}: a first time, which does not count"),
+            _ => format!("{name}: round {round} of {rounds}"),
+        });
+        let (measured, reference) = both()?;
+        if round > 0 {
+            figures.measured.one(measured);
+            figures.reference.one(reference);
+        }
+    }
+    Ok(figures)
+}
+
+/// Boxes that each have so many trees.
+fn boxes(rows: u32, in_box: u32, n_boxes: usize) -> Vec<[f64; 4]> {
     let mut random = Random::new(3);
-    let side = (f64::from(IN_BOX) / f64::from(rows)).sqrt();
+    let side = (f64::from(in_box) / f64::from(rows)).sqrt();
     let mut make = || {
         let (x, y) = (random.share() * (1.0 - side), random.share() * (1.0 - side));
         [x * 360.0 - 180.0, y * 170.0 - 85.0, (x + side) * 360.0 - 180.0, (y + side) * 170.0 - 85.0]
     };
-    (0..N_PAGES).map(|_| make()).collect()
+    (0..n_boxes).map(|_| make()).collect()
 }
 
 fn listed(corners: &[f64; 4]) -> String {
     corners.map(|corner| corner.to_string()).join(",")
 }
 
-/// Asks for the pages over some connections at once. Returns pages in a second.
-fn ask_server(server: &Server, boxes: &[[f64; 4]], n_connections: usize) -> Result<f64> {
+/// Asks for answers over some connections at once. Returns how many there were in a second, and how large they are on average.
+fn ask(address: SocketAddr, requests: &[Request], n_connections: usize) -> Result<(f64, usize)> {
     let mut work = Vec::new();
-    for share in boxes.chunks(boxes.len() / n_connections) {
-        let requests: Vec<Request> = share.iter().map(page).collect();
-        work.push((server.connect()?, requests));
+    for share in requests.chunks(requests.len() / n_connections) {
+        work.push((Client::connect(address)?, share));
     }
     let started = Instant::now();
-    let bytes: Vec<Result<Vec<u8>>> = std::thread::scope(|scope| {
+    let sizes: Vec<Result<usize>> = std::thread::scope(|scope| {
         let asking: Vec<_> = work
             .iter_mut()
             .map(|(client, requests)| {
                 scope.spawn(move || {
-                    let mut last = Vec::new();
-                    for request in requests {
-                        last = client.send(request)?.0;
+                    let mut size = 0;
+                    for request in *requests {
+                        size += client.send(request)?.0.len();
                     }
-                    Ok(last)
+                    Ok(size)
                 })
             })
             .collect();
         asking.into_iter().map(|asking| asking.join().map_err(|_| "a client panicked")?).collect()
     });
-    let rate = per_second(boxes.len(), started);
-    for page in bytes {
-        let page: Json = serde_json::from_slice(&page?)?;
-        let n_features = page["features"].as_array().map_or(0, Vec::len);
-        if n_features < usize::try_from(PAGE / 2)? {
-            return Err(format!("a page had only {n_features} features").into());
-        }
-    }
-    Ok(rate)
+    let rate = per_second(requests.len(), started);
+    let total: usize = sizes.into_iter().sum::<Result<usize>>()?;
+    Ok((rate, total / requests.len()))
 }
 
-fn page(corners: &[f64; 4]) -> Request {
+/// Makes sure that pages are full.
+fn check(server: &Server, request: &Request) -> Result<()> {
+    let page: Json = serde_json::from_slice(&server.connect()?.send(request)?.0)?;
+    let n_features = page["features"].as_array().map_or(0, Vec::len);
+    match n_features < usize::try_from(PAGE / 2)? {
+        true => Err(format!("a page had only {n_features} features").into()),
+        false => Ok(()),
+    }
+}
+
+fn page(corners: &[f64; 4], format: &str) -> Request {
     Request::get(
         &format!("{LARGE}/FeatureServer/0/query"),
         &[
+            ("f", format),
             ("geometry", &listed(corners)),
             ("geometryType", "esriGeometryEnvelope"),
             ("inSR", "4326"),
@@ -108,38 +160,57 @@ fn page(corners: &[f64; 4]) -> Request {
     )
 }
 
-/// Runs the statements of the pages over some connections at once, and reads nothing of the rows.
-fn ask_database(bed: &Bed, boxes: &[[f64; 4]], n_connections: usize) -> Result<f64> {
-    let mut work = Vec::new();
-    for share in boxes.chunks(boxes.len() / n_connections) {
-        work.push((bed.connect()?, share.to_vec()));
-    }
-    bed.wait(async {
-        let started = Instant::now();
-        let mut asking = tokio::task::JoinSet::new();
-        for (connection, share) in work {
-            asking.spawn(fetch(connection, share));
+/// How long it takes to count the trees in boxes that have a twentieth of them, against the statement alone.
+fn counts(bed: &Bed, server: &Server, rows: u32, rounds: u32) -> Result<Comparison> {
+    let boxes = boxes(rows, rows / 20, N_COUNTS);
+    let requests: Vec<Request> = boxes
+        .iter()
+        .map(|corners| {
+            let parameters =
+                [("geometry", listed(corners)), ("inSR", "4326".to_owned()), ("returnCountOnly", "true".to_owned())];
+            let parameters: Vec<(&str, &str)> =
+                parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            Request::get(&format!("{LARGE}/FeatureServer/0/query"), &parameters)
+        })
+        .collect();
+    let mut client = server.connect()?;
+    let mut connection = bed.connect()?;
+    let statement =
+        format!("select count(*) from {LARGE} where ST_Intersects(shape, ST_MakeEnvelope($1, $2, $3, $4, 4326))");
+    bed.wait(
+        sqlx::raw_sql(
+            "set max_parallel_workers_per_gather = 0; set plan_cache_mode = force_custom_plan; set jit = off",
+        )
+        .execute(&mut connection),
+    )?;
+    let figures = compare("the number of 50,000 rows in a box", rounds, || {
+        let (mut of_server, mut of_database) = (0.0, 0.0);
+        for (request, corners) in requests.iter().zip(&boxes) {
+            of_server += client.send(request)?.1.as_secs_f64();
+            let mut query = sqlx::query(AssertSqlSafe(statement.clone()));
+            for corner in corners {
+                query = query.bind(corner);
+            }
+            let started = Instant::now();
+            let counted: i64 = bed.wait(query.fetch_one(&mut connection))?.try_get(0)?;
+            of_database += started.elapsed().as_secs_f64();
+            if counted == 0 {
+                return Err("a box is empty".into());
+            }
         }
-        while let Some(done) = asking.join_next().await {
-            done??;
-        }
-        Ok(per_second(boxes.len(), started))
-    })
+        Ok((of_server * 1000.0 / mean(requests.len()), of_database * 1000.0 / mean(requests.len())))
+    })?;
+    Ok(figures.against("SQL", Unit::Milliseconds, Some(Goal::AtMost(1.1))))
 }
 
-async fn fetch(mut connection: PgConnection, boxes: Vec<[f64; 4]>) -> Result<()> {
-    let statement = format!(
-        "select {COLUMNS} from {LARGE} where ST_Intersects(shape, ST_MakeEnvelope($1, $2, $3, $4, 4326)) order by objectid limit {}",
-        PAGE + 1
-    );
-    for corners in boxes {
-        let mut query = sqlx::query(AssertSqlSafe(statement.clone()));
-        for corner in corners {
-            query = query.bind(corner);
-        }
-        query.fetch_all(&mut connection).await?;
-    }
-    Ok(connection.close().await?)
+#[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+fn mean(n: usize) -> f64 {
+    n as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn kibibytes(bytes: usize) -> f64 {
+    bytes as f64 / 1024.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few hundred")]

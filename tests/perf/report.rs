@@ -11,6 +11,8 @@ use super::Result;
 pub enum Goal {
     /// Measured divided by reference is at most this.
     AtMost(f64),
+    /// Measured divided by reference is at least this.
+    AtLeast(f64),
     /// Reference divided by measured is at least this.
     TimesFaster(f64),
 }
@@ -22,6 +24,7 @@ pub enum Unit {
     Milliseconds,
     PerSecond,
     Mebibytes,
+    Kibibytes,
 }
 
 /// The figures of one side of a comparison.
@@ -87,6 +90,7 @@ impl Comparison {
         let ratio = quantile(&self.ratios(), 50);
         self.goal.map(|goal| match goal {
             Goal::AtMost(most) => ratio <= most,
+            Goal::AtLeast(least) => ratio >= least,
             Goal::TimesFaster(least) => ratio >= least,
         })
     }
@@ -95,6 +99,7 @@ impl Comparison {
         let ratios = self.ratios();
         let (goal, verdict) = match (self.goal, self.verdict()) {
             (Some(Goal::AtMost(most)), Some(met)) => (format!("<= {most}"), if met { "met" } else { "short" }),
+            (Some(Goal::AtLeast(least)), Some(met)) => (format!(">= {least}"), if met { "met" } else { "short" }),
             (Some(Goal::TimesFaster(least)), Some(met)) => {
                 (format!(">= {least} faster"), if met { "met" } else { "short" })
             }
@@ -112,10 +117,11 @@ impl Comparison {
 
     fn json(&self) -> Json {
         let ratios = self.ratios();
-        let (at_most, faster) = match self.goal {
-            Some(Goal::AtMost(most)) => (Some(most), None),
-            Some(Goal::TimesFaster(least)) => (None, Some(least)),
-            None => (None, None),
+        let (at_most, at_least, faster) = match self.goal {
+            Some(Goal::AtMost(most)) => (Some(most), None, None),
+            Some(Goal::AtLeast(least)) => (None, Some(least), None),
+            Some(Goal::TimesFaster(least)) => (None, None, Some(least)),
+            None => (None, None, None),
         };
         json!({
             "name": self.name,
@@ -124,7 +130,7 @@ impl Comparison {
             "measured": self.measured.json(),
             "reference": self.reference.json(),
             "ratio": {"min": quantile(&ratios, 0), "median": quantile(&ratios, 50), "max": quantile(&ratios, 100)},
-            "goal": {"at_most": at_most, "times_faster": faster},
+            "goal": {"at_most": at_most, "at_least": at_least, "times_faster": faster},
             "met": self.verdict(),
         })
     }
@@ -148,6 +154,7 @@ fn figure(value: f64, unit: Unit) -> String {
         Unit::Milliseconds => format!("{value:.2} ms"),
         Unit::PerSecond => format!("{value:.0} /s"),
         Unit::Mebibytes => format!("{value:.1} MiB"),
+        Unit::Kibibytes => format!("{value:.0} KiB"),
     }
 }
 
