@@ -388,10 +388,8 @@ async fn what_a_query_cannot_do_is_refused_by_name() {
         ("having", "count(*) > 1"),
         ("time", "0,1"),
         ("distance", "10"),
-        ("quantizationParameters", r#"{"mode":"view"}"#),
         ("historicMoment", "5"),
         ("returnDistinctValues", "true"),
-        ("returnCentroid", "true"),
     ] {
         let (code, words) = error(&server.get("0/query", &[("where", "1=1"), (name, value)]).await);
         assert_eq!(code, 400, "{name}");
