@@ -16,6 +16,7 @@
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.
 //! - [`uploads`]: files that clients send.
+//! - [`editing`]: what connected clients change.
 //! - [`jobs`]: operations that run on their own.
 //! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
 //! - [`http`]: routes, parameters, responses, pages.
@@ -31,6 +32,7 @@ pub mod app;
 mod books;
 pub mod cli;
 pub mod config;
+mod editing;
 pub mod error;
 pub mod files;
 mod format;

@@ -1,5 +1,7 @@
 //! One function for each resource and operation: read the parameters, make one call, answer.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -9,8 +11,7 @@ use crate::{
     error::{Error, Result},
     model::{
         digest::parse_sha256,
-        edit::{DirectEdits, EditResult, FailurePolicy, LayerEdits, Op},
-        id::{GlobalId, LayerId, ReplicaId},
+        id::{LayerId, ReplicaId},
         job::Operation,
         layer::{Layer, Service},
         value::brief,
@@ -20,9 +21,7 @@ use crate::{
         self, Run,
         answer::{Answer, Body},
     },
-    sync::apply::{look_up_object_ids, submit},
     wire::{
-        edits::{layer_of, parse_deletes, parse_features, results_json},
         extract::ExtractChangesRequest,
         import::Source,
         job::asynchronous,
@@ -36,7 +35,7 @@ use crate::{
 };
 
 use super::{
-    Call, books, health,
+    Call, books, editing, health,
     html::{Crumb, Kind},
     jobs,
     ranges::Sent,
@@ -88,11 +87,11 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             Ok(Reply::Json(service::service(service, &extents, current, &oldest)))
         }
         OfService::Layers => Ok(Reply::Json(service::layers(service, &query::extents(&call.app, service).await?))),
-        OfService::ApplyEdits => service_edits(call, service).await,
+        OfService::ApplyEdits => editing::operation(call, service, None, Operation::ApplyEdits).await,
         OfService::CreateReplica => {
             let request = CreateReplicaRequest::parse(&call.params, service)?;
             if asynchronous(&call.params)? {
-                return jobs::submit(call, service, Operation::CreateReplica).await;
+                return jobs::submit(call, service, None, Operation::CreateReplica).await;
             }
             let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
             Ok(answer(call, service, made))
@@ -106,7 +105,7 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
                     let mut session = call.app.store.session().await?;
                     crate::uploads::committed(&mut session, service, "editsUploadId", id).await?;
                 }
-                return jobs::submit(call, service, Operation::SynchronizeReplica).await;
+                return jobs::submit(call, service, None, Operation::SynchronizeReplica).await;
             }
             let address = address(call, service);
             let made = replica::synchronize(&call.app, service, &address, &request, &Run::default()).await?;
@@ -132,7 +131,7 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::ExtractChanges => {
             let request = ExtractChangesRequest::parse(&call.params, service)?;
             if asynchronous(&call.params)? {
-                return jobs::submit(call, service, Operation::ExtractChanges).await;
+                return jobs::submit(call, service, None, Operation::ExtractChanges).await;
             }
             Ok(answer(
                 call,
@@ -179,7 +178,7 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
     }
 }
 
-async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) -> Result<Reply> {
+async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLayer) -> Result<Reply> {
     match what {
         OfLayer::Itself => {
             let extents = query::extents(&call.app, service).await?;
@@ -193,9 +192,6 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
             let wanted = wire_query::parse(&call.params, layer)?;
             Ok(Reply::Bytes(query::run(&call.app, layer, &wanted).await?))
         }
-        OfLayer::ApplyEdits | OfLayer::AddFeatures | OfLayer::UpdateFeatures | OfLayer::DeleteFeatures => {
-            layer_edits(call, service, layer, what).await
-        }
         OfLayer::Attachments(feature) => {
             let found = query::attachments::list(&call.app, service, layer, feature).await?;
             Ok(Reply::Json(json!({"attachmentInfos": found.iter().map(service::attachment_info).collect::<Json>()})))
@@ -205,6 +201,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Layer, what: OfLayer) 
             let sent = Sent { file, size_bytes: info.size_bytes.cast_unsigned(), sha256: parse_sha256(&info.sha256) };
             Ok(Reply::Attachment(info, sent))
         }
+        edit => editing::of_layer(call, service, layer, edit).await,
     }
 }
 
@@ -217,7 +214,7 @@ fn asks_changes(params: &Params) -> bool {
 }
 
 /// The response of a replica operation: the document, or where to fetch it.
-fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
+pub(super) fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
     let Answer { mut head, body, .. } = answer;
     match body {
         Body::Nothing => Reply::Json(Json::Object(head)),
@@ -255,141 +252,6 @@ async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {
         Some((file, length)) if length == size_bytes => Ok(Reply::File(Sent { file, size_bytes, sha256 })),
         _ => Err(gone()),
     }
-}
-
-fn policy(params: &Params) -> Result<FailurePolicy> {
-    Ok(if params.flag(&["rollbackOnFailure"], true)? { FailurePolicy::RollBack } else { FailurePolicy::Skip })
-}
-
-fn new_id() -> GlobalId {
-    GlobalId(Uuid::new_v4())
-}
-
-async fn layer_edits(call: &Call, service: &Service, layer: &Layer, what: OfLayer) -> Result<Reply> {
-    let params = &call.params;
-    refuse_attachments(params)?;
-    let use_global_ids = params.flag(&["useGlobalIds"], false)?;
-    let mut direct = DirectEdits::default();
-    let features = |name: &'static str, op: Op, direct: &mut DirectEdits| match params.text(name) {
-        None | Some("null") => Ok(()),
-        Some(text) => parse_features(name, text, op, layer, use_global_ids, new_id, direct),
-    };
-    match what {
-        OfLayer::AddFeatures => features("features", Op::Add, &mut direct)?,
-        OfLayer::UpdateFeatures => features("features", Op::Update, &mut direct)?,
-        OfLayer::DeleteFeatures => {
-            if params.text("where").is_some() || params.text("geometry").is_some() {
-                return Err(Error::NotSupported(
-                    "deleteFeatures by where or geometry is not supported yet; name the objectIds".to_owned(),
-                ));
-            }
-            let ids = params
-                .text("objectIds")
-                .ok_or_else(|| Error::invalid("objectIds", "it is missing; it names the features to delete"))?;
-            parse_deletes("objectIds", ids, false, &mut direct)?;
-        }
-        _ => {
-            features("adds", Op::Add, &mut direct)?;
-            features("updates", Op::Update, &mut direct)?;
-            if let Some(ids) = params.text("deletes").filter(|ids| *ids != "null") {
-                parse_deletes("deletes", ids, use_global_ids, &mut direct)?;
-            }
-        }
-    }
-    let layer = layer_of(service, "layer", layer.id)?;
-    let edits = look_up_object_ids(&call.app.store, layer, direct).await?;
-    let results = apply(call, service, vec![edits], policy(params)?).await?;
-    let results = results.into_iter().next().map(|(_, results)| results).unwrap_or_default();
-    let every = |op| results_json(&results, op, |_| true);
-    Ok(Reply::Json(match what {
-        OfLayer::AddFeatures => json!({"addResults": every(Op::Add)}),
-        OfLayer::UpdateFeatures => json!({"updateResults": every(Op::Update)}),
-        OfLayer::DeleteFeatures => json!({"deleteResults": every(Op::Delete)}),
-        _ => {
-            json!({"addResults": every(Op::Add), "updateResults": every(Op::Update), "deleteResults": every(Op::Delete)})
-        }
-    }))
-}
-
-async fn service_edits(call: &Call, service: &Service) -> Result<Reply> {
-    let params = &call.params;
-    let use_global_ids = params.flag(&["useGlobalIds"], false)?;
-    let given: Vec<serde_json::Map<String, Json>> = params.json("edits")?.ok_or_else(|| {
-        Error::invalid(
-            "edits",
-            "it is missing; an array of {\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]} belongs there",
-        )
-    })?;
-    let mut all = Vec::with_capacity(given.len());
-    for element in &given {
-        let member = |name: &str| element.get(name).filter(|value| !value.is_null());
-        let id = member("id")
-            .and_then(|id| id.as_i64().or_else(|| id.as_str()?.parse().ok()))
-            .and_then(|id| i32::try_from(id).ok());
-        let id = id.ok_or_else(|| Error::invalid("edits", "an element has no id of a layer"))?;
-        let layer = layer_of(service, "edits", LayerId(id))?;
-        if member("attachments").is_some_and(|lists| {
-            lists
-                .as_object()
-                .is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|list| !list.is_empty())))
-        }) {
-            return Err(no_attachments());
-        }
-        let mut direct = DirectEdits::default();
-        for (name, op) in [("adds", Op::Add), ("updates", Op::Update)] {
-            if let Some(features) = member(name) {
-                parse_features("edits", &features.to_string(), op, &layer, use_global_ids, new_id, &mut direct)?;
-            }
-        }
-        if let Some(deletes) = member("deletes") {
-            let list = deletes.as_str().map_or_else(|| deletes.to_string(), str::to_owned);
-            parse_deletes("edits", &list, use_global_ids, &mut direct)?;
-        }
-        all.push(look_up_object_ids(&call.app.store, layer, direct).await?);
-    }
-    let results = apply(call, service, all, policy(params)?).await?;
-    let answer: Json = results
-        .iter()
-        .map(|(id, results)| {
-            let every = |op| results_json(results, op, |_| true);
-            json!({"id": id.0, "addResults": every(Op::Add), "updateResults": every(Op::Update), "deleteResults": every(Op::Delete)})
-        })
-        .collect();
-    Ok(Reply::Json(answer))
-}
-
-/// Applies edits that are not a replica's. A rolled-back request is answered edit by edit, which helps a person more than one
-/// error does.
-async fn apply(
-    call: &Call,
-    service: &Service,
-    edits: Vec<LayerEdits>,
-    policy: FailurePolicy,
-) -> Result<Vec<(LayerId, Vec<EditResult>)>> {
-    let mut session = call.app.store.session().await?;
-    let results: Vec<(LayerId, Vec<EditResult>)> = match submit(&mut session, service, &edits, policy, None).await {
-        Ok(submitted) => submitted.results.into_iter().map(|(layer, results)| (layer.id, results)).collect(),
-        Err(Error::RolledBack { results }) => results,
-        Err(error) => return Err(error),
-    };
-    let all = || results.iter().flat_map(|(_, results)| results);
-    let n_refused = all().filter(|result| result.error.is_some()).count();
-    call.app.metrics.count_edits(all().count() - n_refused, n_refused);
-    Ok(results)
-}
-
-fn refuse_attachments(params: &Params) -> Result<()> {
-    let given: Option<serde_json::Map<String, Json>> = params.json("attachments")?;
-    if given.is_some_and(|lists| lists.values().any(|list| list.as_array().is_some_and(|list| !list.is_empty()))) {
-        return Err(no_attachments());
-    }
-    Ok(())
-}
-
-fn no_attachments() -> Error {
-    Error::NotSupported(
-        "attachments are not supported yet; nothing was applied. Send the edits without attachments".to_owned(),
-    )
 }
 
 /// The way to a page, its title, and what it is about.
@@ -471,13 +333,14 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             let (operation, kind) = match what {
                 OfLayer::Itself => return (path, format!("Layer: {layer_name} (ID: {id})"), Kind::Layer),
                 OfLayer::Query => ("query", Kind::Query { table: layer.is_some_and(|layer| layer.shape.is_none()) }),
-                OfLayer::ApplyEdits => ("applyEdits", Kind::LayerEdits),
-                OfLayer::AddFeatures => ("addFeatures", Kind::Other),
-                OfLayer::UpdateFeatures => ("updateFeatures", Kind::Other),
-                OfLayer::DeleteFeatures => ("deleteFeatures", Kind::Other),
-                OfLayer::Attachments(_) | OfLayer::Attachment { .. } => ("attachments", Kind::Other),
+                edit => editing::page(*edit),
             };
-            path.push(crumb(operation, format!("{root}/{id}/{operation}")));
+            let below = match what.feature() {
+                Some(feature) => format!("{feature}/{operation}"),
+                None => operation.to_owned(),
+            };
+            let root = if *what == OfLayer::Truncate { root.replacen("/rest/", "/rest/admin/", 1) } else { root };
+            path.push(crumb(operation, format!("{root}/{id}/{below}")));
             (format!("{operation}: {layer_name} (ID: {id})"), kind)
         }
     };

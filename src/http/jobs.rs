@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     jobs,
     model::{
+        id::LayerId,
         job::{JobId, Operation},
         layer::Service,
         value::brief,
@@ -16,8 +17,13 @@ use crate::{
 use super::{Call, respond::Reply};
 
 /// Lets the request run as a job, and says where to ask for it.
-pub(super) async fn submit(call: &Call, service: &Service, operation: Operation) -> Result<Reply> {
-    let id = jobs::submit(&call.app, service, operation, &call.params, &call.base).await?;
+pub(super) async fn submit(
+    call: &Call,
+    service: &Service,
+    layer: Option<LayerId>,
+    operation: Operation,
+) -> Result<Reply> {
+    let id = jobs::submit(&call.app, service, layer, operation, &call.params, &call.base).await?;
     Ok(Reply::Json(json!({"statusUrl": format!("{}/jobs/{id}", url::service(&call.base, &service.name))})))
 }
 

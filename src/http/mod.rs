@@ -4,6 +4,7 @@
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
 mod books;
+mod editing;
 mod handlers;
 mod health;
 pub(crate) mod html;

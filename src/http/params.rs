@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct File {
     /// What the client calls it.
     pub(super) name: Option<String>,
+    /// What the client says that it is.
+    pub(super) content_type: Option<String>,
     /// Its bytes.
     pub(super) received: Received,
     /// The SHA-256 that its own headers say it has.
@@ -164,6 +166,7 @@ async fn receive(mut field: Field<'_>, mut place: Incoming) -> Result<File> {
     let interrupted =
         || Error::invalid("file", "it did not arrive to its end, and nothing was kept of it; send it again");
     let name = field.file_name().map(str::to_owned).filter(|name| !name.trim().is_empty());
+    let content_type = field.content_type().map(str::to_owned);
     let sha256 = digest_of(field.headers())?;
     loop {
         let chunk = tokio::time::timeout(SILENCE, field.chunk()).await.map_err(|_| interrupted())?;
@@ -172,7 +175,7 @@ async fn receive(mut field: Field<'_>, mut place: Incoming) -> Result<File> {
             None => break,
         }
     }
-    Ok(File { name, received: place.finish().await?, sha256 })
+    Ok(File { name, content_type, received: place.finish().await?, sha256 })
 }
 
 /// The SHA-256 in the headers of a part of a form, where HTTP has digests: `Content-Digest: sha-256=:…:`.

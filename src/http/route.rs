@@ -115,6 +115,20 @@ pub(crate) enum OfLayer {
     UpdateFeatures,
     /// deleteFeatures
     DeleteFeatures,
+    /// calculate
+    Calculate,
+    /// validateSQL
+    ValidateSql,
+    /// truncate
+    Truncate,
+    /// append
+    Append,
+    /// addAttachment, to the feature with this object id.
+    AddAttachment(i64),
+    /// updateAttachment, of the feature with this object id.
+    UpdateAttachment(i64),
+    /// deleteAttachments, of the feature with this object id.
+    DeleteAttachments(i64),
     /// The attachments of the feature with this object id.
     Attachments(i64),
     /// The bytes of an attachment, by its id; below its feature's object id, or without it.
@@ -124,6 +138,20 @@ pub(crate) enum OfLayer {
         /// The attachment.
         id: i64,
     },
+}
+
+impl OfLayer {
+    /// The feature whose attachments it is about, by its object id.
+    pub(crate) fn feature(self) -> Option<i64> {
+        match self {
+            OfLayer::Attachments(feature)
+            | OfLayer::AddAttachment(feature)
+            | OfLayer::UpdateAttachment(feature)
+            | OfLayer::DeleteAttachments(feature) => Some(feature),
+            OfLayer::Attachment { feature, .. } => feature,
+            _ => None,
+        }
+    }
 }
 
 impl Route {
@@ -149,6 +177,10 @@ impl Route {
             ["arcgis", "rest", "admin", "services", _, "featureserver", "cleanupchangetracking"] => {
                 Route::Service(segments[4].clone(), OfService::CleanUp)
             }
+            ["arcgis", "rest", "admin", "services", _, "featureserver", id, "truncate"] => match id.parse() {
+                Ok(id) => Route::Service(segments[4].clone(), OfService::Layer(id, OfLayer::Truncate)),
+                Err(_) => Route::Unknown,
+            },
             ["arcgis", "rest", "services", _, "featureserver", rest @ ..] => {
                 let own = segments.get(5..).unwrap_or_default();
                 match of_service(rest, own) {
@@ -178,6 +210,12 @@ impl Route {
             OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
             OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
             OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
+            OfService::Layer(_, OfLayer::Calculate) => "calculate",
+            OfService::Layer(_, OfLayer::Truncate) => "truncate",
+            OfService::Layer(_, OfLayer::Append) => "append",
+            OfService::Layer(_, OfLayer::AddAttachment(_)) => "addAttachment",
+            OfService::Layer(_, OfLayer::UpdateAttachment(_)) => "updateAttachment",
+            OfService::Layer(_, OfLayer::DeleteAttachments(_)) => "deleteAttachments",
             OfService::Uploads(OfUploads::Upload) => "upload",
             OfService::Uploads(OfUploads::Register) => "register",
             OfService::Uploads(OfUploads::Part(_)) => "uploadPart",
@@ -230,6 +268,12 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
                 ["addfeatures"] => OfLayer::AddFeatures,
                 ["updatefeatures"] => OfLayer::UpdateFeatures,
                 ["deletefeatures"] => OfLayer::DeleteFeatures,
+                ["calculate"] => OfLayer::Calculate,
+                ["validatesql"] => OfLayer::ValidateSql,
+                ["append"] => OfLayer::Append,
+                [feature, "addattachment"] => OfLayer::AddAttachment(feature.parse().ok()?),
+                [feature, "updateattachment"] => OfLayer::UpdateAttachment(feature.parse().ok()?),
+                [feature, "deleteattachments"] => OfLayer::DeleteAttachments(feature.parse().ok()?),
                 ["attachments", id] => OfLayer::Attachment { feature: None, id: id.parse().ok()? },
                 [feature, "attachments"] => OfLayer::Attachments(feature.parse().ok()?),
                 [feature, "attachments", id] => {
@@ -305,6 +349,11 @@ mod tests {
             "0/addFeatures",
             "0/updateFeatures",
             "0/deleteFeatures",
+            "0/calculate",
+            "0/append",
+            "0/7/addAttachment",
+            "0/7/updateAttachment",
+            "0/7/deleteAttachments",
             "uploads/upload",
             "uploads/register",
             "uploads/i1/uploadPart",
@@ -322,6 +371,8 @@ mod tests {
         }
         let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/cleanupChangeTracking");
         assert_eq!(admin.post_only(), Some("cleanupChangeTracking"));
+        let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/0/truncate");
+        assert_eq!(admin.post_only(), Some("truncate"));
         assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());
     }
 }

@@ -17,16 +17,23 @@ use crate::{
 };
 
 use super::{
-    Call,
+    Call, editing,
     html::{Crumb, Kind},
     params::File,
     respond::Reply,
-    route::{OfService, OfUploads, Route},
+    route::{OfLayer, OfService, OfUploads, Route},
 };
 
 /// Where the file of a request goes, if its route takes one. Refuses what is known to be wrong before the file is sent.
 pub(super) async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<Option<Incoming>> {
-    let Route::Service(name, OfService::Uploads(what)) = route else { return Ok(None) };
+    let (name, what) = match route {
+        Route::Service(name, OfService::Uploads(what)) => (name, what),
+        // It is an attachment at once, and never an item of the service's uploads.
+        Route::Service(_, OfService::Layer(_, OfLayer::AddAttachment(_) | OfLayer::UpdateAttachment(_))) => {
+            return editing::admit(app, headers).await.map(Some);
+        }
+        _ => return Ok(None),
+    };
     let item = match what {
         OfUploads::Upload => None,
         OfUploads::Part(id) => Some(parse(id)?),

@@ -15,9 +15,10 @@ use tracing::Instrument as _;
 
 use crate::{
     app::App,
+    editing,
     error::{Error, Result, chain},
     model::{
-        id::ServiceKey,
+        id::{LayerId, ServiceKey},
         job::{Job, JobId, Operation},
         layer::Service,
     },
@@ -47,12 +48,13 @@ const POLL: Duration = Duration::from_secs(5);
 pub(crate) async fn submit(
     app: &App,
     service: &Service,
+    layer: Option<LayerId>,
     operation: Operation,
     params: &Params,
     base_url: &str,
 ) -> Result<JobId> {
     let parameters = job::kept_parameters(params)?;
-    let new = NewJob { operation, parameters: &parameters, base_url };
+    let new = NewJob { operation, layer, parameters: &parameters, base_url };
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
     if operation == Operation::SynchronizeReplica
@@ -188,6 +190,20 @@ async fn perform(app: &App, claimed: &Claimed, run: &Run) -> Result<()> {
         Operation::ExtractChanges => {
             let request = ExtractChangesRequest::parse(&params, &service)?;
             replica::extract(app, &service, &address, &request, run).await?;
+        }
+        Operation::ApplyEdits
+        | Operation::DeleteFeatures
+        | Operation::Calculate
+        | Operation::Truncate
+        | Operation::Append => {
+            let layer = match claimed.layer {
+                None => None,
+                Some(id) => Some(service.layer(id).ok_or_else(|| {
+                    Error::NotFound(format!("layer {id} of service {} is no longer there", service.name))
+                })?),
+            };
+            let request = editing::Request::read(app, &service, layer, claimed.operation, &params).await?;
+            editing::run(app, &service, request, run).await?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{geometry::Geometry, id::GlobalId, layer::Layer, value::Value};
+use super::{geometry::Geometry, id::GlobalId, layer::Layer, predicate::Expression, value::Value};
 
 /// What an edit does to a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,13 @@ pub enum Payload {
     Data(Vec<u8>),
     /// They were uploaded before, under this id.
     Upload(String),
+    /// They are kept already.
+    Kept {
+        /// Their SHA-256, as 64 hexadecimal digits.
+        sha256: String,
+        /// How many they are.
+        size_bytes: u64,
+    },
 }
 
 /// The edits of one layer in the order in which they are applied: adds, updates, deletes. An edit that could not be read
@@ -259,6 +266,24 @@ impl From<Refusal> for EditResult {
         let Refusal { op, global_id, object_id, error, .. } = refusal;
         EditResult { op, global_id, object_id, altered: false, error: Some(error), passed_over: None }
     }
+}
+
+/// What a field of many features is set to.
+#[derive(Clone, Debug)]
+pub enum Assigned {
+    /// The same for all.
+    Value(Value),
+    /// What comes out for each of them.
+    Computed(Expression),
+}
+
+/// In which order the layers of a request are edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequence {
+    /// Layers whose rows others belong to first, deletes the other way round.
+    ParentsFirst,
+    /// Layer by layer, as the client lists them.
+    AsGiven,
 }
 
 /// What happens to the other edits when one is refused.

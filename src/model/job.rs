@@ -32,11 +32,30 @@ pub enum Operation {
     SynchronizeReplica,
     /// extractChanges
     ExtractChanges,
+    /// applyEdits, of a layer or of the service
+    ApplyEdits,
+    /// deleteFeatures
+    DeleteFeatures,
+    /// calculate
+    Calculate,
+    /// truncate
+    Truncate,
+    /// append
+    Append,
 }
 
 impl Operation {
     /// All that this version knows.
-    pub const ALL: &[Operation] = &[Operation::CreateReplica, Operation::SynchronizeReplica, Operation::ExtractChanges];
+    pub const ALL: &[Operation] = &[
+        Operation::CreateReplica,
+        Operation::SynchronizeReplica,
+        Operation::ExtractChanges,
+        Operation::ApplyEdits,
+        Operation::DeleteFeatures,
+        Operation::Calculate,
+        Operation::Truncate,
+        Operation::Append,
+    ];
 
     /// The API's spelling.
     pub fn name(self) -> &'static str {
@@ -44,6 +63,11 @@ impl Operation {
             Operation::CreateReplica => "createReplica",
             Operation::SynchronizeReplica => "synchronizeReplica",
             Operation::ExtractChanges => "extractChanges",
+            Operation::ApplyEdits => "applyEdits",
+            Operation::DeleteFeatures => "deleteFeatures",
+            Operation::Calculate => "calculate",
+            Operation::Truncate => "truncate",
+            Operation::Append => "append",
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     },
     store::{WriteTx, replicas::Holding},
     sync::apply::{Sender, apply_all},
+    uploads::payloads::store_payloads,
     wire::{
         attachments::parse_stored_attachments,
         edits::parse_stored,
@@ -26,8 +27,6 @@ use crate::{
         replica::generations,
     },
 };
-
-use super::payloads::store_payloads;
 
 /// Loads the document of another server's createReplica and registers the replica here.
 pub(crate) async fn import(app: &App, service: &Service, mut params: Params, source: Source) -> Result<Json> {

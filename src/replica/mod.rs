@@ -8,7 +8,6 @@ mod create;
 mod extract;
 mod import;
 pub(crate) mod life;
-mod payloads;
 mod synchronize;
 
 pub(crate) use create::create;

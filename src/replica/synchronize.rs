@@ -34,7 +34,7 @@ use crate::{
         books::keep_all,
         download::{self, AttachmentBytes},
     },
-    uploads,
+    uploads::{self, payloads::store_payloads},
     wire::{
         edits::SyncEdits,
         replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
@@ -45,7 +45,6 @@ use super::{
     Run,
     answer::{Answer, Body, ResponseType, Subject, write_results},
     create::{LayerContent, attachment_bytes, write_content},
-    payloads::store_payloads,
 };
 
 /// Takes a replica's edits and gives it what it lacks. `address` is that of the service.
@@ -295,9 +294,9 @@ async fn upload(
         return Ok(Uploaded { results, batch: Some(batch) });
     }
     drop(tx);
-    let submitted = submit(session, service, &plan.edits, plan.policy, Some(&upload)).await?;
+    let submitted = submit(session, service, &plan.edits, plan.policy, &upload).await?;
     let results = submitted.results.into_iter().map(|(layer, results)| (layer.key, results)).collect();
-    Ok(Uploaded { results, batch: submitted.batch })
+    Ok(Uploaded { results, batch: Some(submitted.batch) })
 }
 
 /// The generations of the other server that layers reach with its upload.

@@ -3,13 +3,15 @@
 use uuid::Uuid;
 
 use crate::model::{
+    edit::Assigned,
     layer::{Field, Layer, attachment},
     value::{FieldType, Value},
 };
 
 use super::{
     fragment::{Fragment, Ident},
-    select::{change_table, column, table},
+    predicate,
+    select::{change_table, column, columns, table},
 };
 
 /// Edits of one layer that name the same attributes, and so go into one statement: column by column, ready to be bound
@@ -97,6 +99,46 @@ pub(crate) fn delete(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
     out.ident(&table(layer)).sql(" n where n.").ident(&global_id).sql(" = any(").bind(global_ids);
     out.sql(")\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
     out
+}
+
+/// Sets fields of features. Returns global id and object id of each row that was there.
+pub(crate) fn calculate(layer: &Layer, assignments: &[(usize, Assigned)], global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
+    let mut out = Fragment::new("-- calculate\nupdate ");
+    out.ident(&table(layer)).sql(" as n set ");
+    for (position, (field, assigned)) in assignments.iter().enumerate() {
+        out.sql(if position > 0 { ", " } else { "" }).ident(&column(layer, *field)).sql(" = ");
+        match assigned {
+            Assigned::Value(value) => bind_value(&layer.fields[*field], value, &mut out),
+            // Without a cast: what does not fit the column is refused, and not cut.
+            Assigned::Computed(expression) => {
+                predicate::render_expression(expression, &columns(layer), shape.as_ref(), "n", &mut out);
+            }
+        }
+    }
+    out.sql("\nwhere n.").ident(&global_id).sql(" = any(").bind(global_ids).sql(")\nreturning n.").ident(&global_id);
+    out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}
+
+fn bind_value(field: &Field, value: &Value, out: &mut Fragment) {
+    match value {
+        Value::Null => out.sql("null"),
+        Value::Integer(number) if field.field_type == FieldType::Boolean => out.bind(*number).sql("::int::bool"),
+        Value::Integer(number) => out.bind(*number).sql("::int8"),
+        Value::Float(number) => out.bind(*number).sql("::float8"),
+        Value::Text(text) => out.bind(text.clone()).sql("::text"),
+        Value::Guid(guid) => out.bind(*guid).sql("::uuid"),
+        Value::Instant(microseconds) => {
+            out.sql("timestamptz 'epoch' + (").bind(microseconds / 1_000_000).sql("::int8 * interval '1 second') + (");
+            out.bind(microseconds % 1_000_000).sql("::int8 * interval '1 microsecond')")
+        }
+        Value::Day(days) => out.sql("date 'epoch' + ").bind(*days).sql("::int"),
+        Value::TimeOfDay(microseconds) => {
+            out.sql("time '00:00' + ").bind(*microseconds).sql("::int8 * interval '1 microsecond'")
+        }
+    };
 }
 
 /// Global id and object id of the features with these object ids.

@@ -2,6 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use uuid::Uuid;
+
 use crate::model::{
     filter::{Filter, Related},
     id::LayerKey,
@@ -284,6 +286,68 @@ pub(crate) fn object_ids(layer: &Layer, selection: &Selection<'_>) -> Fragment {
     out.sql("\norder by n.").ident(&column(layer, layer.object_id));
     out
 }
+
+/// The next global ids of the rows of a selection, ascending.
+pub(crate) fn global_ids(layer: &Layer, selection: &Selection<'_>, after: Option<Uuid>, limit: i64) -> Fragment {
+    let key = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- global_ids\nselect n.");
+    out.ident(&key).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8 from (select n.*");
+    from_where(layer, selection, &mut out);
+    out.sql(") n");
+    if let Some(after) = after {
+        out.sql("\nwhere n.").ident(&key).sql(" > ").bind(after);
+    }
+    out.sql("\norder by n.").ident(&key).sql("\nlimit ").bind(limit);
+    out
+}
+
+/// The features with these global ids: the id, then what is wanted of each. With `lock`, nobody changes them until the
+/// transaction ends.
+pub(crate) fn features(layer: &Layer, columns: &Columns, mut global_ids: Vec<Uuid>, lock: bool) -> Fragment {
+    global_ids.sort_unstable();
+    global_ids.dedup();
+    let key = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- features\nselect n.");
+    out.ident(&key).sql(", ");
+    list(layer, columns, "n", &mut out);
+    out.sql("\nfrom ").ident(&table(layer)).sql(" n where n.").ident(&key).sql(" = any(").bind(global_ids);
+    // In one order everywhere, so that nobody waits in a circle.
+    out.sql(")\norder by n.").ident(&key).sql(if lock { " for update" } else { "" });
+    out
+}
+
+/// The global ids of the features whose field has one of these values, each with the value: as a number or as text.
+pub(crate) fn matching(layer: &Layer, field: usize, values: Matched) -> Fragment {
+    let (key, matched) = (column(layer, layer.global_id), column(layer, field));
+    let mut out = Fragment::new("-- features_matching\nselect n.");
+    out.ident(&key).sql(", n.").ident(&matched);
+    match &values {
+        Matched::Integers(_) => out.sql("::int8"),
+        Matched::Texts(_) => out.sql("::text"),
+        Matched::Guids(_) => out.sql("::uuid"),
+    };
+    out.sql(" from ").ident(&table(layer)).sql(" n where n.").ident(&matched).sql(" = any(");
+    match values {
+        Matched::Integers(values) => out.bind(values),
+        Matched::Texts(values) => out.bind(values),
+        Matched::Guids(values) => out.bind(values),
+    };
+    out.sql(")\nlimit ").bind(MAX_MATCHES);
+    out
+}
+
+/// Values that rows are found by.
+pub(crate) enum Matched {
+    /// Of any integer field.
+    Integers(Vec<i64>),
+    /// Of a text field.
+    Texts(Vec<String>),
+    /// Of a GUID field.
+    Guids(Vec<Uuid>),
+}
+
+/// The most rows that are looked at to find those with given values.
+pub(crate) const MAX_MATCHES: i64 = 100_000;
 
 /// The number of rows.
 pub(crate) fn count(layer: &Layer, selection: &Selection<'_>) -> Fragment {

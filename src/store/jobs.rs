@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     model::{
-        id::ServiceKey,
+        id::{LayerId, ServiceKey},
         job::{Job, JobId, JobResult, JobState, Operation},
         layer::Service,
     },
@@ -36,6 +36,8 @@ pub(crate) struct Claimed {
     pub(crate) service: ServiceKey,
     /// What to do.
     pub(crate) operation: Operation,
+    /// The layer that was asked; the service itself if `None`.
+    pub(crate) layer: Option<LayerId>,
     /// The parameters of the request, as they are kept.
     pub(crate) parameters: String,
     /// How the addresses began under which the client reached the server.
@@ -49,6 +51,8 @@ pub(crate) struct Claimed {
 pub(crate) struct NewJob<'a> {
     /// What to do.
     pub(crate) operation: Operation,
+    /// The layer that is asked; the service itself if `None`.
+    pub(crate) layer: Option<LayerId>,
     /// The parameters of the request, as they are kept.
     pub(crate) parameters: &'a str,
     /// How the addresses began under which the client reached the server.
@@ -91,13 +95,14 @@ impl OwnTx<'_> {
         let id = JobId(Uuid::new_v4());
         sqlx::query(
             "-- job_insert
-             insert into syncline.job (job_id, service_id, operation, parameters, base_url) values ($1, $2, $3, $4, $5)",
+             insert into syncline.job (job_id, service_id, operation, parameters, base_url, layer_id) values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(id.0)
         .bind(service.0)
         .bind(new.operation.name())
         .bind(new.parameters)
         .bind(new.base_url)
+        .bind(new.layer.map(|layer| layer.0))
         .execute(self.connection())
         .await?;
         Ok(id)
@@ -146,7 +151,7 @@ impl OwnTx<'_> {
                where ended_at is null and (state = 'Pending' and run_after <= now() or state = 'InProgress' and lease_until < now())
                  and operation = any($2)
                order by submitted_at limit 1 for update skip locked)
-             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts",
+             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id",
         )
         .bind(f64::from(LEASE_SECONDS))
         // A newer version on the same database may know more.
@@ -161,6 +166,7 @@ impl OwnTx<'_> {
             parameters: row.try_get(4)?,
             base_url: row.try_get(5)?,
             attempts: row.try_get(6)?,
+            layer: row.try_get::<Option<i32>, _>(7)?.map(LayerId),
         }))
     }
 

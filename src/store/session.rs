@@ -242,6 +242,19 @@ impl<'s> WriteTx<'s> {
         Ok((OwnTx { tx: self.tx }, generation))
     }
 
+    /// The time of the transaction, in milliseconds since 1970.
+    pub(crate) async fn moment(&mut self) -> Result<i64> {
+        let row = sqlx::query("-- edit_moment\nselect (extract(epoch from now()) * 1000)::int8")
+            .fetch_one(&mut *self.tx)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Ends the edits: what follows in the transaction touches only Syncline's own tables.
+    pub(crate) fn end_edits(self) -> OwnTx<'s> {
+        OwnTx { tx: self.tx }
+    }
+
     /// Makes the edits visible and gives them their generation.
     pub(crate) async fn commit(self) -> Result<()> {
         Ok(self.tx.commit().await?)

@@ -15,7 +15,7 @@ use crate::{
     model::{
         edit::{
             DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
-            Refusal,
+            Refusal, Sequence,
         },
         id::{GlobalId, LayerKey},
         layer::{Layer, Service, ShapeColumn, attachment},
@@ -25,7 +25,7 @@ use crate::{
         fragment::Fragment,
         modify::{self, Rows},
     },
-    store::{Session, Store, WriteTx, uploads::Upload},
+    store::{Session, WriteTx, uploads::Upload},
 };
 
 use super::{
@@ -38,7 +38,7 @@ use super::{
 const AT_THE_END: &str = "Operation rolled back. A constraint of the database that is checked at the end of a transaction was violated; \
      nothing was applied";
 /// How often edits are tried again when the database had to end a deadlock.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// What became of submitted edits, in their order, by layer.
 pub(crate) type Results = Vec<(Arc<Layer>, Vec<EditResult>)>;
@@ -47,34 +47,67 @@ pub(crate) type Results = Vec<(Arc<Layer>, Vec<EditResult>)>;
 pub(crate) struct Submitted {
     /// What became of each edit.
     pub(crate) results: Results,
-    /// The batch under which an upload is in the books.
-    pub(crate) batch: Option<i64>,
+    /// The batch under which it is in the books.
+    pub(crate) batch: i64,
 }
 
-/// Applies edits in one transaction. Last in wins. With [`FailurePolicy::RollBack`], a refused edit undoes all, which is
-/// [`Error::RolledBack`]. An `upload` is entered into the books in the same transaction.
+/// Applies the edits of an upload in one transaction, and enters it into the books. Last in wins. With
+/// [`FailurePolicy::RollBack`], a refused edit undoes all, which is [`Error::RolledBack`].
 pub(crate) async fn submit(
     session: &mut Session,
     service: &Service,
     edits: &[LayerEdits],
     policy: FailurePolicy,
-    upload: Option<&Upload>,
+    upload: &Upload,
 ) -> Result<Submitted> {
     for _ in 0..ATTEMPTS {
-        match submit_once(session, service, edits, policy, upload).await {
-            Err(Error::Internal { source, .. }) if is_passing(source.as_ref()) => {
-                tracing::debug!("edits collided with others; applying them again");
+        match submit_once(session, service, edits, policy, upload).await.map_err(Failure::of) {
+            Ok(submitted) => return Ok(submitted),
+            Err(Failure::Collided) => tracing::debug!("edits collided with others; applying them again"),
+            Err(Failure::AtTheEnd) => {
+                books::keep_all(session, service, upload.replica, edits, AT_THE_END).await?;
+                return Err(Failure::AtTheEnd.into());
             }
-            Err(Error::Internal { source, .. }) if is_constraint(source.as_ref()) => {
-                if let Some(upload) = upload {
-                    books::keep_all(session, service, upload.replica, edits, AT_THE_END).await?;
-                }
-                return Err(Error::NotSupported(AT_THE_END.to_owned()));
-            }
-            done => return done,
+            Err(failure) => return Err(failure.into()),
         }
     }
-    Err(Error::Unavailable("the edits collided with others; send them again".to_owned()))
+    Err(Failure::Collided.into())
+}
+
+/// Why edits could not be committed.
+pub(crate) enum Failure {
+    /// The database ended the transaction for a reason that passes by itself: deadlock or serialization. They can be
+    /// applied again.
+    Collided,
+    /// A constraint that is checked at the end was violated.
+    AtTheEnd,
+    /// Anything else.
+    Other(Error),
+}
+
+impl Failure {
+    /// Tells them apart.
+    pub(crate) fn of(error: Error) -> Failure {
+        let code = match &error {
+            Error::Internal { source, .. } => database_code(source.as_ref()),
+            _ => None,
+        };
+        match code.as_deref().and_then(|code| code.get(..2)) {
+            Some("40") => Failure::Collided,
+            Some("23") => Failure::AtTheEnd,
+            _ => Failure::Other(error),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Collided => Error::Unavailable("the edits collided with others; send them again".to_owned()),
+            Failure::AtTheEnd => Error::NotSupported(AT_THE_END.to_owned()),
+            Failure::Other(error) => error,
+        }
+    }
 }
 
 async fn submit_once(
@@ -82,47 +115,35 @@ async fn submit_once(
     service: &Service,
     edits: &[LayerEdits],
     policy: FailurePolicy,
-    upload: Option<&Upload>,
+    upload: &Upload,
 ) -> Result<Submitted> {
-    let mut tx = session.write(service.key, upload.map(|upload| upload.replica)).await?;
-    let open = match upload {
-        Some(upload) => books::open(&mut tx, upload.replica).await?,
-        None => Vec::new(),
-    };
-    let sender = if upload.is_some_and(|upload| upload.partner.is_some()) { Sender::Server } else { Sender::Client };
+    let mut tx = session.write(service.key, Some(upload.replica)).await?;
+    let open = books::open(&mut tx, upload.replica).await?;
+    let sender = if upload.partner.is_some() { Sender::Server } else { Sender::Client };
     let mut results = apply_all(&mut tx, service, edits, sender).await?;
-    // A connected client has no answer to learn from that a feature is gone, so that it is a failure like any other.
-    let undoes = |result: &EditResult| match upload {
-        Some(_) => result.undoes_batch(),
-        None => result.error.is_some(),
-    };
-    if policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(undoes) {
+    if policy == FailurePolicy::RollBack
+        && results.iter().flat_map(|(_, results)| results).any(EditResult::undoes_batch)
+    {
         tx.roll_back().await?;
-        let results = rolled_back(results, undoes);
-        if let Some(upload) = upload {
-            books::keep_undone(session, service, upload.replica, edits, &results).await?;
-        }
+        let results = rolled_back(results, EditResult::undoes_batch);
+        books::keep_undone(session, service, upload.replica, edits, &results).await?;
         return Err(Error::RolledBack { results: edits.iter().map(|edits| edits.layer.id).zip(results).collect() });
     }
-    let mut batch = None;
-    if let Some(upload) = upload {
-        let altering = tx.altering_layers(results.iter().map(|(layer, _)| layer.key).collect()).await?;
-        for (_, results) in results.iter_mut().filter(|(layer, _)| altering.contains(&layer.key)) {
-            results.iter_mut().filter(|result| result.error.is_none()).for_each(|result| result.altered = true);
-        }
-        let booked: Vec<(LayerKey, Vec<EditResult>)> =
-            results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
-        let entered = tx.batch_insert(upload, &booked).await?;
-        let booked: Vec<Vec<EditResult>> = booked.into_iter().map(|(_, results)| results).collect();
-        books::enter(&mut tx, service, upload, entered, edits, &booked, &open).await?;
-        batch = Some(entered);
+    let altering = tx.altering_layers(results.iter().map(|(layer, _)| layer.key).collect()).await?;
+    for (_, results) in results.iter_mut().filter(|(layer, _)| altering.contains(&layer.key)) {
+        results.iter_mut().filter(|result| result.error.is_none()).for_each(|result| result.altered = true);
     }
+    let booked: Vec<(LayerKey, Vec<EditResult>)> =
+        results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
+    let batch = tx.batch_insert(upload, &booked).await?;
+    let booked: Vec<Vec<EditResult>> = booked.into_iter().map(|(_, results)| results).collect();
+    books::enter(&mut tx, service, upload, batch, edits, &booked, &open).await?;
     tx.commit().await?;
     Ok(Submitted { results, batch })
 }
 
 /// The results of edits that were undone because of others: no ids, and the first cause as the reason in each.
-fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<Vec<EditResult>> {
+pub(super) fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<Vec<EditResult>> {
     let cause = results.iter().find_map(|(layer, results)| {
         let place = results.iter().position(&undoes)?;
         let EditResult { op, global_id, .. } = results.get(place)?;
@@ -145,18 +166,9 @@ fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<Ve
     results.into_iter().map(|(_, results)| results.into_iter().map(undone).collect()).collect()
 }
 
-/// Whether the database ended the transaction for a reason that passes by itself: deadlock or serialization.
-fn is_passing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    database_code(error).is_some_and(|code| code.starts_with("40"))
-}
-
 /// Whether a row is missing that the edit refers to, or one still refers to what it deletes.
 fn is_foreign_key(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("23503"))
-}
-
-fn is_constraint(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    database_code(error).is_some_and(|code| code.starts_with("23"))
 }
 
 fn database_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
@@ -167,11 +179,14 @@ fn database_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Opt
 }
 
 /// Finds the features that edits name by their object ids.
-pub(crate) async fn look_up_object_ids(store: &Store, layer: Arc<Layer>, direct: DirectEdits) -> Result<LayerEdits> {
+pub(crate) async fn look_up_object_ids(
+    session: &mut Session,
+    layer: Arc<Layer>,
+    direct: DirectEdits,
+) -> Result<LayerEdits> {
     let DirectEdits { mut ready, by_object_id } = direct;
     if !by_object_id.is_empty() {
         let ids: Vec<i64> = by_object_id.iter().filter_map(|(id, _)| *id).collect();
-        let mut session = store.session().await?;
         let found = session.own().await?.features_by_object_id(&layer, ids).await?;
         for (object_id, edit) in by_object_id {
             ready.push(match (edit, object_id.and_then(|id| found.get(&id))) {
@@ -229,14 +244,32 @@ pub(crate) async fn apply_all(
     edits: &[LayerEdits],
     sender: Sender,
 ) -> Result<Results> {
+    apply_in(tx, service, edits, sender, Sequence::ParentsFirst).await
+}
+
+/// Applies all edits in the sequence that is asked for.
+pub(super) async fn apply_in(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    edits: &[LayerEdits],
+    sender: Sender,
+    sequence: Sequence,
+) -> Result<Results> {
     let mut work: Vec<Work<'_>> = edits.iter().map(|edits| Work::new(edits, sender)).collect();
-    let order = parents_first(service, edits);
+    let order = match sequence {
+        Sequence::ParentsFirst => parents_first(service, edits),
+        Sequence::AsGiven => (0..edits.len()).collect(),
+    };
     for &index in &order {
         refuse_orphans(tx, service, &mut work, index).await?;
         work[index].apply(tx, Op::Add).await?;
         work[index].apply(tx, Op::Update).await?;
+        if sequence == Sequence::AsGiven {
+            work[index].apply(tx, Op::Delete).await?;
+        }
     }
     for &index in order.iter().rev() {
+        // Those that are done already have a result.
         work[index].apply(tx, Op::Delete).await?;
     }
     // Rows may refer to each other within a layer, or in a circle.

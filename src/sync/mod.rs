@@ -5,8 +5,10 @@
 
 pub(crate) mod apply;
 pub(crate) mod books;
+pub(crate) mod direct;
 pub(crate) mod download;
 pub(crate) mod extract;
 mod order;
 pub(crate) mod put_back;
 mod search;
+pub(crate) mod selected;

@@ -1,4 +1,4 @@
-//! Edits of attachments, as synchronizeReplica brings them.
+//! Edits of attachments, as synchronizeReplica and applyEdits bring them.
 //!
 //! API reference: *Synchronize Replica*, `edits`; *Sync and attachments*. The bytes come in the edit (`data`, base64) or were
 //! uploaded before (`uploadId`, or `url` with the address of such an upload; no other address is ever fetched).
@@ -29,7 +29,7 @@ pub(super) struct AttachmentEditsJson<'a> {
     adds: Option<Vec<AttachmentJson<'a>>>,
     #[serde(borrow, default)]
     updates: Option<Vec<AttachmentJson<'a>>>,
-    #[serde(default)]
+    #[serde(default, alias = "deletes")]
     delete_ids: Option<Json>,
 }
 
@@ -133,28 +133,52 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
     })?;
     let refused = |description: String| refusal(op, Some(global_id), code(op), description);
     let payload = payload(given).map_err(refused)?;
-    let mut values = Vec::new();
-    match given.parent_global_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
-        Some(parent) => {
-            let parent = GlobalId::parse(parent)
-                .ok_or_else(|| refused(format!("parentGlobalId '{}' is not a global id", brief(parent))))?;
-            values.push((attachment::PARENT, Value::Guid(parent.0)));
-        }
+    let parent = match given.parent_global_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
+        Some(parent) => Some(
+            GlobalId::parse(parent)
+                .ok_or_else(|| refused(format!("parentGlobalId '{}' is not a global id", brief(parent))))?,
+        ),
         None if op == Op::Add => {
             return Err(refused(
                 "parentGlobalId is missing; it names the feature that the attachment belongs to".to_owned(),
             ));
         }
-        None => {}
-    }
+        None => None,
+    };
     if op == Op::Add && matches!(payload, Payload::Keep) {
         return Err(refused("the attachment has no bytes: give data, uploadId or url".to_owned()));
     }
-    let name = match given.name.as_deref().map(file_name) {
+    let description = Description {
+        parent,
+        name: given.name.as_deref(),
+        content_type: given.content_type.as_deref(),
+        keywords: given.keywords.as_deref(),
+    };
+    Ok((describe(op, global_id, &description)?, payload))
+}
+
+/// What is said of an attachment beside its bytes.
+pub(super) struct Description<'a> {
+    /// The feature that it belongs to.
+    pub(super) parent: Option<GlobalId>,
+    /// What it is called.
+    pub(super) name: Option<&'a str>,
+    /// Its media type.
+    pub(super) content_type: Option<&'a str>,
+    /// Words that it is given.
+    pub(super) keywords: Option<&'a str>,
+}
+
+/// The edit of what is said of an attachment. A new one has a name and a media type, whatever is said.
+pub(super) fn describe(op: Op, global_id: GlobalId, given: &Description<'_>) -> std::result::Result<Edit, Refusal> {
+    let refused = |description: String| refusal(op, Some(global_id), code(op), description);
+    let mut values: Vec<(usize, Value)> =
+        given.parent.map(|parent| (attachment::PARENT, Value::Guid(parent.0))).into_iter().collect();
+    let name = match given.name.map(file_name) {
         Some(name) if !name.is_empty() => Some(name),
         _ => (op == Op::Add).then_some("attachment"),
     };
-    let content_type = match given.content_type.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+    let content_type = match given.content_type.map(str::trim).filter(|text| !text.is_empty()) {
         Some(text) if is_media_type(text) => Some(text),
         Some(text) => {
             return Err(refused(format!("contentType '{}' is not a media type, such as image/jpeg", brief(text))));
@@ -164,7 +188,7 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
     for (field, text, longest) in [
         (attachment::NAME, name, 250),
         (attachment::CONTENT_TYPE, content_type, 150),
-        (attachment::KEYWORDS, given.keywords.as_deref(), 4_000),
+        (attachment::KEYWORDS, given.keywords, 4_000),
     ] {
         let Some(text) = text else { continue };
         if text.chars().count() > longest || text.contains('\0') {
@@ -172,7 +196,7 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
         }
         values.push((field, Value::Text(text.to_owned())));
     }
-    Ok((Edit { op, global_id, values, geometry: GeometryEdit::Keep, passed_over: None }, payload))
+    Ok(Edit { op, global_id, values, geometry: GeometryEdit::Keep, passed_over: None })
 }
 
 fn payload(given: &AttachmentJson<'_>) -> std::result::Result<Payload, String> {
@@ -182,7 +206,13 @@ fn payload(given: &AttachmentJson<'_>) -> std::result::Result<Payload, String> {
     match (data, url, upload) {
         (None, None, None) => Ok(Payload::Keep),
         (Some(data), None, None) => {
-            STANDARD.decode(data.trim()).map(Payload::Data).map_err(|error| format!("data is not base64: {error}"))
+            let bare = data.trim();
+            // Some clients send what a browser calls a data URL.
+            let bare = match bare.strip_prefix("data:") {
+                Some(url) => url.split_once(";base64,").map_or(bare, |(_, data)| data),
+                None => bare,
+            };
+            STANDARD.decode(bare).map(Payload::Data).map_err(|error| format!("data is not base64: {error}"))
         }
         (None, None, Some(id)) => Ok(Payload::Upload(id)),
         (None, Some(url), None) => {
@@ -200,7 +230,7 @@ fn payload(given: &AttachmentJson<'_>) -> std::result::Result<Payload, String> {
 }
 
 /// The last part of a path, whichever system wrote it.
-fn file_name(name: &str) -> &str {
+pub(crate) fn file_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name).trim()
 }
 

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Attributes in the order in which they came.
-struct Attributes(Vec<(String, Scalar)>);
+pub(super) struct Attributes(pub(super) Vec<(String, Scalar)>);
 
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Attributes, D::Error> {
@@ -101,15 +101,16 @@ impl<'de> Deserialize<'de> for Loose {
     }
 }
 
+/// A feature as clients write it, before its layer gives it a meaning.
 #[derive(Deserialize)]
-struct FeatureJson<'a> {
+pub(super) struct FeatureJson<'a> {
     #[serde(default = "no_attributes")]
-    attributes: Attributes,
+    pub(super) attributes: Attributes,
     #[serde(borrow, default)]
-    geometry: Option<&'a RawValue>,
+    pub(super) geometry: Option<&'a RawValue>,
 }
 
-fn no_attributes() -> Attributes {
+pub(super) fn no_attributes() -> Attributes {
     Attributes(Vec::new())
 }
 
@@ -326,9 +327,11 @@ pub(crate) fn parse_deletes(name: &'static str, text: &str, use_global_ids: bool
     Ok(())
 }
 
-struct FeatureReader<'a> {
-    layer: &'a Layer,
-    default_srid: i32,
+/// Gives features the meaning that they have in a layer.
+pub(super) struct FeatureReader<'a> {
+    pub(super) layer: &'a Layer,
+    /// The spatial reference of geometries that name none.
+    pub(super) default_srid: i32,
 }
 
 impl FeatureReader<'_> {
@@ -377,7 +380,13 @@ impl FeatureReader<'_> {
         self.read(op, global_id, feature)
     }
 
-    fn read(&self, op: Op, global_id: GlobalId, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
+    /// Reads a feature whose global id is known.
+    pub(super) fn read(
+        &self,
+        op: Op,
+        global_id: GlobalId,
+        feature: FeatureJson<'_>,
+    ) -> std::result::Result<Edit, Refusal> {
         let refused = |code, description| refusal(op, Some(global_id), code, description);
         let mut values: Vec<(usize, Value)> = Vec::with_capacity(feature.attributes.0.len());
         let mut passed_over = Map::new();

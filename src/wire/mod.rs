@@ -2,8 +2,12 @@
 //!
 //! All tolerance of spelling is here and nowhere else. After this room there is no unchecked text left.
 
+pub(crate) mod append;
+pub(crate) mod apply_edits;
+pub(crate) mod attachment_form;
 pub(crate) mod attachments;
 pub(crate) mod books;
+pub(crate) mod calculate;
 pub(crate) mod edits;
 pub(crate) mod error;
 pub(crate) mod extract;
@@ -18,6 +22,7 @@ pub(crate) mod output;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod replica;
+pub(crate) mod selected;
 pub(crate) mod service;
 pub(crate) mod upload_item;
 pub(crate) mod url;

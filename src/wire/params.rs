@@ -130,6 +130,12 @@ pub(crate) fn json<T: DeserializeOwned>(name: &'static str, text: &str) -> Resul
         .map_err(|error| Error::invalid(name, format!("it is not the JSON that belongs here: {error}")))
 }
 
+/// Reads JSON into what borrows from it.
+pub(crate) fn json_borrowed<'a, T: serde::Deserialize<'a>>(name: &'static str, text: &'a str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::invalid(name, format!("it is not the JSON that belongs here: {error}")))
+}
+
 /// Single-quoted strings as double-quoted ones; what stands in double quotes stays.
 fn with_double_quotes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

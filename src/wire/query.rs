@@ -89,7 +89,7 @@ fn refuse_unsupported(params: &Params) -> Result<()> {
     Ok(())
 }
 
-fn relation(text: &str) -> Option<SpatialRelation> {
+pub(super) fn relation(text: &str) -> Option<SpatialRelation> {
     let bare = text.strip_prefix("esriSpatialRel").unwrap_or(text);
     Some(match bare.to_ascii_lowercase().as_str() {
         "intersects" => SpatialRelation::Intersects,

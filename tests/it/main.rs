@@ -12,6 +12,7 @@ mod attachments;
 mod bad_input;
 mod clients;
 mod editing;
+mod edits;
 mod exchange;
 mod extract;
 mod faults;

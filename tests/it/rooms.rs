@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 18] = [
+const ROOMS: [(&str, &[&str], bool); 19] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -23,11 +23,19 @@ const ROOMS: [(&str, &[&str], bool); 18] = [
     ("sync", &["model", "error", "sql", "store", "files", "format"], true),
     ("uploads", &["model", "error", "app", "store", "files"], false),
     ("replica", &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "wire"], false),
-    ("jobs", &["model", "error", "app", "store", "replica", "wire"], false),
+    (
+        "editing",
+        &["model", "error", "app", "sql", "store", "files", "format", "uploads", "sync", "replica", "wire"],
+        true,
+    ),
+    ("jobs", &["model", "error", "app", "store", "replica", "editing", "wire"], false),
     ("books", &["model", "error", "app", "sql", "store", "format", "sync", "wire"], true),
     (
         "http",
-        &["model", "error", "app", "metrics", "books", "files", "query", "uploads", "replica", "jobs", "sync", "wire"],
+        &[
+            "model", "error", "app", "metrics", "books", "files", "query", "uploads", "replica", "editing", "jobs",
+            "wire",
+        ],
         false,
     ),
 ];

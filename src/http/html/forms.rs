@@ -18,13 +18,13 @@ enum Submit {
 }
 
 /// Parameters that belong together.
-struct Group {
-    name: &'static str,
-    controls: &'static [Control],
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) controls: &'static [Control],
 }
 
 /// The input of one parameter.
-struct Control {
+pub(super) struct Control {
     label: &'static str,
     name: &'static str,
     hint: &'static str,
@@ -33,7 +33,7 @@ struct Control {
     spatial: bool,
 }
 
-enum Input {
+pub(super) enum Input {
     Line,
     Lines,
     File,
@@ -42,42 +42,46 @@ enum Input {
 }
 
 impl Control {
-    const fn new(label: &'static str, name: &'static str, input: Input) -> Self {
+    pub(super) const fn new(label: &'static str, name: &'static str, input: Input) -> Self {
         Control { label, name, hint: "", input, spatial: false }
     }
 
-    const fn line(label: &'static str, name: &'static str) -> Self {
+    pub(super) const fn line(label: &'static str, name: &'static str) -> Self {
         Control::new(label, name, Input::Line)
     }
 
-    const fn lines(label: &'static str, name: &'static str) -> Self {
+    pub(super) const fn lines(label: &'static str, name: &'static str) -> Self {
         Control::new(label, name, Input::Lines)
     }
 
-    const fn choice(label: &'static str, name: &'static str, options: &'static [(&'static str, &'static str)]) -> Self {
+    pub(super) const fn choice(
+        label: &'static str,
+        name: &'static str,
+        options: &'static [(&'static str, &'static str)],
+    ) -> Self {
         Control::new(label, name, Input::Choice(options, 0))
     }
 
-    const fn on(label: &'static str, name: &'static str) -> Self {
+    pub(super) const fn on(label: &'static str, name: &'static str) -> Self {
         Control::new(label, name, Input::Choice(TRUE_FALSE, 0))
     }
 
-    const fn off(label: &'static str, name: &'static str) -> Self {
+    pub(super) const fn off(label: &'static str, name: &'static str) -> Self {
         Control::new(label, name, Input::Choice(TRUE_FALSE, 1))
     }
 
-    const fn hint(self, hint: &'static str) -> Self {
+    pub(super) const fn hint(self, hint: &'static str) -> Self {
         Control { hint, ..self }
     }
 
-    const fn spatial(self) -> Self {
+    pub(super) const fn spatial(self) -> Self {
         Control { spatial: true, ..self }
     }
 }
 
 const TRUE_FALSE: &[(&str, &str)] = &[("true", "True"), ("false", "False")];
 
-const GEOMETRY_TYPES: &[(&str, &str)] = &[
+pub(super) const GEOMETRY_TYPES: &[(&str, &str)] = &[
     ("esriGeometryEnvelope", "Envelope"),
     ("esriGeometryPoint", "Point"),
     ("esriGeometryPolyline", "Polyline"),
@@ -85,7 +89,7 @@ const GEOMETRY_TYPES: &[(&str, &str)] = &[
     ("esriGeometryMultipoint", "Multipoint"),
 ];
 
-const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
+pub(super) const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
     ("esriSpatialRelIntersects", "Intersects"),
     ("esriSpatialRelContains", "Contains"),
     ("esriSpatialRelCrosses", "Crosses"),
@@ -98,11 +102,11 @@ const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
 
 const TRANSPORT_TYPES: &[(&str, &str)] = &[("esriTransportTypeUrl", "Url"), ("esriTransportTypeEmbedded", "Embedded")];
 
-const FORMAT: Group =
+pub(super) const FORMAT: Group =
     Group { name: "Answer", controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON")])] };
 
-const GEOMETRY_HINT: &str = "xmin,ymin,xmax,ymax or a JSON geometry";
-const SR_HINT: &str = "a number such as 3857, or JSON";
+pub(super) const GEOMETRY_HINT: &str = "xmin,ymin,xmax,ymax or a JSON geometry";
+pub(super) const SR_HINT: &str = "a number such as 3857, or JSON";
 
 const QUERY: &[Group] = &[
     Group {
@@ -321,8 +325,12 @@ const LAYER_EDITS: &[Group] = &[
             Control::lines("Adds", "adds").hint("[{\"attributes\":{…},\"geometry\":{…}}]"),
             Control::lines("Updates", "updates").hint("features with their object id, or global id"),
             Control::lines("Deletes", "deletes").hint("1,2,3, or global ids"),
+            Control::lines("Attachments", "attachments")
+                .hint("{\"adds\":[],\"updates\":[],\"deletes\":[]}, with global ids"),
             Control::on("Rollback on Failure", "rollbackOnFailure"),
             Control::off("Use GlobalIds", "useGlobalIds"),
+            Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
     FORMAT,
@@ -335,6 +343,14 @@ const SERVICE_EDITS: &[Group] = &[
             Control::lines("Edits", "edits").hint("[{\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]}]"),
             Control::off("Use GlobalIds", "useGlobalIds"),
             Control::on("Rollback on Failure", "rollbackOnFailure"),
+            Control::off("Honor Sequence Of Edits", "honorSequenceOfEdits"),
+            Control::choice(
+                "Return Service Edits Option",
+                "returnServiceEditsOption",
+                &[("none", "None"), ("originalAndCurrentFeatures", "Original and current features")],
+            ),
+            Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
     FORMAT,
@@ -437,6 +453,10 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         Kind::Books { operation: "apply" } => post("Apply Refused Edit", "Apply", APPLY_REJECTED),
         Kind::Books { operation: "restore" } => post("Restore", "Restore", RESTORE),
         Kind::Books { .. } => post("Dismiss Refused Edit", "Dismiss", &[FORMAT]),
+        Kind::Editing { operation } => {
+            let (name, groups) = super::editing_forms::of(operation);
+            post(name, name, groups)
+        }
         Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
         Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
         Kind::Upload => post("Upload", "Upload", UPLOAD),

@@ -3,6 +3,7 @@
 //! [`page`] is a pure function. It needs no script and no other file, so the server may forbid both; the one style
 //! sheet is [`STYLE`], whose hash a content security policy can name.
 
+mod editing_forms;
 mod forms;
 mod resources;
 mod results;
@@ -57,6 +58,11 @@ pub(crate) enum Kind {
     ExtractChanges,
     /// An operation on an entry of the books: `undo`, `apply`, `dismiss`, `restore`.
     Books {
+        /// Its name.
+        operation: &'static str,
+    },
+    /// An operation that edits a layer: `addFeatures`, `calculate`, `append` and their like.
+    Editing {
         /// Its name.
         operation: &'static str,
     },
@@ -195,6 +201,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::UploadPart
         | Kind::CommitUpload
         | Kind::DeleteUpload
+        | Kind::Editing { .. }
         | Kind::Books { .. } => {
             result_heading(html);
             results::answer(html, body, 3);

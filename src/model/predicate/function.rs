@@ -3,7 +3,7 @@
 use super::lex::shorten;
 use super::literal::read_as;
 use super::typing::{Term, Typing, all_null, number_type};
-use super::{CastTarget, DatePart, Expr, Function, Literal, MAX_ARGUMENTS, ParseError, Type};
+use super::{CastTarget, DatePart, Expr, Function, Literal, MAX_ARGUMENTS, ParseError, Problem, Type};
 
 /// What a function takes and gives.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ pub(super) fn exists(name: &str) -> bool {
 pub(super) fn unknown(name: &str, column: usize) -> ParseError {
     let names: Vec<&str> = FUNCTIONS.iter().map(|(name, ..)| *name).chain(SPECIAL.iter().copied()).collect();
     let what = format!("unknown function '{}'", shorten(name));
-    ParseError::new(column, what, format!("the functions are: {}", names.join(", ")))
+    ParseError::new(column, what, format!("the functions are: {}", names.join(", "))).of(Problem::Unsupported)
 }
 
 impl Typing<'_> {

@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::lex::shorten;
-use super::{DatePart, Interval, Literal, MAX_SHIFT_DAYS, ParseError, Type};
+use super::{DatePart, Interval, Literal, MAX_SHIFT_DAYS, ParseError, Problem, Type};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
@@ -39,7 +39,7 @@ pub(super) fn read_as(text: &str, target: Type, column: usize) -> Result<Literal
             Type::Time => "a time looks like 10:00:00",
         };
         let what = format!("type mismatch: the text '{}' cannot be read as {target}", shorten(text));
-        ParseError::new(column, what, example)
+        ParseError::new(column, what, example).of(Problem::Meaning)
     })
 }
 

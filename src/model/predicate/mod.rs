@@ -100,6 +100,29 @@ impl Predicate {
     }
 }
 
+/// A parsed expression over the fields of one layer: a value that is computed for each row, in the language of clauses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expression {
+    root: Expr,
+}
+
+impl Expression {
+    /// Reads an expression of any type over `fields`.
+    pub fn parse(text: &str, fields: &[Field]) -> Result<Expression, ParseError> {
+        parse::parse_expression(text, fields, None)
+    }
+
+    /// Reads an expression whose value a field of type `target` can hold without losing anything by its type.
+    pub fn parse_for(text: &str, fields: &[Field], target: FieldType) -> Result<Expression, ParseError> {
+        parse::parse_expression(text, fields, Some(Type::of(target)))
+    }
+
+    /// Returns the tree.
+    pub fn root(&self) -> &Expr {
+        &self.root
+    }
+}
+
 /// A node of the tree. Types agree wherever nodes meet; only integers meet doubles, dates meet timestamps, and null
 /// meets everything, as they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -429,9 +452,23 @@ impl CastTarget {
     }
 }
 
+/// What kind of mistake is in a clause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not written as clauses are.
+    Syntax,
+    /// It is written well, and means nothing: types that do not go together, for instance.
+    Meaning,
+    /// It names a field that is not there.
+    Field,
+    /// It is SQL that is not taken here.
+    Unsupported,
+}
+
 /// Why a clause was refused: what is wrong, where, and what to write instead. Meant to be read by people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
+    problem: Problem,
     column: usize,
     what: String,
     hint: String,
@@ -439,7 +476,17 @@ pub struct ParseError {
 
 impl ParseError {
     fn new(column: usize, what: impl Into<String>, hint: impl Into<String>) -> ParseError {
-        ParseError { column, what: what.into(), hint: hint.into() }
+        ParseError { problem: Problem::Syntax, column, what: what.into(), hint: hint.into() }
+    }
+
+    /// The same with another kind of problem.
+    fn of(self, problem: Problem) -> ParseError {
+        ParseError { problem, ..self }
+    }
+
+    /// Returns what kind of mistake it is.
+    pub fn problem(&self) -> Problem {
+        self.problem
     }
 
     /// Returns where in the clause the mistake is, in characters, counted from 1.
@@ -450,7 +497,7 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ParseError { column, what, hint } = self;
+        let ParseError { column, what, hint, .. } = self;
         write!(f, "{what} at column {column}; {hint}")
     }
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use super::cursor::Cursor;
 use super::lex::{Token, lex};
 use super::typing::{Term, Typing};
-use super::{Comparison, Expr, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, ParseError, Predicate};
+use super::{
+    Comparison, Expr, Expression, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, ParseError, Predicate,
+    Type,
+};
 use crate::model::layer::Field;
 
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
@@ -17,6 +20,24 @@ pub(super) type Result<T> = std::result::Result<T, ParseError>;
 pub(super) const GEOMETRY: &str = "SHAPE";
 
 pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
+    let mut parser = start(text, fields)?;
+    let term = parser.whole("the clause")?;
+    let root = parser.typing.condition(term)?;
+    Ok(Predicate { root, fields: parser.read, volatile: parser.volatile })
+}
+
+/// Reads an expression whose value `target` can hold; any value if `None`.
+pub(super) fn parse_expression(text: &str, fields: &[Field], target: Option<Type>) -> Result<Expression> {
+    let mut parser = start(text, fields)?;
+    let term = parser.whole("the expression")?;
+    let root = match target {
+        Some(target) => parser.typing.assign(term, target)?,
+        None => term.expr,
+    };
+    Ok(Expression { root })
+}
+
+fn start<'a>(text: &str, fields: &'a [Field]) -> Result<Parser<'a>> {
     if text.trim().is_empty() {
         return Err(ParseError::new(1, "an empty clause", "write a condition such as 1=1"));
     }
@@ -33,7 +54,7 @@ pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
     if text.len() > MAX_TEXT_BYTES && !lexemes.iter().any(|lexeme| is_in(&lexeme.token)) {
         return Err(too_long(MAX_TEXT_BYTES));
     }
-    let mut parser = Parser {
+    Ok(Parser {
         typing: Typing { fields },
         tokens: Cursor::new(lexemes),
         depth: 0,
@@ -41,13 +62,7 @@ pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
         n_list_values: 0,
         read: BTreeSet::new(),
         volatile: false,
-    };
-    let term = parser.disjunction()?;
-    if *parser.tokens.peek() != Token::End {
-        return Err(parser.tokens.unexpected("an operator, AND, OR or the end of the clause"));
-    }
-    let root = parser.typing.condition(term)?;
-    Ok(Predicate { root, fields: parser.read, volatile: parser.volatile })
+    })
 }
 
 /// What has been read and what is left. Conditions are read here, values in `value`.
@@ -65,6 +80,14 @@ pub(super) struct Parser<'a> {
 
 /// Conditions.
 impl Parser<'_> {
+    fn whole(&mut self, what: &str) -> Result<Term> {
+        let term = self.disjunction()?;
+        match self.tokens.peek() {
+            Token::End => Ok(term),
+            _ => Err(self.tokens.unexpected(&format!("an operator, AND, OR or the end of {what}"))),
+        }
+    }
+
     pub(super) fn disjunction(&mut self) -> Result<Term> {
         let first = self.conjunction()?;
         if !self.tokens.is_word(0, "OR") {

@@ -3,7 +3,8 @@
 use super::lex::shorten;
 use super::literal::{DAY, read_as};
 use super::{
-    CastTarget, Comparison, Expr, Interval, List, Literal, MAX_ARGUMENTS, MAX_SHIFT_DAYS, Operator, ParseError, Type,
+    CastTarget, Comparison, Expr, Interval, List, Literal, MAX_ARGUMENTS, MAX_SHIFT_DAYS, Operator, ParseError,
+    Problem, Type,
 };
 use crate::model::{layer::Field, value::FieldType};
 
@@ -38,7 +39,7 @@ impl Typing<'_> {
             return Ok(term.expr);
         }
         let what = format!("{} is not a condition", self.describe(&term.expr));
-        Err(ParseError::new(term.column, what, "compare it with something, as in status = 'Open'"))
+        Err(ParseError::new(term.column, what, "compare it with something, as in status = 'Open'").of(Problem::Meaning))
     }
 
     /// Makes sure that a term is a text, as `user` needs it.
@@ -78,7 +79,7 @@ impl Typing<'_> {
 
     fn unsuitable(self, term: &Term, user: &str, wanted: &str, hint: &str) -> ParseError {
         let what = format!("type mismatch: {user} needs {wanted}, not {}", self.describe(&term.expr));
-        ParseError::new(term.column, what, hint)
+        ParseError::new(term.column, what, hint).of(Problem::Meaning)
     }
 
     /// Brings values that are compared, listed or chosen among to one type, and returns it; none if all are null.
@@ -112,6 +113,11 @@ impl Typing<'_> {
         Ok((exprs, Some(target)))
     }
 
+    /// Makes sure that a term is something that what has a type can be set to.
+    pub(super) fn assign(self, term: Term, target: Type) -> Result<Expr, ParseError> {
+        self.coerce(term, target)
+    }
+
     /// Converts a term whose type differs from `target` if that loses nothing.
     fn coerce(self, term: Term, target: Type) -> Result<Expr, ParseError> {
         let from = term.value_type();
@@ -135,7 +141,7 @@ impl Typing<'_> {
             (expr, _) if from.is_none_or(|from| join(from, target) == Some(target)) => expr,
             (expr, _) => {
                 let what = format!("type mismatch: {} is not {target}", self.describe(&expr));
-                return Err(ParseError::new(term.column, what, "use CAST to convert it"));
+                return Err(ParseError::new(term.column, what, "use CAST to convert it").of(Problem::Meaning));
             }
         })
     }
@@ -160,7 +166,7 @@ impl Typing<'_> {
         let is_literal = |term: &Term| matches!(term.expr, Expr::Literal(_));
         if list.len() > MAX_ARGUMENTS && !list.iter().all(is_literal) {
             let what = format!("a list of {} values with a field or an expression in it", list.len());
-            return Err(ParseError::new(column, what, format!("the most is {MAX_ARGUMENTS}")));
+            return Err(ParseError::new(column, what, format!("the most is {MAX_ARGUMENTS}")).of(Problem::Meaning));
         }
         let value = match value.value_type() {
             Some(Type::Boolean) => Term { expr: self.coerce(value, Type::Integer)?, column },
@@ -189,17 +195,17 @@ impl Typing<'_> {
         let mut characters = escape.chars();
         let (Some(escape), None) = (characters.next(), characters.next()) else {
             let what = format!("the escape '{}' is not one character", shorten(&escape));
-            return Err(ParseError::new(column, what, "write one, as in LIKE '50!%' ESCAPE '!'"));
+            return Err(ParseError::new(column, what, "write one, as in LIKE '50!%' ESCAPE '!'").of(Problem::Meaning));
         };
         let Expr::Literal(Literal::Text(text)) = pattern.as_ref() else {
             let what = "ESCAPE with a pattern that is not a literal";
-            return Err(ParseError::new(column, what, "write the pattern in quotes"));
+            return Err(ParseError::new(column, what, "write the pattern in quotes").of(Problem::Meaning));
         };
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             if character == escape && characters.next().is_none() {
                 let what = "a pattern that ends with its escape character";
-                return Err(ParseError::new(column, what, "double the character to match it"));
+                return Err(ParseError::new(column, what, "double the character to match it").of(Problem::Meaning));
             }
         }
         Ok(Expr::Like { value, pattern, escape: Some(escape) })
@@ -250,7 +256,9 @@ impl Typing<'_> {
         let column = days.column;
         if matches!(days.value_type(), Some(Type::Date | Type::Timestamp)) {
             let what = format!("{} cannot be added to or taken from a date", self.describe(&days.expr));
-            return Err(ParseError::new(column, what, "compare them, as in due < CURRENT_DATE - 30"));
+            return Err(
+                ParseError::new(column, what, "compare them, as in due < CURRENT_DATE - 30").of(Problem::Meaning)
+            );
         }
         let days = self.number(days, "a date's '+' or '-'")?;
         let value_type = match (from, number_type([&days])) {
@@ -265,7 +273,7 @@ impl Typing<'_> {
         };
         if too_far {
             let hint = format!("the most is {MAX_SHIFT_DAYS} days");
-            return Err(ParseError::new(column, "too many days", hint));
+            return Err(ParseError::new(column, "too many days", hint).of(Problem::Meaning));
         }
         Ok(Expr::ShiftDays { value: Box::new(date.expr), days: Box::new(days), value_type })
     }
@@ -300,7 +308,7 @@ impl Typing<'_> {
         } else {
             "use CAST to make them alike"
         };
-        ParseError::new(term.column, what, hint)
+        ParseError::new(term.column, what, hint).of(Problem::Meaning)
     }
 
     /// Says for people what an expression is.
@@ -467,7 +475,7 @@ fn gather<T>(literals: &[&Literal], pick: fn(&Literal) -> Option<T>) -> Option<V
 
 pub(super) fn all_null(user: &str, column: usize) -> ParseError {
     let what = format!("{user} of nothing but NULL");
-    ParseError::new(column, what, "give it at least one value that is not NULL")
+    ParseError::new(column, what, "give it at least one value that is not NULL").of(Problem::Meaning)
 }
 
 /// Splits what [`Typing::unify`] returned for a fixed number of terms, which is as many as it was given.

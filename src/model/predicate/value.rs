@@ -7,7 +7,7 @@ use super::parse::{GEOMETRY, Parser, Result};
 use super::typing::{Term, negate};
 use super::{
     CastTarget, DatePart, Expr, Function, Interval, Literal, MAX_ARGUMENTS, MAX_DEPTH, MAX_OPERATORS, Now, Operator,
-    ParseError, Type,
+    ParseError, Problem, Type,
 };
 use crate::model::layer::Field;
 
@@ -384,6 +384,6 @@ impl Parser<'_> {
         let names: Vec<&str> = fields.iter().take(MOST).map(|field| field.name.as_str()).collect();
         let more = if fields.len() > MOST { ", …" } else { "" };
         let what = format!("unknown field '{}'", shorten(name));
-        ParseError::new(column, what, format!("the fields are: {}{more}", names.join(", ")))
+        ParseError::new(column, what, format!("the fields are: {}{more}", names.join(", "))).of(Problem::Field)
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 
 use std::slice;
 
-use crate::model::predicate::{Comparison, Expr, Interval, List, Literal, Now, Operator, Predicate, Type};
+use crate::model::predicate::{Comparison, Expr, Expression, Interval, List, Literal, Now, Operator, Predicate, Type};
 
 use super::fragment::{Fragment, Ident};
 
@@ -34,6 +34,17 @@ pub(crate) fn render(
     out: &mut Fragment,
 ) {
     Renderer { columns, geometry, alias, out }.expr(predicate.root());
+}
+
+/// Appends the value of an expression. What the parameters are is as in [`render`].
+pub(crate) fn render_expression(
+    expression: &Expression,
+    columns: &[Ident],
+    geometry: Option<&Ident>,
+    alias: &'static str,
+    out: &mut Fragment,
+) {
+    Renderer { columns, geometry, alias, out }.expr(expression.root());
 }
 
 struct Renderer<'a> {

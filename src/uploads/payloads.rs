@@ -13,15 +13,16 @@ use crate::{
         value::Value,
     },
     store::Session,
-    uploads,
 };
+
+use super::committed;
 
 /// How many files are put on the disk at once. It takes several together in hardly more time than one.
 const MAX_AT_ONCE: usize = 8;
 
 /// Keeps the bytes that came with edits of attachments, so that the edits are like any other: from then on they name what
 /// is kept. What an edit brought that is then refused is swept away. Uploads are looked for in a service, if any may be named.
-pub(super) async fn store_payloads(
+pub(crate) async fn store_payloads(
     app: &App,
     mut uploads: Option<(&mut Session, &Service)>,
     edits: AttachmentEdits,
@@ -52,6 +53,7 @@ pub(super) async fn store_payloads(
 /// Where the bytes of an attachment come from.
 enum Source {
     Keep,
+    Kept(Content),
     Data(Vec<u8>),
     Upload(UploadItem, UploadedFile),
 }
@@ -60,6 +62,7 @@ async fn find(uploads: Option<&mut (&mut Session, &Service)>, payload: Payload) 
     match payload {
         Payload::Keep => Ok(Source::Keep),
         Payload::Data(bytes) => Ok(Source::Data(bytes)),
+        Payload::Kept { sha256, size_bytes } => Ok(Source::Kept(Content { sha256, size_bytes })),
         Payload::Upload(id) => {
             let Some((session, service)) = uploads else {
                 return Err(Error::invalid(
@@ -67,7 +70,7 @@ async fn find(uploads: Option<&mut (&mut Session, &Service)>, payload: Payload) 
                     "uploads cannot be named here; the bytes belong into the document",
                 ));
             };
-            let (item, uploaded) = uploads::committed(session, service, "uploadId", &id).await?;
+            let (item, uploaded) = committed(session, service, "uploadId", &id).await?;
             Ok(Source::Upload(item, uploaded))
         }
     }
@@ -76,6 +79,7 @@ async fn find(uploads: Option<&mut (&mut Session, &Service)>, payload: Payload) 
 async fn store(app: &App, source: Source) -> Result<Option<Content>> {
     match source {
         Source::Keep => Ok(None),
+        Source::Kept(content) => Ok(Some(content)),
         Source::Data(bytes) => Ok(Some(app.files.content_put(bytes.as_slice()).await?)),
         Source::Upload(item, uploaded) => {
             let content = app.files.content_of_upload(&uploaded).await?;

@@ -1,0 +1,92 @@
+//! Edits of clients that are connected: whoever sent them learns at once what became of each.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    format::json::FeatureWriter,
+    model::{
+        edit::{EditResult, FailurePolicy, LayerEdits, Op, Sequence},
+        id::GlobalId,
+        layer::{Layer, Service},
+        query::Columns,
+    },
+    sql::select,
+    store::WriteTx,
+};
+
+use super::apply::{Sender, apply_in, rolled_back};
+
+/// How many features are read at a time.
+const FEATURES_AT_ONCE: usize = 1_000;
+
+/// What edits did.
+pub(crate) struct Applied {
+    /// What became of each, in their order, by layer.
+    pub(crate) results: Vec<Vec<EditResult>>,
+    /// Whether a refused edit undoes them all: then the caller has to roll the transaction back.
+    pub(crate) undone: bool,
+}
+
+/// Applies edits in a transaction that the caller ends. An edit of a feature that is not there is a failure like any other:
+/// a connected client has no delta to learn of it from.
+pub(crate) async fn apply(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    edits: &[LayerEdits],
+    policy: FailurePolicy,
+    sequence: Sequence,
+) -> Result<Applied> {
+    let results = apply_in(tx, service, edits, Sender::Client, sequence).await?;
+    let refused = |result: &EditResult| result.error.is_some();
+    let undone = policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(refused);
+    let results = match undone {
+        true => rolled_back(results, refused),
+        false => results.into_iter().map(|(_, results)| results).collect(),
+    };
+    Ok(Applied { results, undone })
+}
+
+/// Features as Esri JSON, by their global ids.
+#[derive(Default)]
+pub(crate) struct Images(HashMap<Uuid, String>);
+
+impl Images {
+    /// A feature, if it was there.
+    pub(crate) fn get(&self, id: GlobalId) -> Option<&str> {
+        self.0.get(&id.0).map(String::as_str)
+    }
+}
+
+/// The features that edits are about to change, as they are; nobody else changes them until the transaction ends. An add
+/// may change a feature, too.
+pub(crate) async fn before(tx: &mut WriteTx<'_>, edits: &LayerEdits) -> Result<Images> {
+    let ids = edits.edits.iter().filter_map(|edit| Some(edit.as_ref().ok()?.global_id.0));
+    images(tx, &edits.layer, ids.collect(), true).await
+}
+
+/// The features that edits have put or changed.
+pub(crate) async fn after(tx: &mut WriteTx<'_>, layer: &Layer, results: &[EditResult]) -> Result<Images> {
+    let applied = results.iter().filter(|result| result.error.is_none() && result.op != Op::Delete);
+    let ids = applied.filter_map(|result| Some(result.global_id?.0));
+    images(tx, layer, ids.collect(), false).await
+}
+
+async fn images(tx: &mut WriteTx<'_>, layer: &Layer, ids: BTreeSet<Uuid>, lock: bool) -> Result<Images> {
+    let srid = layer.shape.as_ref().map_or(0, |shape| shape.srid);
+    let columns = Columns::all(layer, srid);
+    let writer = FeatureWriter::new(layer, &columns);
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut images = HashMap::with_capacity(ids.len());
+    for some in ids.chunks(FEATURES_AT_ONCE) {
+        for row in tx.rows(select::features(layer, &columns, some.to_vec(), lock)).await? {
+            let mut feature = Vec::new();
+            writer.write(&row, 1, &mut feature)?;
+            images.insert(row.try_get(0)?, String::from_utf8_lossy(&feature).into_owned());
+        }
+    }
+    Ok(Images(images))
+}

@@ -1,0 +1,158 @@
+//! The parameters of calculate, and the answers of validateSQL.
+//!
+//! API reference: *Calculate (Feature Service/Layer)*, *Validate SQL*. Expressions are in the language of `where` clauses,
+//! which is parsed and rebuilt; `sqlFormat` may be `standard` or `native`, since there is but one language.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        edit::Assigned,
+        layer::Layer,
+        predicate::{Expression, ParseError, Predicate, Problem},
+        value::{Scalar, Value, brief, coerce},
+    },
+};
+
+use super::{params::Params, selected::SelectedRows};
+
+/// The most fields that are set at once.
+const MAX_ASSIGNMENTS: usize = 64;
+
+/// Fields of many rows to be set.
+#[derive(Debug)]
+pub(crate) struct CalculateRequest {
+    /// Which rows.
+    pub(crate) rows: SelectedRows,
+    /// The fields, by their positions, and what they become.
+    pub(crate) assignments: Vec<(usize, Assigned)>,
+    /// Whether the answer has the time of the edits.
+    pub(crate) moment: bool,
+}
+
+impl CalculateRequest {
+    /// Reads the parameters.
+    pub(crate) fn parse(params: &Params, layer: &Layer) -> Result<CalculateRequest> {
+        super::apply_edits::refuse_unsupported(params)?;
+        let rows = SelectedRows::parse(params, layer)?;
+        if rows.rows.is_none() {
+            return Err(Error::invalid("where", "it is missing; it says which rows are set, 1=1 for all of them"));
+        }
+        params.word("sqlFormat", "none, standard, native", |text| {
+            ["none", "standard", "native"].iter().any(|known| text.eq_ignore_ascii_case(known)).then_some(())
+        })?;
+        let text = params.text("calcExpression").ok_or_else(|| {
+            Error::invalid(
+                "calcExpression",
+                "it is missing; [{\"field\":\"name\",\"value\":5}] or [{\"field\":\"name\",\"sqlExpression\":\"height * 2\"}] belongs there",
+            )
+        })?;
+        let given: Vec<Map<String, Json>> = match text.starts_with('{') {
+            true => vec![super::params::json("calcExpression", text)?],
+            false => super::params::json("calcExpression", text)?,
+        };
+        if given.is_empty() || given.len() > MAX_ASSIGNMENTS {
+            return Err(wrong(format!("it sets {} fields; between 1 and {MAX_ASSIGNMENTS} belong there", given.len())));
+        }
+        let mut assignments: Vec<(usize, Assigned)> = Vec::with_capacity(given.len());
+        for element in &given {
+            let (field, assigned) = assignment(element, layer)?;
+            if assignments.iter().any(|(known, _)| *known == field) {
+                return Err(wrong(format!("field '{}' is set twice", layer.fields[field].name)));
+            }
+            assignments.push((field, assigned));
+        }
+        Ok(CalculateRequest { rows, assignments, moment: params.flag(&["returnEditMoment"], false)? })
+    }
+}
+
+fn wrong(problem: String) -> Error {
+    Error::invalid("calcExpression", problem)
+}
+
+fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assigned)> {
+    let member =
+        |wanted: &str| element.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+    let name = member("field").and_then(Json::as_str).ok_or_else(|| wrong("an element names no field".to_owned()))?;
+    let index = layer.field_index(name).ok_or_else(|| {
+        let known: Vec<&str> = layer.fields.iter().take(40).map(|field| field.name.as_str()).collect();
+        wrong(format!("there is no field '{}' in layer {}; the fields are {}", brief(name), layer.id, known.join(", ")))
+    })?;
+    let field = &layer.fields[index];
+    if !layer.is_editable(index) {
+        return Err(wrong(format!("field '{}' cannot be set: the server or the database does", field.name)));
+    }
+    let assigned = match (member("value"), member("sqlExpression")) {
+        (Some(value), None) => {
+            let value = coerce(scalar(value), field.field_type, field.length)
+                .map_err(|problem| wrong(format!("field '{}' cannot be set to the value: {problem}", field.name)))?;
+            if value == Value::Null && !field.nullable {
+                return Err(wrong(format!("field '{}' needs a value, and cannot be set to null", field.name)));
+            }
+            Assigned::Value(value)
+        }
+        (None, Some(Json::String(text))) => Assigned::Computed(
+            Expression::parse_for(text, &layer.fields, field.field_type)
+                .map_err(|error| wrong(format!("sqlExpression of field '{}': {error}", field.name)))?,
+        ),
+        _ => {
+            return Err(wrong(format!(
+                "field '{}' has to have either a value, or a sqlExpression in quotes",
+                field.name
+            )));
+        }
+    };
+    Ok((index, assigned))
+}
+
+fn scalar(value: &Json) -> Scalar {
+    match value {
+        Json::Null => Scalar::Null,
+        Json::Bool(value) => Scalar::Bool(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Scalar::Integer(whole),
+            (None, Some(float)) => Scalar::Float(float),
+            (None, None) => Scalar::Compound,
+        },
+        Json::String(text) => Scalar::Text(text.clone()),
+        Json::Array(_) | Json::Object(_) => Scalar::Compound,
+    }
+}
+
+/// What validateSQL says of a text.
+pub(crate) fn validate_sql(params: &Params, layer: &Layer) -> Result<Json> {
+    let sql = params
+        .text("sql")
+        .ok_or_else(|| Error::invalid("sql", "it is missing; a where clause or an expression belongs there"))?;
+    let kind = params
+        .word("sqlType", "where, expression, statement", |text| {
+            ["where", "expression", "statement"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
+        })?
+        .unwrap_or("where");
+    let found = match kind {
+        "where" => Predicate::parse(sql, &layer.fields).map(drop),
+        "expression" => Expression::parse(sql, &layer.fields).map(drop),
+        _ => {
+            let description = "whole statements are never run here; send the where clause, or the expression";
+            return Ok(verdict(Some((3001, description.to_owned()))));
+        }
+    };
+    Ok(verdict(found.err().map(|error| (number(&error), error.to_string()))))
+}
+
+/// The API's number for what is wrong with a text.
+fn number(error: &ParseError) -> i32 {
+    match error.problem() {
+        Problem::Unsupported => 3001,
+        Problem::Syntax => 3002,
+        Problem::Meaning => 3004,
+        Problem::Field => 3008,
+    }
+}
+
+fn verdict(problem: Option<(i32, String)>) -> Json {
+    let errors: Json =
+        problem.iter().map(|(code, description)| json!({"errorCode": code, "description": description})).collect();
+    json!({"isValidSQL": problem.is_none(), "validationErrors": errors})
+}
