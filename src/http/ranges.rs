@@ -9,7 +9,10 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
-        header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, RANGE},
+        header::{
+            ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_NONE_MATCH, IF_RANGE,
+            RANGE,
+        },
     },
     response::Response,
 };
@@ -69,6 +72,10 @@ pub(super) async fn send(mut response: Response, sent: Sent, method: &Method, re
         insert(ETAG, tag)?;
         insert(REPR_DIGEST, &format!("sha-256=:{}:", base64(sha256)))?;
     }
+    if is_known(request, tag.as_deref()) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
     let (status, start, length) = match wanted {
         Wanted::Whole => (StatusCode::OK, 0, size_bytes),
         Wanted::Range(start, length) => {
@@ -96,6 +103,13 @@ fn still_the_same(request: &HeaderMap, tag: Option<&str>) -> bool {
         None => true,
         Some(given) => given.to_str().is_ok_and(|given| Some(given.trim()) == tag),
     }
+}
+
+/// Whether the client has the file already: it names the tag, which may have been made weak on its way.
+fn is_known(request: &HeaderMap, tag: Option<&str>) -> bool {
+    let Some(given) = request.get(IF_NONE_MATCH).and_then(|given| given.to_str().ok()) else { return false };
+    let same = |given: &str| given == "*" || Some(given.strip_prefix("W/").unwrap_or(given)) == tag;
+    tag.is_some() && given.split(',').map(str::trim).any(same)
 }
 
 /// Reads `bytes=first-last`. Anything else, also several ranges, asks for the whole file, as HTTP has it.

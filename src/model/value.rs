@@ -242,7 +242,9 @@ fn float(scalar: &Scalar, field_type: FieldType) -> Result<Value, String> {
 
 /// Milliseconds since 1970, as a number or in quotes, or an ISO 8601 text that says its zone (UTC if it has none).
 fn instant(scalar: &Scalar) -> Result<Value, String> {
-    const LIMIT_MS: i64 = 253_402_300_800_000; // year 10000
+    // The years that can be written: 0001-01-01 to 9999-12-31.
+    const FIRST_MS: i64 = -62_135_596_800_000;
+    const LAST_MS: i64 = 253_402_300_799_999;
     let ms = match scalar {
         Scalar::Integer(ms) => Some(*ms),
         #[expect(
@@ -267,8 +269,10 @@ fn instant(scalar: &Scalar) -> Result<Value, String> {
         _ => None,
     };
     match ms {
-        Some(ms) if (-LIMIT_MS..=LIMIT_MS).contains(&ms) => Ok(Value::Instant(ms * 1000)),
-        Some(ms) => Err(format!("{ms} milliseconds is beyond the year 9999; dates are milliseconds since 1970")),
+        Some(ms) if (FIRST_MS..=LAST_MS).contains(&ms) => Ok(Value::Instant(ms * 1000)),
+        Some(ms) => {
+            Err(format!("{ms} milliseconds is not within the years 1 to 9999; dates are milliseconds since 1970"))
+        }
         None => Err(format!("{} is not a date: milliseconds since 1970 (UTC)", shown(scalar))),
     }
 }

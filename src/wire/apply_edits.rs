@@ -125,7 +125,8 @@ impl ApplyEdits {
                 "it is missing; an array of {\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]} belongs there",
             )
         })?;
-        let given: Vec<LayerJson<'_>> = super::params::json_borrowed("edits", text)?;
+        let text = super::params::double_quoted(text);
+        let given: Vec<LayerJson<'_>> = super::params::json_borrowed("edits", &text)?;
         let mut layers = Vec::with_capacity(given.len());
         for element in given {
             let id = element

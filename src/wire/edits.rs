@@ -26,7 +26,7 @@ use crate::{
 
 use super::{
     attachments::{AttachmentEditsJson, parse_attachment_edits},
-    geometry::{Parsed, Refused, parse},
+    geometry::{Parsed, Refused, parse_for},
 };
 
 /// Attributes in the order in which they came.
@@ -442,7 +442,7 @@ impl FeatureReader<'_> {
             return Ok(GeometryEdit::Keep);
         }
         let wrong = |problem: String| (EditErrorCode::Geometry, problem);
-        match parse(given.get(), self.default_srid) {
+        match parse_for(given.get(), self.default_srid, self.layer.dimensions()) {
             Ok(Parsed::Empty) => Ok(GeometryEdit::Clear),
             Ok(Parsed::Geometry(geometry)) => {
                 if geometry.geometry_type() != shape.geometry_type {

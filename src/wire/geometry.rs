@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     error::{Error, Result},
-    model::geometry::{Geometry, GeometryType, Position, Shape},
+    model::geometry::{Dimensions, Geometry, GeometryType, Position, Shape},
 };
 
 /// The most vertices of one geometry.
@@ -90,7 +90,10 @@ fn from_wkt(name: &'static str, wkt: &str) -> Result<i32> {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct GeometryJson {
+    // A null says that there is no coordinate, which is not the same as saying nothing.
+    #[serde(deserialize_with = "said")]
     x: Option<Ordinate>,
+    #[serde(deserialize_with = "said")]
     y: Option<Ordinate>,
     z: Option<Ordinate>,
     m: Option<Ordinate>,
@@ -108,6 +111,10 @@ struct GeometryJson {
     curve_paths: Option<de::IgnoredAny>,
     curve_rings: Option<de::IgnoredAny>,
     spatial_reference: Option<Json>,
+}
+
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Ordinate>, D::Error> {
+    Ordinate::deserialize(deserializer).map(Some)
 }
 
 /// A number, null, or the text "NaN".
@@ -196,6 +203,12 @@ pub(crate) enum Refused {
 
 /// Reads an Esri JSON geometry. `default_srid` is its reference if it names none.
 pub(crate) fn parse(text: &str, default_srid: i32) -> std::result::Result<Parsed, Refused> {
+    parse_for(text, default_srid, Dimensions::default())
+}
+
+/// Reads an Esri JSON geometry for a layer that has these ordinates: where the geometry does not say what the third of three
+/// numbers is, it is what the layer has.
+pub(crate) fn parse_for(text: &str, default_srid: i32, expected: Dimensions) -> std::result::Result<Parsed, Refused> {
     let given: GeometryJson =
         serde_json::from_str(text).map_err(|error| Refused::Invalid(format!("it is not a geometry: {error}")))?;
     if given.curve_paths.is_some() || given.curve_rings.is_some() {
@@ -212,7 +225,12 @@ pub(crate) fn parse(text: &str, default_srid: i32) -> std::result::Result<Parsed
     if n_vertices > MAX_VERTICES {
         return Err(Refused::Invalid(format!("it has {n_vertices} vertices, and the limit is {MAX_VERTICES}")));
     }
-    let third_is_m = given.has_m == Some(true) && given.has_z != Some(true);
+    let third_is_m = match (given.has_z, given.has_m) {
+        (Some(true), _) => false,
+        (_, Some(true)) => true,
+        (None, None) => expected.m && !expected.z,
+        _ => false,
+    };
     let position = |vertex: &Vertex| finite(vertex, third_is_m);
     let shape = match given {
         GeometryJson { points: Some(points), .. } => {

@@ -3,7 +3,9 @@
 //! Clients spell names in any case and by several aliases, send booleans in three ways, and send an empty value for what
 //! they do not mean; all of that ends here.
 
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{
     error::{Error, Result},
@@ -128,6 +130,15 @@ pub(crate) fn json<T: DeserializeOwned>(name: &'static str, text: &str) -> Resul
             false => Err(error),
         })
         .map_err(|error| Error::invalid(name, format!("it is not the JSON that belongs here: {error}")))
+}
+
+/// JSON that may be in single quotes, in double quotes.
+pub(crate) fn double_quoted(text: &str) -> Cow<'_, str> {
+    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    match !text.contains('\'') || is_json(text) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(with_double_quotes(text)),
+    }
 }
 
 /// Reads JSON into what borrows from it.

@@ -261,11 +261,6 @@ async fn deletes_come_in_every_syntax() {
         assert!(codes(&answer["deleteResults"]).iter().all(|code| *code == 0), "{ids}: {answer}");
     }
     assert_eq!(names(&server).await, ["8"]);
-    for by in ["where", "geometry"] {
-        let (code, words) = error(&server.post("0/deleteFeatures", &[(by, "1=1")]).await);
-        assert_eq!(code, 400);
-        assert!(words.contains("name the objectIds"), "{words}");
-    }
     let (_, words) = error(&server.post("0/deleteFeatures", &[]).await);
     assert!(words.contains("'objectIds' parameter"), "{words}");
     assert_eq!(names(&server).await, ["8"]);
@@ -282,18 +277,18 @@ async fn nothing_to_do_is_done_successfully() {
 }
 
 #[tokio::test]
-async fn attachments_are_refused_by_name_and_nothing_is_applied() {
+async fn attachments_of_a_layer_without_are_refused_by_name_and_nothing_is_applied() {
     let server = with_sites().await;
     let attachments = r#"{"adds":[{"parentGlobalId":"x","data":""}]}"#;
     let adds = r#"[{"attributes":{"name":"a"}}]"#;
     let of_service = format!(r#"[{{"id":0,"adds":{adds},"attachments":{attachments}}}]"#);
     for (operation, parameters) in [
-        ("0/applyEdits", vec![("adds", adds), ("attachments", attachments)]),
-        ("applyEdits", vec![("edits", of_service.as_str())]),
+        ("0/applyEdits", vec![("adds", adds), ("attachments", attachments), ("useGlobalIds", "true")]),
+        ("applyEdits", vec![("edits", of_service.as_str()), ("useGlobalIds", "true")]),
     ] {
         let (code, words) = error(&server.post(operation, &parameters).await);
         assert_eq!(code, 400);
-        assert!(words.contains("attachments are not supported yet; nothing was applied"), "{words}");
+        assert!(words.contains("layer 0 has no attachments, nothing was applied"), "{words}");
     }
     let empty = [("adds", adds), ("attachments", r#"{"adds":[],"updates":[],"deletes":[]}"#)];
     assert_eq!(codes(&server.post("0/applyEdits", &empty).await["addResults"]), [0]);

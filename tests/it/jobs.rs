@@ -317,6 +317,32 @@ async fn of_two_servers_that_both_think_a_replica_is_theirs_to_make_one_makes_it
 }
 
 #[tokio::test]
+async fn of_two_attempts_at_connected_edits_one_has_effect() {
+    let server = with_elm().await;
+    let mut holder = server.database.connect().await;
+    holder.execute("begin; lock table oak in share row exclusive mode").await.unwrap();
+    // Without global ids, nothing about the edit itself tells that it was made before.
+    let path = submit(&server, "0/applyEdits", &[("adds", r#"[{"attributes":{"species":"fir"}}]"#)]).await;
+    let _first = server.run_jobs();
+    blocked(&server.database, "oak", 1).await;
+    server.database.sql("update syncline.job set lease_until = now() - interval '1 second'").await;
+    let _second = server.run_jobs();
+    blocked(&server.database, "oak", 2).await;
+    holder.execute("commit").await.unwrap();
+    let done = ended(&server, &path).await;
+    assert_eq!((&done["status"], &done["attempts"]), (&json!("Completed"), &json!(2)), "{done}");
+    let idle = "select count(*) from pg_stat_activity where datname = current_database() and state like '%active%'
+        and pid <> pg_backend_pid() or wait_event_type = 'Lock'";
+    let started = Instant::now();
+    while server.database.value::<i64>(idle).await > 0 {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(server.features(0).await.len(), 2);
+    let answer = result(&server, &done).await;
+    assert_eq!(answer["addResults"][0]["success"], true, "{answer}");
+}
+
+#[tokio::test]
 async fn edits_of_an_attempt_that_lost_its_lease_are_not_applied_beside_those_of_the_next() {
     let server = with_elm().await;
     let (id, generation) = replica(&server).await;

@@ -134,6 +134,16 @@ pub(super) fn all_layers(html: &mut Html, page: &Page<'_>, body: &Value) {
     }
 }
 
+/// What can be done with a layer whose features may be edited, beside applyEdits.
+const EDITING_OPERATIONS: &[(&str, &str)] = &[
+    ("addFeatures", "Add Features"),
+    ("updateFeatures", "Update Features"),
+    ("deleteFeatures", "Delete Features"),
+    ("calculate", "Calculate"),
+    ("append", "Append"),
+    ("validateSQL", "Validate SQL"),
+];
+
 /// Writes a layer or table and what can be done with it.
 pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
     jump(html, &[("#fields", "Fields"), ("#capabilities", "Capabilities"), ("#operations", "Supported Operations")]);
@@ -145,6 +155,13 @@ pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
     }
     if can(body, EDITING) {
         operations.push((format!("{}/applyEdits", page.here()), "Apply Edits".to_owned()));
+        for (path, name) in EDITING_OPERATIONS {
+            operations.push((format!("{}/{path}", page.here()), (*name).to_owned()));
+        }
+        if body["supportsTruncate"] == true {
+            let admin = page.here().replacen("/rest/services/", "/rest/admin/services/", 1);
+            operations.push((format!("{admin}/truncate"), "Truncate".to_owned()));
+        }
     }
     links(html, operations.into_iter());
 }
