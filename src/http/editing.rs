@@ -99,7 +99,7 @@ pub(super) async fn admit(app: &App, headers: &HeaderMap) -> Result<Incoming> {
     if announced.is_some_and(|announced| announced > limit.saturating_add(1 << 16)) {
         return Err(Error::TooLarge { what: "the attachment", limit: format!("{limit} bytes") });
     }
-    app.files.incoming(limit).await
+    Ok(app.files.incoming(limit))
 }
 
 /// The name of an operation of a layer, and what its page is about.
