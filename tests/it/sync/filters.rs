@@ -136,10 +136,52 @@ fn visit(n: usize) -> String {
     format!("insert into visit (globalid, oak_id, note) values ('{0}', '{0}', 'seen');", id_of(n))
 }
 
+/// An attachment of a tree, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum File {
+    /// It is there from the beginning, unless its tree is not.
+    Kept = 1,
+    /// It gets another name.
+    Renamed,
+    /// It comes later, if its tree is there then.
+    New,
+}
+
+const FILES: [File; 3] = [File::Kept, File::Renamed, File::New];
+
+impl File {
+    fn id(self, n: usize) -> Uuid {
+        Uuid::from_u128(id_of(n).as_u128() + ((self as u128) << 64))
+    }
+
+    fn add(self, table: &str) -> String {
+        format!(
+            "insert into {table} (globalid, parent_globalid, name, content_type, size_bytes, sha256)
+             select overlay(globalid::text placing '{}' from 18 for 1)::uuid, globalid, 'a', 'a/b', 1, repeat('a', 64) from oak;",
+            self as usize
+        )
+    }
+
+    /// The list of a delta in which it stands for a row with this fate.
+    fn list(self, row: &RowCase) -> Option<&'static str> {
+        // It goes with its tree, and does not come back with it.
+        let survives = row.then != Absent && row.way == Way::Straight;
+        let was = self != File::New && row.then == In;
+        let is = row.now == In && (self == File::New || survives);
+        match (was, is) {
+            (false, true) => Some("adds"),
+            (true, false) => Some("deleteIds"),
+            (true, true) if self == File::Renamed => Some("updates"),
+            _ => None,
+        }
+    }
+}
+
 /// The ids in a list of a delta.
 fn ids(features: &Json, list: &str) -> BTreeSet<Uuid> {
     let id = |element: &Json| {
-        let id = element.as_str().unwrap_or_else(|| element["attributes"]["globalid"].as_str().unwrap());
+        let of_row = element["globalId"].as_str().or_else(|| element["attributes"]["globalid"].as_str());
+        let id = element.as_str().unwrap_or_else(|| of_row.unwrap());
         Uuid::try_parse(id).unwrap()
     };
     let list = features[list].as_array().map_or(&[][..], Vec::as_slice);
@@ -174,6 +216,11 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
     let end = |layer, field: &str| (LayerId(layer), field.to_owned());
     let belongs = Declaration { name: None, origin: end(0, "globalid"), destination: end(1, "oak_id") };
     server.app.store.relate("trees", &belongs).await.unwrap();
+    server.app.store.enable_attachments("trees", LayerId(0)).await.unwrap();
+    let files: String = server
+        .database
+        .value("select 'syncline.' || table_name from syncline.layer where attached_to is not null")
+        .await;
     for kind in &KINDS {
         let mut rows = Vec::new();
         for then in STANDINGS {
@@ -187,7 +234,8 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
         }
         let before: String = rows.iter().enumerate().map(|(n, row)| kind.put(id_of(n), row.then, 1)).collect();
         let visits: String = (0..rows.len()).map(visit).collect();
-        server.database.sql(&format!("truncate oak, visit; {before} {visits}")).await;
+        let attached = File::Kept.add(&files) + &File::Renamed.add(&files);
+        server.database.sql(&format!("truncate oak, visit; {before} {visits} {attached}")).await;
         let mut replicas = Vec::new();
         for model in ["perReplica", "perLayer"] {
             let parameters = [
@@ -195,6 +243,7 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
                 ("layerQueries", kind.layer_query),
                 ("geometry", kind.geometry),
                 ("syncModel", model),
+                ("returnAttachments", "true"),
                 ("transportType", "esriTransportTypeEmbedded"),
             ];
             replicas.push((model, server.post("createReplica", &parameters).await));
@@ -202,6 +251,9 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
         for (n, row) in rows.iter().enumerate() {
             server.database.sql(&kind.statements(id_of(n), row)).await;
         }
+        let rename =
+            format!("update {files} set name = 'b' where globalid::text like '%-400{}-%'", File::Renamed as usize);
+        server.database.sql(&format!("{rename}; {}", File::New.add(&files))).await;
         let those = |then: bool, now: bool| -> BTreeSet<Uuid> {
             let chosen = rows.iter().enumerate().filter(|(_, row)| (row.then == In, row.now == In) == (then, now));
             chosen.map(|(n, _)| id_of(n)).collect()
@@ -223,6 +275,21 @@ async fn every_row_comes_and_goes_as_its_filter_says() {
                         .map(|id| rows[usize::try_from(id.as_u128() - id_of(0).as_u128()).unwrap()])
                         .collect();
                     assert!(wrong.is_empty(), "{} {model} layer {layer} {list}: {wrong:?}", kind.name);
+                }
+            }
+            for file in FILES {
+                let of = |list: &str| -> BTreeSet<Uuid> {
+                    let here = ids(&delta["edits"][0]["attachments"], list);
+                    here.into_iter().filter(|id| (0..rows.len()).any(|n| file.id(n) == *id)).collect()
+                };
+                for list in ["adds", "updates", "deleteIds"] {
+                    let expected: BTreeSet<Uuid> =
+                        (0..rows.len()).filter(|&n| file.list(&rows[n]) == Some(list)).map(|n| file.id(n)).collect();
+                    let wrong: Vec<RowCase> = (0..rows.len())
+                        .filter(|&n| of(list).contains(&file.id(n)) != expected.contains(&file.id(n)))
+                        .map(|n| rows[n])
+                        .collect();
+                    assert!(wrong.is_empty(), "{} {model} {file:?} {list}: {wrong:?}", kind.name);
                 }
             }
             let next = synchronize(&server, &delta).await;
