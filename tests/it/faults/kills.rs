@@ -35,11 +35,11 @@ enum Blow {
     Disconnected,
 }
 
-struct Stage {
-    database: TestDatabase,
-    program: Program,
+pub(super) struct Stage {
+    pub(super) database: TestDatabase,
+    pub(super) program: Program,
     server: Option<Server>,
-    keeper: PgConnection,
+    pub(super) keeper: PgConnection,
     second_keeper: PgConnection,
 }
 
@@ -47,12 +47,12 @@ const AT_GATE: &str = "select exists (select from pg_stat_activity
     where datname = current_database() and application_name = 'syncline' and wait_event_type = 'Lock')";
 const GONE: &str = "select not exists (select from pg_stat_activity where datname = current_database() and application_name = 'syncline')";
 
-async fn run(connection: &mut PgConnection, statements: &str) {
+pub(super) async fn run(connection: &mut PgConnection, statements: &str) {
     sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.unwrap();
 }
 
 impl Stage {
-    async fn new() -> Stage {
+    pub(super) async fn new() -> Stage {
         let database = TestDatabase::new().await;
         database
             .sql(
@@ -71,11 +71,11 @@ impl Stage {
         Stage { database, program, server, keeper, second_keeper }
     }
 
-    fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
 
-    fn post(&self, operation: &str, parameters: &[(&str, &str)]) -> Json {
+    pub(super) fn post(&self, operation: &str, parameters: &[(&str, &str)]) -> Json {
         self.server().post(&format!("trees/FeatureServer/{operation}"), parameters)
     }
 
@@ -118,11 +118,7 @@ impl Stage {
             self.database.until(AT_GATE).await;
         }
         match blow {
-            Blow::Killed => {
-                let server = self.server.take().unwrap();
-                server.signal(Signal::KILL);
-                server.wait();
-            }
+            Blow::Killed => return self.kill().await,
             Blow::Disconnected => {
                 self.database
                     .sql(
@@ -134,21 +130,36 @@ impl Stage {
         }
         run(&mut self.keeper, "rollback").await;
         run(&mut self.second_keeper, "rollback").await;
-        if blow == Blow::Killed {
-            // What the dead server had begun ends by itself.
-            self.database.until(GONE).await;
-            // A minute passes.
-            let over = "update syncline.job set lease_until = now() - interval '1 second' where ended_at is null";
-            self.database.sql(over).await;
-            self.server = Some(self.program.serve());
-        } else {
-            let answer = crate::support::program::body(client);
-            assert!(answer.get("error").is_some(), "{gate:?} {answer}");
+        let answer = crate::support::program::body(client);
+        assert!(answer.get("error").is_some(), "{gate:?} {answer}");
+    }
+
+    /// Kills the server, lets go of all locks, and starts it again.
+    pub(super) async fn kill(&mut self) {
+        let server = self.server.take().unwrap();
+        server.signal(Signal::KILL);
+        server.wait();
+        run(&mut self.keeper, "rollback").await;
+        run(&mut self.second_keeper, "rollback").await;
+        // What the dead server had begun ends by itself.
+        self.database.until(GONE).await;
+        // A minute passes.
+        let over = "update syncline.job set lease_until = now() - interval '1 second' where ended_at is null";
+        self.database.sql(over).await;
+        self.server = Some(self.program.serve());
+    }
+
+    /// Lets the oaks have attachments.
+    pub(super) async fn attach(&self) {
+        self.program.done(&["attachments", "--service", "trees", "--layer", "oak"]);
+        // The server hears of it by itself.
+        while self.server().post("trees/FeatureServer/0", &[])["hasAttachments"] != true {
+            tokio::task::yield_now().await;
         }
     }
 
     /// What must be true whatever happened.
-    async fn check_books(&self, case: &str) {
+    pub(super) async fn check_books(&self, case: &str) {
         for (rule, n_broken) in [
             (
                 "a replica has its two layers",

@@ -2,6 +2,8 @@
 
 mod convergence;
 mod dropped;
+mod files;
 mod kills;
 mod line;
 mod lost_answers;
+mod steps;
