@@ -30,6 +30,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The most connections to the database.
     pub max_connections: u32,
+    /// How long a query may take the database, in seconds.
+    pub max_query_seconds: u32,
     /// The largest body of a request, in bytes, after decompression.
     pub max_body_bytes: usize,
     /// How long a result file is kept after it was last fetched.
@@ -118,6 +120,7 @@ impl Default for Config {
             pg_bindir: None,
             public_url: None,
             max_connections: 20,
+            max_query_seconds: 30,
             max_body_bytes: 64 << 20,
             keep_exports_hours: 24,
             max_running_jobs: 2,
@@ -166,6 +169,7 @@ impl Config {
         }
         read_into(&value, "SYNCLINE_LISTEN", &mut config.listen)?;
         read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
+        read_into(&value, "SYNCLINE_MAX_QUERY_SECONDS", &mut config.max_query_seconds)?;
         read_into(&value, "SYNCLINE_MAX_BODY_BYTES", &mut config.max_body_bytes)?;
         read_into(&value, "SYNCLINE_KEEP_EXPORTS_HOURS", &mut config.keep_exports_hours)?;
         read_into(&value, "SYNCLINE_MAX_RUNNING_JOBS", &mut config.max_running_jobs)?;
@@ -201,6 +205,9 @@ impl Config {
         let wrong = |problem: String| Err(Error::Unavailable(problem));
         if !(2..=1000).contains(&self.max_connections) {
             return wrong(format!("max_connections is {}; it must be from 2 to 1000", self.max_connections));
+        }
+        if !(1..=1800).contains(&self.max_query_seconds) {
+            return wrong(format!("max_query_seconds is {}; it must be from 1 to 1800", self.max_query_seconds));
         }
         if self.max_body_bytes < 1 << 16 {
             return wrong(format!(

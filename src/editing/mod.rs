@@ -94,9 +94,9 @@ impl Request {
                         "it is missing, and so are where and geometry; one of them has to say which features are deleted",
                     ));
                 }
-                match (&selected.rows, &selected.area) {
-                    (None, None) => Request::Edits(ApplyEdits::only(params, layer, Op::Delete, new_id)?),
-                    _ => Request::Rows(RowEdits::delete(layer.clone(), selected, params)?),
+                match selected.is_ids() {
+                    true => Request::Edits(ApplyEdits::only(params, layer, Op::Delete, new_id)?),
+                    false => Request::Rows(RowEdits::delete(layer.clone(), selected, params)?),
                 }
             }
             Operation::Calculate => {

@@ -12,10 +12,10 @@ use crate::{
     model::{
         edit::{Assigned, EditResult, FailurePolicy},
         layer::{Layer, Service},
-        query::SpatialRelation,
     },
+    query,
     replica::{Run, answer::Answer},
-    sql::select::Selection,
+    sql::selection::Selection,
     store::{Session, WriteTx},
     sync::selected::{Walk, calculate_next, delete_next},
     wire::{
@@ -78,12 +78,13 @@ impl RowEdits {
 
     /// Makes the change.
     pub(super) async fn apply(&self, app: &App, session: &mut Session, service: &Service, run: &Run) -> Result<Answer> {
-        let area = self.area(session, service).await?;
-        let selection = Selection {
-            rows: self.rows.rows.as_ref(),
-            object_ids: self.rows.object_ids.as_deref(),
-            area: area.as_ref(),
+        let reach = {
+            let mut tx = session.read(service).await?;
+            let reach = query::reach(&mut tx, &self.layer, &self.rows.choice, None).await?;
+            tx.end().await?;
+            reach
         };
+        let selection = Selection { choice: Some(&self.rows.choice), reach: reach.as_ref(), past: None };
         let walk = Walk::new(&self.layer, selection);
         let mut tx = session.write(service.key, None).await?;
         let moment = match self.moment {
@@ -134,17 +135,6 @@ impl RowEdits {
                 }
             }
         }
-    }
-
-    async fn area(&self, session: &mut Session, service: &Service) -> Result<Option<(Vec<u8>, SpatialRelation)>> {
-        let (Some((geometry, relation)), Some(shape)) = (&self.rows.area, &self.layer.shape) else { return Ok(None) };
-        let mut tx = session.read(service).await?;
-        tx.require_srid("inSR", geometry.srid).await?;
-        let ewkb =
-            geometry.to_area(shape.srid).map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
-        let area = tx.area_for(&ewkb, shape.srid).await?;
-        tx.end().await?;
-        Ok(Some((area, *relation)))
     }
 
     async fn set(

@@ -59,6 +59,15 @@ impl IdsWriter {
         IdsWriter::Json(out, false)
     }
 
+    /// A writer of the same ids as unique ids, as newer clients call them. There is no other encoding of them.
+    pub(crate) fn unique(field_name: &str) -> IdsWriter {
+        let head = json!({"uniqueIdField": {"name": field_name, "isSystemMaintained": true}});
+        let mut out = head.to_string().into_bytes();
+        out.pop();
+        out.extend_from_slice(b",\"uniqueIds\":[");
+        IdsWriter::Json(out, false)
+    }
+
     /// Appends an id.
     pub(crate) fn id(&mut self, id: i64) {
         match self {

@@ -61,9 +61,13 @@ pub(super) async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>,
             let form = DeleteForm::parse(&call.params)?;
             attachments::delete(&call.app, service, layer, feature, form).await.map(Reply::Json)
         }
-        OfLayer::Itself | OfLayer::Query | OfLayer::Attachments(_) | OfLayer::Attachment { .. } => {
-            Err(Error::internal("editing", "the operation edits nothing"))
-        }
+        OfLayer::Itself
+        | OfLayer::Query
+        | OfLayer::QueryRelatedRecords
+        | OfLayer::QueryAttachments
+        | OfLayer::Feature(_)
+        | OfLayer::Attachments(_)
+        | OfLayer::Attachment { .. } => Err(Error::internal("editing", "the operation edits nothing")),
     }
 }
 
@@ -116,8 +120,12 @@ pub(super) fn page(what: OfLayer) -> (&'static str, Kind) {
         OfLayer::AddAttachment(_) => ("addAttachment", Kind::Editing { operation: "addAttachment" }),
         OfLayer::UpdateAttachment(_) => ("updateAttachment", Kind::Editing { operation: "updateAttachment" }),
         OfLayer::DeleteAttachments(_) => ("deleteAttachments", Kind::Editing { operation: "deleteAttachments" }),
-        OfLayer::Itself | OfLayer::Query | OfLayer::Attachments(_) | OfLayer::Attachment { .. } => {
-            ("attachments", Kind::Other)
-        }
+        OfLayer::Itself
+        | OfLayer::Query
+        | OfLayer::QueryRelatedRecords
+        | OfLayer::QueryAttachments
+        | OfLayer::Feature(_)
+        | OfLayer::Attachments(_)
+        | OfLayer::Attachment { .. } => ("attachments", Kind::Other),
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 use super::{
     Call, books, editing, health,
     html::{Crumb, Kind},
-    jobs,
+    jobs, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -86,7 +86,11 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             let (current, oldest) = query::generations(&call.app, service).await?;
             Ok(Reply::Json(service::service(service, &extents, current, &oldest)))
         }
-        OfService::Layers => Ok(Reply::Json(service::layers(service, &query::extents(&call.app, service).await?))),
+        OfService::Layers => {
+            let extents = query::extents(&call.app, service).await?;
+            Ok(Reply::Json(service::layers(service, &extents, &query::beginnings(&call.app, service).await?)))
+        }
+        OfService::Query => queries::of_service(call, service).await,
         OfService::ApplyEdits => editing::operation(call, service, None, Operation::ApplyEdits).await,
         OfService::CreateReplica => {
             let request = CreateReplicaRequest::parse(&call.params, service)?;
@@ -182,16 +186,21 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
     match what {
         OfLayer::Itself => {
             let extents = query::extents(&call.app, service).await?;
-            let extent =
-                service.layers.iter().position(|known| known.key == layer.key).and_then(|index| extents[index]);
-            Ok(Reply::Json(service::layer(service, layer, extent)))
+            let beginnings = query::beginnings(&call.app, service).await?;
+            let position = service.layers.iter().position(|known| known.key == layer.key);
+            let extent = position.and_then(|index| extents[index]);
+            let since_ms = position.map_or(0, |index| beginnings[index]);
+            Ok(Reply::Json(service::layer(service, layer, extent, since_ms)))
         }
         // An empty form, which is how a person begins.
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
         OfLayer::Query => {
             let wanted = wire_query::parse(&call.params, layer)?;
-            Ok(Reply::Bytes(query::run(&call.app, layer, &wanted).await?))
+            Ok(Reply::Bytes(query::run(&call.app, service, layer, &wanted).await?))
         }
+        OfLayer::QueryRelatedRecords => queries::related(call, service, layer).await,
+        OfLayer::QueryAttachments => queries::attachments(call, service, layer).await,
+        OfLayer::Feature(id) => queries::feature(call, service, layer, id).await,
         OfLayer::Attachments(feature) => {
             let found = query::attachments::list(&call.app, service, layer, feature).await?;
             Ok(Reply::Json(json!({"attachmentInfos": found.iter().map(service::attachment_info).collect::<Json>()})))
@@ -206,7 +215,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
 }
 
 fn asks_anything(params: &Params) -> bool {
-    ["where", "objectIds", "geometry"].iter().any(|name| params.get(&[name]).is_some())
+    params.get(&["where", "objectIds", "uniqueIds", "globalIds", "geometry", "time", "outStatistics"]).is_some()
 }
 
 fn asks_changes(params: &Params) -> bool {
@@ -278,6 +287,7 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
     let (title, kind) = match what {
         OfService::Itself => (shown, Kind::Service),
         OfService::Layers => operation("layers", Kind::AllLayers),
+        OfService::Query => operation("query", Kind::ServiceQuery),
         OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
         OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
         OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
@@ -333,6 +343,12 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             let (operation, kind) = match what {
                 OfLayer::Itself => return (path, format!("Layer: {layer_name} (ID: {id})"), Kind::Layer),
                 OfLayer::Query => ("query", Kind::Query { table: layer.is_some_and(|layer| layer.shape.is_none()) }),
+                OfLayer::QueryRelatedRecords => ("queryRelatedRecords", Kind::RelatedRecords),
+                OfLayer::QueryAttachments => ("queryAttachments", Kind::AttachmentQuery),
+                OfLayer::Feature(feature) => {
+                    path.push(crumb(&feature.to_string(), format!("{root}/{id}/{feature}")));
+                    return (path, format!("Feature {feature}: {layer_name} (ID: {id})"), Kind::Other);
+                }
                 edit => editing::page(*edit),
             };
             let below = match what.feature() {

@@ -10,6 +10,7 @@ mod health;
 pub(crate) mod html;
 mod jobs;
 mod params;
+mod queries;
 mod ranges;
 mod respond;
 mod route;

@@ -45,6 +45,8 @@ pub(crate) enum OfService {
     Itself,
     /// All layers and tables in full.
     Layers,
+    /// query, of several layers.
+    Query,
     /// Edits of several layers.
     ApplyEdits,
     /// createReplica
@@ -107,6 +109,12 @@ pub(crate) enum OfLayer {
     Itself,
     /// query
     Query,
+    /// queryRelatedRecords
+    QueryRelatedRecords,
+    /// queryAttachments
+    QueryAttachments,
+    /// The feature with this object id.
+    Feature(i64),
     /// applyEdits
     ApplyEdits,
     /// addFeatures
@@ -235,6 +243,7 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
     Some(match words {
         [] => OfService::Itself,
         ["layers"] => OfService::Layers,
+        ["query"] => OfService::Query,
         ["applyedits"] => OfService::ApplyEdits,
         ["createreplica"] => OfService::CreateReplica,
         ["synchronizereplica"] => OfService::SynchronizeReplica,
@@ -264,6 +273,8 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
             let what = match rest {
                 [] => OfLayer::Itself,
                 ["query"] => OfLayer::Query,
+                ["queryrelatedrecords"] => OfLayer::QueryRelatedRecords,
+                ["queryattachments"] => OfLayer::QueryAttachments,
                 ["applyedits"] => OfLayer::ApplyEdits,
                 ["addfeatures"] => OfLayer::AddFeatures,
                 ["updatefeatures"] => OfLayer::UpdateFeatures,
@@ -274,6 +285,7 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
                 [feature, "addattachment"] => OfLayer::AddAttachment(feature.parse().ok()?),
                 [feature, "updateattachment"] => OfLayer::UpdateAttachment(feature.parse().ok()?),
                 [feature, "deleteattachments"] => OfLayer::DeleteAttachments(feature.parse().ok()?),
+                [feature] => OfLayer::Feature(feature.parse().ok()?),
                 ["attachments", id] => OfLayer::Attachment { feature: None, id: id.parse().ok()? },
                 [feature, "attachments"] => OfLayer::Attachments(feature.parse().ok()?),
                 [feature, "attachments", id] => {

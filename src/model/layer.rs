@@ -105,6 +105,17 @@ pub struct Layer {
     pub global_id: usize,
     /// Whether a stored row may differ from what was sent because of its columns' types: generated, or rounded.
     pub alters_rows: bool,
+    /// The fields that say when its features were, if there are any.
+    pub time: Option<TimeFields>,
+}
+
+/// The fields that say when a feature was: at an instant, or from a beginning to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeFields {
+    /// The instant, or the beginning; null if it was always.
+    pub start: usize,
+    /// The end; null if it has not ended.
+    pub end: Option<usize>,
 }
 
 impl Layer {

@@ -16,6 +16,7 @@ pub mod output;
 pub mod predicate;
 pub mod query;
 pub mod replica;
+pub mod statistics;
 pub mod upload_item;
 pub mod value;
 pub mod verdict;

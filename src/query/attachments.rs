@@ -1,5 +1,7 @@
 //! Reading attachments: which a feature has, and what one holds.
 
+use serde_json::{Value as Json, json};
+use sqlx::Row as _;
 use tokio::fs::File;
 
 use crate::{
@@ -8,10 +10,15 @@ use crate::{
     format::attachments::read_info,
     model::{
         attachment::AttachmentInfo,
+        id::GlobalId,
         layer::{Layer, Service},
+        query::AttachmentQuery,
     },
-    sql::select,
+    sql::{related, select},
+    wire::{related::attachment_field_list, service::attachment_info},
 };
+
+use super::begin;
 
 /// The attachments of the feature with an object id.
 pub(crate) async fn list(app: &App, service: &Service, layer: &Layer, feature: i64) -> Result<Vec<AttachmentInfo>> {
@@ -24,6 +31,61 @@ pub(crate) async fn list(app: &App, service: &Service, layer: &Layer, feature: i
     }
     tx.end().await?;
     rows.iter().map(|row| read_info(row, 0)).collect()
+}
+
+/// The attachments of features. `url` makes the address of one from the object id of its feature and its own id, if
+/// addresses are wanted.
+pub(crate) async fn query(
+    app: &App,
+    service: &Service,
+    layer: &Layer,
+    wanted: &AttachmentQuery,
+    url: impl Fn(i64, i64) -> Option<String>,
+) -> Result<Json> {
+    let table = table(layer)?;
+    let mut session = app.store.session().await?;
+    let (mut tx, past) = begin(app, &mut session, service, &[layer, table], wanted.features.moment).await?;
+    // One row more than wanted tells whether there are more.
+    let limit = wanted.limit + 1;
+    let mut groups: Vec<Json> = Vec::new();
+    let mut rows = match wanted.count {
+        true => tx.all(related::attachment_counts(layer, table, wanted, past, limit)).await?,
+        false => tx.all(related::attachments(layer, table, wanted, past, limit)).await?,
+    };
+    let most = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > most;
+    rows.truncate(most);
+    let mut last = None;
+    for row in &rows {
+        let feature: i64 = row.try_get(0)?;
+        if wanted.count {
+            let global_id = GlobalId(row.try_get(1)?);
+            let n_attachments: i64 = row.try_get(2)?;
+            groups.push(
+                json!({"parentObjectId": feature, "parentGlobalId": global_id.to_string(), "count": n_attachments}),
+            );
+            continue;
+        }
+        let info = read_info(row, 1)?;
+        let mut shown = attachment_info(&info);
+        if let Some(url) = url(feature, info.id) {
+            shown["url"] = url.into();
+        }
+        if last != Some(feature) {
+            groups.push(
+                json!({"parentObjectId": feature, "parentGlobalId": info.parent.to_string(), "attachmentInfos": []}),
+            );
+            last = Some(feature);
+        }
+        if let Some(infos) = groups.last_mut().and_then(|group| group["attachmentInfos"].as_array_mut()) {
+            infos.push(shown);
+        }
+    }
+    let mut answer = json!({"fields": attachment_field_list(table), "attachmentGroups": groups});
+    if more {
+        answer["exceededTransferLimit"] = true.into();
+    }
+    Ok(answer)
 }
 
 /// An attachment by its id, and its bytes. If a feature is named, it must be that one's.
@@ -52,7 +114,8 @@ pub(crate) async fn find(
     }
 }
 
-fn table(layer: &Layer) -> Result<&Layer> {
+/// The table of a layer's attachments.
+pub(crate) fn table(layer: &Layer) -> Result<&Layer> {
     layer
         .attachments
         .as_deref()

@@ -1,8 +1,11 @@
-//! The connected reading path: queries, object ids, counts and extents of one layer.
+//! The connected reading path: queries on layers and on services, related records, attachments, extents.
+//!
+//! Each answer is read from one snapshot, and each statement of it is bounded in time.
 
 pub(crate) mod attachments;
+pub(crate) mod related;
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::TryStreamExt as _;
 use serde_json::{Value as Json, json};
@@ -14,51 +17,135 @@ use crate::{
     format::{
         answer::{self, IdsWriter},
         feature_set::{Column, FeatureSetWriter},
+        json::integer,
     },
     model::{
         id::Generation,
         layer::{Layer, Service},
         output::{Encoding, Form},
-        query::{Output, Page, Query},
+        query::{Area, Choice, Output, Page, Query, SpatialRelation},
+        statistics::Table,
     },
-    sql::select::{self, Selection},
-    store::Snapshot,
-    wire::{geometry::spatial_reference, output::transform, service},
+    sql::{
+        fragment::Fragment,
+        select,
+        selection::{Past, Reach, Selection},
+        statistics,
+    },
+    store::{Session, Snapshot},
+    wire::{geometry::spatial_reference, output::transform, service, statistics::table_head},
 };
 
-/// Runs a query on a layer. The answer is a JSON document; pages are bounded by the record limit.
-pub(crate) async fn run(app: &App, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
+/// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit.
+pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
     let mut session = app.store.session().await?;
-    let mut tx = session.look().await?;
-    let mut area = None;
-    if let (Some((geometry, relation)), Some(shape)) = (&query.area, &layer.shape) {
-        tx.require_srid("inSR", geometry.srid).await?;
-        let ewkb =
-            geometry.to_area(shape.srid).map_err(|problem| Error::invalid("geometry", format!("it has {problem}")))?;
+    let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
+    answer(&mut tx, layer, query, past).await
+}
+
+/// Runs queries on several layers of a service, all on the same state of it, and at the same moment. The answer is JSON.
+pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>, Query)]) -> Result<Vec<u8>> {
+    let layers: Vec<&Layer> = queries.iter().map(|(layer, _)| layer.as_ref()).collect();
+    let moment = queries.first().and_then(|(_, query)| query.choice.moment);
+    let mut session = app.store.session().await?;
+    let (mut tx, past) = begin(app, &mut session, service, &layers, moment).await?;
+    let mut out = Vec::with_capacity(64 * 1024);
+    out.extend_from_slice(b"{\"layers\":[");
+    for (position, (layer, query)) in queries.iter().enumerate() {
+        out.extend_from_slice(if position > 0 { b",{\"id\":" } else { b"{\"id\":" });
+        integer(layer.id.0.into(), &mut out);
+        out.push(b',');
+        // The answer is an object with members.
+        let answer = answer(&mut tx, layer, query, past).await?;
+        out.extend_from_slice(answer.get(1..).unwrap_or_default());
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// A snapshot for a query on layers of a service, and the past that it asks for, if it does. What it is the snapshot of need only
+/// be known for that.
+async fn begin<'s>(
+    app: &App,
+    session: &'s mut Session,
+    service: &Service,
+    layers: &[&Layer],
+    moment: Option<i64>,
+) -> Result<(Snapshot<'s>, Option<Past>)> {
+    let limit_seconds = app.config.max_query_seconds;
+    match moment {
+        None => Ok((session.look(limit_seconds).await?, None)),
+        Some(moment) => {
+            let mut tx = session.read(service).await?;
+            let past = tx.past(service, layers, moment).await?;
+            Ok((tx.into_limited(limit_seconds).await?, past))
+        }
+    }
+}
+
+async fn answer(tx: &mut Snapshot<'_>, layer: &Layer, query: &Query, past: Option<Past>) -> Result<Vec<u8>> {
+    let (choice, encoding) = (&query.choice, query.form.encoding);
+    let out_srid = match &query.output {
+        Output::Features(page) => page.columns.srid,
+        Output::Extent { srid, .. } => Some(*srid),
+        _ => None,
+    };
+    if let Some(srid) = out_srid.filter(|&srid| layer.shape.as_ref().is_none_or(|shape| shape.srid != srid)) {
+        tx.require_srid("outSR", srid).await?;
+    }
+    let reach = reach(tx, layer, choice, out_srid).await?;
+    let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
+    match &query.output {
+        Output::Features(page) => features(tx, layer, &selection, page, &query.form).await,
+        Output::Table(table) => rows(tx, layer, &selection, table, &query.form).await,
+        Output::Ids { order, unique } => ids(tx, layer, &selection, order, *unique, encoding).await,
+        Output::TableCount(table) => {
+            let row = tx.one(statistics::count(layer, &selection, table)).await?;
+            Ok(answer::count(row.try_get(0)?, encoding))
+        }
+        Output::Count => Ok(answer::count(count(tx, layer, &selection).await?, encoding)),
+        Output::Extent { srid, with_count } => {
+            let extent = box_json(tx, layer, &selection, *srid).await?;
+            let count = if *with_count { Some(count(tx, layer, &selection).await?) } else { None };
+            Ok(answer::extent(extent, count, encoding))
+        }
+    }
+}
+
+/// Brings the shape of a query to where features can be compared with it.
+/// Brings the shape of a choice into a form in which the database can compare features with it; `None` if it has none.
+pub(crate) async fn reach(
+    tx: &mut Snapshot<'_>,
+    layer: &Layer,
+    choice: &Choice,
+    out_srid: Option<i32>,
+) -> Result<Option<Reach>> {
+    let Some(shape) = &layer.shape else { return Ok(None) };
+    if let Some(transformation) = &choice.transformation {
+        let mut srids = vec![shape.srid];
+        srids.extend(choice.area.as_ref().map(|area| area.geometry.srid).into_iter().chain(out_srid));
+        tx.require_same_datum(transformation, &srids).await?;
+    }
+    let Some(Area { geometry, relation, distance_m }) = &choice.area else { return Ok(None) };
+    tx.require_srid("inSR", geometry.srid).await?;
+    let invalid = |problem: String| Error::invalid("geometry", format!("it has {problem}"));
+    let Some(metres) = *distance_m else {
+        let ewkb = geometry.to_area(shape.srid).map_err(invalid)?;
         // A box in the layer's own reference is what it should be already.
         let is_ready = geometry.srid == shape.srid && geometry.is_box();
         let ewkb = if is_ready { ewkb } else { tx.area_for(&ewkb, shape.srid).await? };
-        area = Some((ewkb, *relation));
+        return Ok(Some(Reach::Shape(ewkb, *relation)));
+    };
+    let ewkb = geometry.to_area(4326).map_err(invalid)?;
+    if *relation != SpatialRelation::Intersects {
+        let buffer = tx.buffer(&ewkb, metres).await?;
+        return Ok(Some(Reach::Shape(tx.area_for(&buffer, shape.srid).await?, *relation)));
     }
-    let selection =
-        Selection { rows: query.rows.as_ref(), object_ids: query.object_ids.as_deref(), area: area.as_ref() };
-    match &query.output {
-        Output::Features(page) => features(&mut tx, layer, &selection, page, &query.form).await,
-        Output::Ids => ids(&mut tx, layer, &selection, query.form.encoding).await,
-        Output::Count => {
-            let row = tx.one(select::count(layer, &selection)).await?;
-            Ok(answer::count(row.try_get(0)?, query.form.encoding))
-        }
-        Output::Extent { srid, with_count } => {
-            tx.require_srid("outSR", *srid).await?;
-            let extent = box_json(&mut tx, layer, &selection, *srid).await?;
-            let mut count = None;
-            if *with_count {
-                count = Some(tx.one(select::count(layer, &selection)).await?.try_get(0)?);
-            }
-            Ok(answer::extent(extent, count, query.form.encoding))
-        }
-    }
+    let (origin, bounds) = tx.around(&ewkb, metres).await?;
+    // Where degrees are not straight, the box of the corners is not that of the shape.
+    let is_straight = shape.srid == 3857 || (4000..5000).contains(&shape.srid);
+    let bounds = if is_straight { Some(tx.box_for(&bounds, shape.srid).await?) } else { None };
+    Ok(Some(Reach::Around { origin, metres, bounds }))
 }
 
 async fn features(
@@ -69,40 +156,79 @@ async fn features(
     form: &Form,
 ) -> Result<Vec<u8>> {
     let columns = &page.columns;
-    if let Some(srid) = columns.srid.filter(|&srid| layer.shape.as_ref().is_none_or(|shape| shape.srid != srid)) {
-        tx.require_srid("outSR", srid).await?;
-    }
     let mut head = service::feature_set_head(layer, columns);
     if let Some(grid) = &form.geometry.grid {
         head["transform"] = transform(grid);
     }
     let named: Vec<Column<'_>> = columns.fields.iter().map(|&index| Column::from(&layer.fields[index])).collect();
-    let mut writer = FeatureSetWriter::new(&head, &named, columns.srid.is_some(), form);
-    let mut n_features = 0;
-    let mut more = false;
-    if page.limit > 0 {
-        // One row more than wanted tells whether there are more.
-        let mut rows =
-            pin!(tx.stream(select::page(layer, selection, columns, &page.order, page.offset, page.limit + 1))?);
-        while let Some(row) = rows.try_next().await? {
-            if n_features == page.limit {
-                more = true;
-                break;
-            }
-            writer.row(&row)?;
-            n_features += 1;
-        }
-    }
-    Ok(writer.finish(more))
+    let begin = || FeatureSetWriter::new(&head, &named, columns.srid.is_some(), form);
+    // One row more than wanted tells whether there are more.
+    let statement = select::page(layer, selection, columns, &page.order, page.offset, page.limit + 1);
+    feature_set(tx, statement, begin, page.limit, page.all_or_none).await
 }
 
-async fn ids(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>, encoding: Encoding) -> Result<Vec<u8>> {
-    let mut writer = IdsWriter::new(&layer.object_id_field().name, encoding);
-    let mut rows = pin!(tx.stream(select::object_ids(layer, selection))?);
+async fn rows(
+    tx: &mut Snapshot<'_>,
+    layer: &Layer,
+    selection: &Selection<'_>,
+    table: &Table,
+    form: &Form,
+) -> Result<Vec<u8>> {
+    let head = table_head(layer, table);
+    let named: Vec<Column<'_>> = table.shown().iter().map(|column| Column::from(&column.field)).collect();
+    let begin = || FeatureSetWriter::new(&head, &named, false, form);
+    let statement = statistics::rows(layer, selection, table, table.limit + 1);
+    feature_set(tx, statement, begin, table.limit, table.all_or_none).await
+}
+
+/// Writes at most so many rows of a statement and, if there are more, that there are.
+async fn feature_set(
+    tx: &mut Snapshot<'_>,
+    statement: Fragment,
+    begin: impl Fn() -> FeatureSetWriter,
+    limit: i64,
+    all_or_none: bool,
+) -> Result<Vec<u8>> {
+    let mut writer = begin();
+    // Some clients ask for no rows, to see the fields.
+    if limit == 0 {
+        return Ok(writer.finish(false));
+    }
+    let mut n_rows = 0;
+    let mut rows = pin!(tx.stream(statement)?);
+    while let Some(row) = rows.try_next().await? {
+        if n_rows == limit {
+            let writer = if all_or_none { begin() } else { writer };
+            return Ok(writer.finish(true));
+        }
+        writer.row(&row)?;
+        n_rows += 1;
+    }
+    Ok(writer.finish(false))
+}
+
+async fn ids(
+    tx: &mut Snapshot<'_>,
+    layer: &Layer,
+    selection: &Selection<'_>,
+    order: &[(usize, bool)],
+    unique: bool,
+    encoding: Encoding,
+) -> Result<Vec<u8>> {
+    let name = &layer.object_id_field().name;
+    let mut writer = match unique {
+        false => IdsWriter::new(name, encoding),
+        true => IdsWriter::unique(name),
+    };
+    let mut rows = pin!(tx.stream(select::object_ids(layer, selection, order))?);
     while let Some(row) = rows.try_next().await? {
         writer.id(row.try_get(0)?);
     }
     Ok(writer.finish())
+}
+
+async fn count(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<i64> {
+    Ok(tx.one(select::count(layer, selection)).await?.try_get(0)?)
 }
 
 async fn box_json(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>, srid: i32) -> Result<Json> {
@@ -151,4 +277,13 @@ pub(crate) async fn generations(app: &App, service: &Service) -> Result<(Generat
     let mut session = app.store.session().await?;
     let tx = session.read(service).await?;
     Ok((tx.generation, service.layers.iter().map(|layer| tx.history.from(layer.key)).collect()))
+}
+
+/// Since when the rows of each layer of a service are known, in milliseconds since 1970.
+pub(crate) async fn beginnings(app: &App, service: &Service) -> Result<Vec<i64>> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    let known = tx.beginnings(service).await?;
+    let since = |layer: &Arc<Layer>| known.iter().find(|of| of.layer == layer.key).map_or(0, |of| of.since_us);
+    Ok(service.layers.iter().map(|layer| since(layer).div_euclid(1000)).collect())
 }

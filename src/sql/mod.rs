@@ -11,4 +11,7 @@ pub(crate) mod modify;
 mod past;
 pub(crate) mod predicate;
 pub(crate) mod publish;
+pub(crate) mod related;
 pub(crate) mod select;
+pub(crate) mod selection;
+pub(crate) mod statistics;

@@ -8,14 +8,14 @@ use crate::model::{
     filter::{Filter, Related},
     id::LayerKey,
     layer::{Layer, attachment},
-    predicate::Predicate,
-    query::{Columns, SpatialRelation},
+    query::Columns,
     value::FieldType,
 };
 
 use super::{
     fragment::{Fragment, Ident},
     predicate,
+    selection::{Selection, from_where},
 };
 
 /// The user's table of a layer.
@@ -43,18 +43,10 @@ pub(crate) fn columns(layer: &Layer) -> Vec<Ident> {
 pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &mut Fragment) {
     edition(layer, out);
     for (position, &index) in columns.fields.iter().enumerate() {
-        let field = &layer.fields[index];
         if position > 0 {
             out.sql(", ");
         }
-        out.sql(alias).sql(".").ident(&Ident::new(&field.name));
-        match field.field_type {
-            FieldType::Double if field.column_type != "double precision" => out.sql("::float8"),
-            FieldType::Text if field.column_type != "text" && !field.column_type.starts_with("character") => {
-                out.sql("::text")
-            }
-            _ => out,
-        };
+        value(layer, index, alias, out);
     }
     if let (Some(srid), Some(shape)) = (columns.srid, &layer.shape) {
         if !columns.fields.is_empty() {
@@ -81,9 +73,22 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
     }
 }
 
+/// Appends a field's value in a type that is read.
+pub(super) fn value(layer: &Layer, index: usize, alias: &'static str, out: &mut Fragment) {
+    let field = &layer.fields[index];
+    out.sql(alias).sql(".").ident(&column(layer, index));
+    match field.field_type {
+        FieldType::Double if field.column_type != "double precision" => out.sql("::float8"),
+        FieldType::Text if field.column_type != "text" && !field.column_type.starts_with("character") => {
+            out.sql("::text")
+        }
+        _ => out,
+    };
+}
+
 /// Appends a comment that changes with the columns of a layer. Connections keep statements by their text, with the types
 /// that they had: for a table that is published again, or repaired, the statement kept would fail.
-fn edition(layer: &Layer, out: &mut Fragment) {
+pub(super) fn edition(layer: &Layer, out: &mut Fragment) {
     let mut hasher = DefaultHasher::new();
     for field in &layer.fields {
         (&field.name, &field.column_type).hash(&mut hasher);
@@ -173,56 +178,6 @@ pub(crate) fn snapshot(layer: &Layer, rows: &Filter, columns: &Columns) -> Fragm
     out
 }
 
-/// Which rows a query selects.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Selection<'a> {
-    /// The where clause.
-    pub(crate) rows: Option<&'a Predicate>,
-    /// Object ids to choose from.
-    pub(crate) object_ids: Option<&'a [i64]>,
-    /// A shape as EWKB in the layer's spatial reference, and how features must stand to it.
-    pub(crate) area: Option<&'a (Vec<u8>, SpatialRelation)>,
-}
-
-fn from_where(layer: &Layer, selection: &Selection<'_>, out: &mut Fragment) {
-    out.sql("\n");
-    edition(layer, out);
-    out.sql("from ").ident(&table(layer)).sql(" n");
-    let mut glue = "\nwhere ";
-    if let Some(rows) = selection.rows {
-        let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
-        out.sql(glue).sql("(");
-        predicate::render(rows, &columns(layer), shape.as_ref(), "n", out);
-        out.sql(")");
-        glue = "\n  and ";
-    }
-    if let Some(ids) = selection.object_ids {
-        out.sql(glue).sql("n.").ident(&column(layer, layer.object_id)).sql(" = any(").bind(ids.to_vec()).sql(")");
-        glue = "\n  and ";
-    }
-    if let (Some((area, relation)), Some(shape)) = (selection.area, &layer.shape) {
-        let shape = Ident::new(&shape.column);
-        out.sql(glue);
-        // The relation is read as: geometry of the query, relation, feature.
-        let (function, feature_first) = match relation {
-            SpatialRelation::Intersects => ("ST_Intersects(", true),
-            SpatialRelation::Contains => ("ST_Contains(", false),
-            SpatialRelation::Within => ("ST_Within(", false),
-            SpatialRelation::Crosses => ("ST_Crosses(", true),
-            SpatialRelation::Touches => ("ST_Touches(", true),
-            SpatialRelation::Overlaps => ("ST_Overlaps(", true),
-            SpatialRelation::EnvelopeIntersects => ("(", true),
-        };
-        let between = if *relation == SpatialRelation::EnvelopeIntersects { " && " } else { ", " };
-        out.sql(function);
-        if feature_first {
-            out.sql("n.").ident(&shape).sql(between).bind(area.clone()).sql("::bytea::geometry)");
-        } else {
-            out.bind(area.clone()).sql("::bytea::geometry").sql(between).sql("n.").ident(&shape).sql(")");
-        }
-    }
-}
-
 /// All columns of attachments whose features are there: of one feature by its object id, or one by its own id.
 pub(crate) fn attachments(features: &Layer, table_of: &Layer, feature: Option<i64>, id: Option<i64>) -> Fragment {
     let mut out = Fragment::new("-- attachments\nselect ");
@@ -271,19 +226,26 @@ pub(crate) fn page(
     list(layer, columns, "n", &mut out);
     from_where(layer, selection, &mut out);
     out.sql("\norder by ");
-    for (index, descending) in order {
-        out.sql("n.").ident(&column(layer, *index)).sql(if *descending { " desc, " } else { ", " });
-    }
-    out.sql("n.").ident(&column(layer, layer.object_id)).sql("\nlimit ").bind(limit).sql(" offset ").bind(offset);
+    sort(layer, order, &mut out);
+    out.sql("\nlimit ").bind(limit).sql(" offset ").bind(offset);
     out
 }
 
-/// All object ids, ascending.
-pub(crate) fn object_ids(layer: &Layer, selection: &Selection<'_>) -> Fragment {
+/// Appends what to sort rows by, so that their order is always the same: the object id comes last.
+pub(super) fn sort(layer: &Layer, order: &[(usize, bool)], out: &mut Fragment) {
+    for (index, descending) in order {
+        out.sql("n.").ident(&column(layer, *index)).sql(if *descending { " desc, " } else { ", " });
+    }
+    out.sql("n.").ident(&column(layer, layer.object_id));
+}
+
+/// All object ids, ascending unless another order is given.
+pub(crate) fn object_ids(layer: &Layer, selection: &Selection<'_>, order: &[(usize, bool)]) -> Fragment {
     let mut out = Fragment::new("-- object_ids\nselect n.");
     out.ident(&column(layer, layer.object_id)).sql("::int8");
     from_where(layer, selection, &mut out);
-    out.sql("\norder by n.").ident(&column(layer, layer.object_id));
+    out.sql("\norder by ");
+    sort(layer, order, &mut out);
     out
 }
 

@@ -151,6 +151,7 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
         table_name: row.try_get("table_name")?,
         shape,
         alters_rows: fields.iter().any(|field| field.generated || rounds(&field.column_type)),
+        time: None,
         fields,
         object_id,
         global_id,

@@ -4,6 +4,7 @@
 //! [`ReadTx`] sees one snapshot and knows its generation, [`WriteTx`] edits published tables and is stamped when it
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
+mod areas;
 pub(crate) mod books;
 pub(crate) mod catalogue;
 pub(crate) mod conflicts;
@@ -16,6 +17,7 @@ mod history;
 mod instance;
 pub(crate) mod jobs;
 pub mod life;
+mod moments;
 pub mod prune;
 pub mod publish;
 pub(crate) mod rejected;

@@ -13,7 +13,8 @@ use crate::{
     sql::{
         fragment::Fragment,
         publish::{Ddl, Missing, complete, drop_attachment_table, track, untrack},
-        select::{self, Selection},
+        select,
+        selection::Selection,
     },
 };
 
@@ -574,6 +575,7 @@ pub(super) async fn register(
         object_id,
         global_id,
         alters_rows: false,
+        time: None,
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt as _};
 use sqlx::{
-    Connection as _, PgConnection, Postgres, Row as _, Transaction,
+    AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, Transaction,
     pool::PoolConnection,
     postgres::{PgQueryResult, PgRow},
 };
@@ -46,14 +46,16 @@ impl Session {
             .await?
             .ok_or_else(|| Error::NotFound(format!("Service {}/FeatureServer not found ", service.name)))?;
         let history = History::read(&row, service)?;
-        Ok(ReadTx { snapshot: Snapshot { tx }, generation: history.current(), history })
+        Ok(ReadTx { snapshot: Snapshot { tx, limit: None }, generation: history.current(), history })
     }
 
-    /// A snapshot for a request that somebody waits for, and that need not know of which generation it is. What a single
-    /// statement may take is bounded.
-    pub(crate) async fn look(&mut self) -> Result<Snapshot<'_>> {
-        let begin = "begin isolation level repeatable read read only; set local statement_timeout = '30s'";
-        Ok(Snapshot { tx: self.connection.begin_with(begin).await? })
+    /// A snapshot for a query that somebody waits for, and that need not know of which generation it is. A single statement
+    /// may take `limit_seconds`.
+    pub(crate) async fn look(&mut self, limit_seconds: u32) -> Result<Snapshot<'_>> {
+        let begin = format!(
+            "begin isolation level repeatable read read only; set local statement_timeout = '{limit_seconds}s'"
+        );
+        Ok(Snapshot { tx: self.connection.begin_with(AssertSqlSafe(begin)).await?, limit: Some(limit_seconds) })
     }
 
     /// A transaction that edits layers of a service. `origin` is the replica whose upload it is.
@@ -95,22 +97,25 @@ impl Session {
 /// A read-only snapshot.
 pub(crate) struct Snapshot<'s> {
     tx: Transaction<'s, Postgres>,
+    /// How many seconds a statement of a query may take.
+    limit: Option<u32>,
 }
 
 impl Snapshot<'_> {
     /// Rows as they come.
     pub(crate) fn stream(&mut self, statement: Fragment) -> Result<impl Stream<Item = Result<PgRow>> + Send + '_> {
-        Ok(statement.query()?.fetch(&mut *self.tx).map_err(Error::from))
+        let limit = self.limit;
+        Ok(statement.query()?.fetch(&mut *self.tx).map_err(move |error| failure(error, limit)))
     }
 
     /// The only row.
     pub(crate) async fn one(&mut self, statement: Fragment) -> Result<PgRow> {
-        Ok(statement.query()?.fetch_one(&mut *self.tx).await?)
+        statement.query()?.fetch_one(&mut *self.tx).await.map_err(|error| failure(error, self.limit))
     }
 
     /// All rows of a statement that gives few.
     pub(crate) async fn all(&mut self, statement: Fragment) -> Result<Vec<PgRow>> {
-        Ok(statement.query()?.fetch_all(&mut *self.tx).await?)
+        statement.query()?.fetch_all(&mut *self.tx).await.map_err(|error| failure(error, self.limit))
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {
@@ -141,10 +146,41 @@ impl DerefMut for ReadTx<'_> {
     }
 }
 
-impl ReadTx<'_> {
+impl<'s> ReadTx<'s> {
+    /// The snapshot alone, for a query: a statement may take `limit_seconds`.
+    pub(crate) async fn into_limited(mut self, limit_seconds: u32) -> Result<Snapshot<'s>> {
+        sqlx::query("-- limit_set\nselect set_config('statement_timeout', $1, true)")
+            .bind(format!("{limit_seconds}s"))
+            .execute(&mut *self.snapshot.tx)
+            .await?;
+        self.snapshot.limit = Some(limit_seconds);
+        Ok(self.snapshot)
+    }
+
     /// Ends the snapshot.
     pub(crate) async fn end(self) -> Result<()> {
         Ok(self.snapshot.tx.rollback().await?)
+    }
+}
+
+/// Why a statement failed; for a query with a limit, in terms of its parameters.
+fn failure(error: sqlx::Error, limit: Option<u32>) -> Error {
+    let (Some(limit), Some(database)) = (limit, error.as_database_error()) else { return error.into() };
+    match database.code().as_deref() {
+        Some("57014") => Error::Unavailable(format!(
+            "the query took the database longer than the limit of {limit} s (max_query_seconds); narrow it by where, geometry or \
+             objectIds, or ask for fewer rows, fields or statistics"
+        )),
+        Some("22003") => Error::NotSupported(
+            "a statistic is beyond the range of numbers; narrow the query, or divide it into several".to_owned(),
+        ),
+        // What PROJ cannot do has no code of its own.
+        Some("XX000") if database.message().contains("transform") => Error::NotSupported(format!(
+            "a geometry of the rows asked for cannot be brought into another spatial reference ({}); choose another outSR, or \
+             narrow the query",
+            database.message()
+        )),
+        _ => error.into(),
     }
 }
 

@@ -11,10 +11,7 @@ use crate::{
         id::GlobalId,
         layer::{Layer, Service},
     },
-    sql::{
-        modify,
-        select::{self, Selection},
-    },
+    sql::{modify, select, selection::Selection},
     store::WriteTx,
 };
 

@@ -36,7 +36,7 @@ impl CalculateRequest {
     pub(crate) fn parse(params: &Params, layer: &Layer) -> Result<CalculateRequest> {
         super::apply_edits::refuse_unsupported(params)?;
         let rows = SelectedRows::parse(params, layer)?;
-        if rows.rows.is_none() {
+        if !rows.says_where {
             return Err(Error::invalid("where", "it is missing; it says which rows are set, 1=1 for all of them"));
         }
         params.word("sqlFormat", "none, standard, native", |text| {

@@ -4,64 +4,43 @@
 
 use crate::{
     error::{Error, Result},
-    model::{geometry::Geometry, layer::Layer, predicate::Predicate, query::SpatialRelation},
+    model::{layer::Layer, query::Choice},
 };
 
-use super::{
-    geometry::{parse_area, parse_spatial_reference},
-    params::Params,
-    query::relation,
-};
+use super::{params::Params, query};
 
 /// The rows that an operation is to change: all of them if nothing is said.
 #[derive(Debug, Default)]
 pub(crate) struct SelectedRows {
-    /// The where clause.
-    pub(crate) rows: Option<Predicate>,
-    /// Object ids to choose from.
-    pub(crate) object_ids: Option<Vec<i64>>,
-    /// A shape that they must stand in a relation to.
-    pub(crate) area: Option<(Geometry, SpatialRelation)>,
+    /// The rows.
+    pub(crate) choice: Choice,
+    /// Whether there is a where clause, which may be one that every row passes.
+    pub(crate) says_where: bool,
 }
 
 impl SelectedRows {
     /// Reads them.
     pub(crate) fn parse(params: &Params, layer: &Layer) -> Result<SelectedRows> {
-        let rows = match params.text("where") {
-            Some(text) => Some(
-                Predicate::parse(text, &layer.fields).map_err(|error| Error::invalid("where", error.to_string()))?,
-            ),
-            None => None,
-        };
-        let area = match (params.text("geometry"), &layer.shape) {
-            (None, _) => None,
-            // Passed over, it would let more rows be changed than were meant.
-            (Some(_), None) => {
-                return Err(Error::invalid(
-                    "geometry",
-                    format!("layer {} is a table and has no geometry; nothing was changed", layer.id),
-                ));
-            }
-            (Some(text), Some(shape)) => {
-                let srid = match params.text("inSR") {
-                    Some(text) => parse_spatial_reference("inSR", text)?.unwrap_or(shape.srid),
-                    None => shape.srid,
-                };
-                let relation = params
-                    .word(
-                        "spatialRel",
-                        "esriSpatialRelIntersects, Contains, Within, Crosses, Touches, Overlaps, EnvelopeIntersects",
-                        relation,
-                    )?
-                    .unwrap_or(SpatialRelation::Intersects);
-                parse_area("geometry", text, srid)?.map(|area| (area, relation))
-            }
-        };
-        Ok(SelectedRows { rows, object_ids: params.ids("objectIds")?, area })
+        // Passed over, it would let more rows be changed than were meant.
+        let refused = |name, problem: &str| Err(Error::invalid(name, format!("{problem}; nothing was changed")));
+        if layer.shape.is_none() && params.text("geometry").is_some() {
+            return refused("geometry", &format!("layer {} is a table and has no geometry", layer.id));
+        }
+        let choice = query::choice(params, layer)?;
+        if choice.moment.is_some() {
+            return refused("historicMoment", "what was cannot be changed; leave it out");
+        }
+        Ok(SelectedRows { choice, says_where: params.text("where").is_some() })
     }
 
     /// Whether nothing was said.
     pub(crate) fn is_all(&self) -> bool {
-        self.rows.is_none() && self.object_ids.is_none() && self.area.is_none()
+        self.is_ids() && self.choice.object_ids.is_none()
+    }
+
+    /// Whether nothing but object ids was said.
+    pub(crate) fn is_ids(&self) -> bool {
+        let Choice { clauses: _, object_ids: _, global_ids, area, period, moment: _, transformation: _ } = &self.choice;
+        !self.says_where && global_ids.is_none() && area.is_none() && period.is_none()
     }
 }

@@ -3,6 +3,8 @@
 //! API reference: *Feature Service*, *Layer (Feature Service)*. Only what this version does is advertised. Where real servers have
 //! two spellings of a key, both are there.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::{
@@ -16,7 +18,7 @@ use crate::model::{
 
 use super::{
     geometry::{spatial_reference, type_name},
-    query::MAX_RECORD_COUNT,
+    query::{MAX_RECORD_COUNT, RESULT_TYPE_MAX_RECORD_COUNT},
 };
 
 /// The version of the API whose documents and parameters these are.
@@ -169,18 +171,17 @@ fn extract_changes_capabilities() -> Json {
 }
 
 /// All layers and tables in full.
-pub(crate) fn layers(service: &Service, extents: &[Extent]) -> Json {
+pub(crate) fn layers(service: &Service, extents: &[Extent], since_ms: &[i64]) -> Json {
     let (layers, tables): (Vec<_>, Vec<_>) =
-        service.layers.iter().zip(extents).partition(|(layer, _)| layer.shape.is_some());
-    json!({
-        "layers": layers.iter().map(|(shown, extent)| layer(service, shown, **extent)).collect::<Json>(),
-        "tables": tables.iter().map(|(shown, extent)| layer(service, shown, **extent)).collect::<Json>(),
-    })
+        service.layers.iter().zip(extents).zip(since_ms).partition(|((layer, _), _)| layer.shape.is_some());
+    let full = |shown: &[((&Arc<Layer>, &Extent), &i64)]| {
+        shown.iter().map(|((shown, extent), since_ms)| layer(service, shown, **extent, **since_ms)).collect::<Json>()
+    };
+    json!({"layers": full(&layers), "tables": full(&tables)})
 }
 
-/// A layer or table.
-pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
-    let is_polygon = layer.shape.as_ref().is_some_and(|shape| shape.geometry_type == GeometryType::Polygon);
+/// A layer or table, whose rows are known since a time in milliseconds since 1970.
+pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent, since_ms: i64) -> Json {
     let mut shown = json!({
         "currentVersion": CURRENT_VERSION,
         "id": layer.id.0,
@@ -197,11 +198,11 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "isDataBranchVersioned": false,
         "isDataArchived": false,
         "isDataReplicaTracked": true,
-        "archivingInfo": {"supportsQueryWithHistoricMoment": false, "startArchivingMoment": -1},
+        "archivingInfo": {"supportsQueryWithHistoricMoment": true, "startArchivingMoment": since_ms},
         "syncCanReturnChanges": true,
         "supportsRollbackOnFailureParameter": true,
         "supportsApplyEditsWithGlobalIds": true,
-        "supportsStatistics": false,
+        "supportsStatistics": true,
         "supportsAdvancedQueries": true,
         "supportsCoordinatesQuantization": layer.shape.is_some(),
         "supportsQuantizationEditMode": layer.shape.is_some(),
@@ -229,17 +230,13 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         "types": [],
         "templates": [template(layer)],
         "maxRecordCount": MAX_RECORD_COUNT,
-        "standardMaxRecordCount": MAX_RECORD_COUNT,
+        "standardMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
+        "tileMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
         "maxRecordCountFactor": 1,
         "supportedQueryFormats": QUERY_FORMATS,
         "supportedExportFormats": EXPORT_FORMATS,
         "useStandardizedQueries": true,
-        "advancedQueryCapabilities": {
-            "supportsPagination": true, "supportsOrderBy": true, "supportsReturningQueryExtent": true, "supportsStatistics": false,
-            "supportsDistinct": false, "supportsHavingClause": false, "supportsCountDistinct": false, "supportsQueryWithDistance": false,
-            "supportsSqlExpression": false, "supportsQueryWithResultType": false, "supportsReturningGeometryCentroid": is_polygon, "supportsReturningGeometryEnvelope": layer.shape.is_some(),
-            "supportsQueryAttachments": false, "supportsQueryWithDatumTransformation": false, "supportsTrueCurve": false,
-        },
+        "advancedQueryCapabilities": query_capabilities(layer),
         "capabilities": CAPABILITIES,
         "ownershipBasedAccessControlForFeatures": null,
         "editFieldsInfo": null,
@@ -273,6 +270,45 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent) -> Json {
         members.insert("drawingInfo".to_owned(), drawing_info(shape.geometry_type));
     }
     shown
+}
+
+/// What of `query` and its kin there is.
+fn query_capabilities(layer: &Layer) -> Json {
+    let spatial = layer.shape.is_some();
+    let is_polygon = layer.shape.as_ref().is_some_and(|shape| shape.geometry_type == GeometryType::Polygon);
+    json!({
+        "supportsPagination": true,
+        "supportsPaginationOnAggregatedQueries": true,
+        "supportsOrderBy": true,
+        "supportsStatistics": true,
+        "supportsPercentileStatistics": true,
+        "supportsHavingClause": true,
+        "supportsDistinct": true,
+        "supportsCountDistinct": true,
+        "supportsReturningQueryExtent": spatial,
+        "supportsQueryWithDistance": spatial,
+        "supportsDisjointSpatialRel": spatial,
+        "supportsDefaultSR": spatial,
+        "supportsQueryWithResultType": true,
+        "supportsMaxRecordCountFactor": true,
+        "supportsQueryWithHistoricMoment": true,
+        "supportsQueryRelatedPagination": true,
+        "supportsAdvancedQueryRelated": true,
+        "supportsQueryAttachments": layer.attachments.is_some(),
+        "supportsQueryAttachmentsCountOnly": layer.attachments.is_some(),
+        "supportsQueryAttachmentsWithReturnUrl": layer.attachments.is_some(),
+        "supportsQueryAttachmentOrderByFields": layer.attachments.is_some(),
+        "supportsQueryAttachmentWithTypeWildcard": layer.attachments.is_some(),
+        "supportsSqlExpression": false,
+        "supportsCurrentUserQueries": false,
+        "supportsFullTextSearch": false,
+        "supportsQueryWithDatumTransformation": false,
+        "supportsReturningGeometryCentroid": is_polygon,
+        "supportsReturningGeometryEnvelope": spatial,
+        "supportsTopFeaturesQuery": false,
+        "supportsQueryAnalytic": false,
+        "supportsTrueCurve": false,
+    })
 }
 
 /// The relationships that a layer takes part in, each seen from it.
@@ -356,7 +392,7 @@ pub(crate) fn field(layer: &Layer, index: usize) -> Json {
     shown
 }
 
-fn field_type(field: &Field) -> &'static str {
+pub(super) fn field_type(field: &Field) -> &'static str {
     match field.field_type {
         FieldType::ObjectId => "esriFieldTypeOID",
         FieldType::GlobalId => "esriFieldTypeGlobalID",
@@ -373,7 +409,7 @@ fn field_type(field: &Field) -> &'static str {
     }
 }
 
-fn length(field: &Field) -> Option<u32> {
+pub(super) fn length(field: &Field) -> Option<u32> {
     match field.field_type {
         FieldType::Guid | FieldType::GlobalId => Some(38),
         FieldType::Date => Some(8),
@@ -459,6 +495,18 @@ pub(crate) fn feature_set_head(layer: &Layer, columns: &Columns) -> Json {
     }
     if let Some(members) = head.as_object_mut() {
         members.insert("fields".to_owned(), columns.fields.iter().map(|&index| field(layer, index)).collect());
+    }
+    head
+}
+
+/// Everything of an answer with related records but the records.
+pub(crate) fn related_head(layer: &Layer, columns: &Columns) -> Json {
+    let mut head = feature_set_head(layer, columns);
+    if let Some(members) = head.as_object_mut() {
+        // The answer is no feature set of its own.
+        for name in ["objectIdFieldName", "uniqueIdField", "globalIdFieldName"] {
+            members.shift_remove(name);
+        }
     }
     head
 }

@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str], bool); 19] = [
     ("replica", &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "wire"], false),
     (
         "editing",
-        &["model", "error", "app", "sql", "store", "files", "format", "uploads", "sync", "replica", "wire"],
+        &["model", "error", "app", "sql", "store", "files", "format", "query", "uploads", "sync", "replica", "wire"],
         true,
     ),
     ("jobs", &["model", "error", "app", "store", "replica", "editing", "wire"], false),

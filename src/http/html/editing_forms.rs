@@ -1,6 +1,7 @@
 //! The forms of the operations that edit layers, beside applyEdits.
 
-use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SPATIAL_RELATIONSHIPS, SR_HINT};
+use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SR_HINT};
+use super::query_forms::SPATIAL_RELATIONSHIPS;
 
 /// The heading of an operation's form, and its parameters.
 pub(super) fn of(operation: &str) -> (&'static str, &'static [Group]) {

@@ -1,5 +1,6 @@
 //! The forms of the operations: their labels, the parameters they send, and how they are written.
 
+use super::query_forms::{ATTACHMENTS, QUERY, RELATED_RECORDS, SERVICE_QUERY};
 use super::writer::Html;
 use super::{Kind, Page};
 
@@ -89,17 +90,6 @@ pub(super) const GEOMETRY_TYPES: &[(&str, &str)] = &[
     ("esriGeometryMultipoint", "Multipoint"),
 ];
 
-pub(super) const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
-    ("esriSpatialRelIntersects", "Intersects"),
-    ("esriSpatialRelContains", "Contains"),
-    ("esriSpatialRelCrosses", "Crosses"),
-    ("esriSpatialRelEnvelopeIntersects", "Envelope Intersects"),
-    ("esriSpatialRelIndexIntersects", "Index Intersects"),
-    ("esriSpatialRelOverlaps", "Overlaps"),
-    ("esriSpatialRelTouches", "Touches"),
-    ("esriSpatialRelWithin", "Within"),
-];
-
 const TRANSPORT_TYPES: &[(&str, &str)] = &[("esriTransportTypeUrl", "Url"), ("esriTransportTypeEmbedded", "Embedded")];
 
 pub(super) const FORMAT: Group =
@@ -107,45 +97,6 @@ pub(super) const FORMAT: Group =
 
 pub(super) const GEOMETRY_HINT: &str = "xmin,ymin,xmax,ymax or a JSON geometry";
 pub(super) const SR_HINT: &str = "a number such as 3857, or JSON";
-
-const QUERY: &[Group] = &[
-    Group {
-        name: "Which rows",
-        controls: &[
-            Control::line("Where", "where").hint("for example 1=1 for every row"),
-            Control::line("Object IDs", "objectIds").hint("1,2,3"),
-            Control::lines("Input Geometry", "geometry").hint(GEOMETRY_HINT).spatial(),
-            Control::choice("Geometry Type", "geometryType", GEOMETRY_TYPES).spatial(),
-            Control::line("Input Spatial Reference", "inSR").hint(SR_HINT).spatial(),
-            Control::choice("Spatial Relationship", "spatialRel", SPATIAL_RELATIONSHIPS).spatial(),
-        ],
-    },
-    Group {
-        name: "What to return",
-        controls: &[
-            Control::line("Out Fields", "outFields").hint("names with commas, * for all"),
-            Control::on("Return Geometry", "returnGeometry").spatial(),
-            Control::line("Output Spatial Reference", "outSR").hint(SR_HINT).spatial(),
-            Control::off("Return IDs Only", "returnIdsOnly"),
-            Control::off("Return Count Only", "returnCountOnly"),
-            Control::off("Return Extent Only", "returnExtentOnly").spatial(),
-        ],
-    },
-    Group {
-        name: "Order and pages",
-        controls: &[
-            Control::line("Order By Fields", "orderByFields").hint("name ASC, date DESC"),
-            Control::line("Result Offset", "resultOffset").hint("rows to skip"),
-            Control::line("Result Record Count", "resultRecordCount").hint("rows at most"),
-            Control::off("Return Z", "returnZ").spatial(),
-            Control::off("Return M", "returnM").spatial(),
-        ],
-    },
-    Group {
-        name: "Answer",
-        controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON"), ("pjson", "Indented JSON")])],
-    },
-];
 
 const CREATE_REPLICA: &[Group] = &[
     Group {
@@ -432,13 +383,14 @@ const RESTORE: &[Group] = &[
 /// Returns the form of a page, if pages of its kind have one.
 pub(super) fn form(kind: Kind) -> Option<Form> {
     let post = |heading, button, groups| Some(Form { heading, submit: Submit::Post(button), groups, spatial: true });
+    let read = |heading, groups, spatial| {
+        Some(Form { heading, submit: Submit::GetOrPost("Query (GET)", "Query (POST)"), groups, spatial })
+    };
     match kind {
-        Kind::Query { table } => Some(Form {
-            heading: "Query",
-            submit: Submit::GetOrPost("Query (GET)", "Query (POST)"),
-            groups: QUERY,
-            spatial: !table,
-        }),
+        Kind::Query { table } => read("Query", QUERY, !table),
+        Kind::ServiceQuery => read("Query", SERVICE_QUERY, true),
+        Kind::RelatedRecords => read("Query Related Records", RELATED_RECORDS, true),
+        Kind::AttachmentQuery => read("Query Attachments", ATTACHMENTS, true),
         Kind::CreateReplica => post("Create Replica", "Create Replica", CREATE_REPLICA),
         Kind::SynchronizeReplica => post("Synchronize Replica", "Synchronize Replica", SYNCHRONIZE_REPLICA),
         Kind::UnregisterReplica => post("Unregister Replica", "Unregister Replica", UNREGISTER_REPLICA),

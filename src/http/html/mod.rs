@@ -5,6 +5,7 @@
 
 mod editing_forms;
 mod forms;
+mod query_forms;
 mod resources;
 mod results;
 mod values;
@@ -42,6 +43,12 @@ pub(crate) enum Kind {
         /// Whether the layer is a table.
         table: bool,
     },
+    /// The `query` operation of a service.
+    ServiceQuery,
+    /// The `queryRelatedRecords` operation.
+    RelatedRecords,
+    /// The `queryAttachments` operation.
+    AttachmentQuery,
     /// The `applyEdits` operation of a layer.
     LayerEdits,
     /// The `applyEdits` operation of a service.
@@ -189,7 +196,10 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
             let next = form.and_then(|form| page.next_records(body, form));
             results::query(html, body, next.as_deref());
         }
-        Kind::LayerEdits
+        Kind::ServiceQuery
+        | Kind::RelatedRecords
+        | Kind::AttachmentQuery
+        | Kind::LayerEdits
         | Kind::ServiceEdits
         | Kind::CreateReplica
         | Kind::SynchronizeReplica

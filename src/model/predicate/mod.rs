@@ -31,6 +31,7 @@
 
 mod cursor;
 mod function;
+mod having;
 mod lex;
 mod literal;
 mod parse;
@@ -44,12 +45,16 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::model::{layer::Field, value::FieldType};
+use crate::model::{
+    layer::{Field, Layer},
+    statistics::TableColumn,
+    value::FieldType,
+};
 
 /// Longest clause without an `IN` list.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Longest clause with an `IN` list.
-pub const MAX_LIST_TEXT_BYTES: usize = 64 * 1024;
+pub const MAX_LIST_TEXT_BYTES: usize = 512 * 1024;
 /// Most values that the `IN` lists of a clause may hold together.
 pub const MAX_LIST_VALUES: usize = 10_000;
 /// Deepest nesting of parentheses, function calls and `CASE`.
@@ -74,6 +79,12 @@ impl Predicate {
     /// Reads a clause over `fields`. An empty clause is an error; whether its absence means all rows is for the caller.
     pub fn parse(text: &str, fields: &[Field]) -> Result<Predicate, ParseError> {
         parse::parse(text, fields)
+    }
+
+    /// Reads a condition on the groups of a table, over its columns: groups and statistics by their names, and statistics
+    /// written out, as in `COUNT(name) > 1`. Those that the table does not have are added to `columns`.
+    pub fn parse_having(text: &str, columns: &mut Vec<TableColumn>, layer: &Layer) -> Result<Predicate, ParseError> {
+        having::parse(text, columns, layer)
     }
 
     /// Says whether the clause asks for the current time, so that rows come and go without an edit.

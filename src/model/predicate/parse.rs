@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::cursor::Cursor;
-use super::lex::{Token, lex};
+use super::lex::{Lexeme, Token, lex};
 use super::typing::{Term, Typing};
 use super::{
     Comparison, Expr, Expression, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, ParseError, Predicate,
@@ -20,7 +20,12 @@ pub(super) type Result<T> = std::result::Result<T, ParseError>;
 pub(super) const GEOMETRY: &str = "SHAPE";
 
 pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
-    let mut parser = start(text, fields)?;
+    condition(tokens(text)?, fields)
+}
+
+/// Reads tokens as one condition over `fields`.
+pub(super) fn condition(lexemes: Vec<Lexeme>, fields: &[Field]) -> Result<Predicate> {
+    let mut parser = Parser::new(lexemes, fields);
     let term = parser.whole("the clause")?;
     let root = parser.typing.condition(term)?;
     Ok(Predicate { root, fields: parser.read, volatile: parser.volatile })
@@ -28,7 +33,7 @@ pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
 
 /// Reads an expression whose value `target` can hold; any value if `None`.
 pub(super) fn parse_expression(text: &str, fields: &[Field], target: Option<Type>) -> Result<Expression> {
-    let mut parser = start(text, fields)?;
+    let mut parser = Parser::new(tokens(text)?, fields);
     let term = parser.whole("the expression")?;
     let root = match target {
         Some(target) => parser.typing.assign(term, target)?,
@@ -37,7 +42,8 @@ pub(super) fn parse_expression(text: &str, fields: &[Field], target: Option<Type
     Ok(Expression { root })
 }
 
-fn start<'a>(text: &str, fields: &'a [Field]) -> Result<Parser<'a>> {
+/// Splits a clause into tokens, if it is not too long.
+pub(super) fn tokens(text: &str) -> Result<Vec<Lexeme>> {
     if text.trim().is_empty() {
         return Err(ParseError::new(1, "an empty clause", "write a condition such as 1=1"));
     }
@@ -54,15 +60,7 @@ fn start<'a>(text: &str, fields: &'a [Field]) -> Result<Parser<'a>> {
     if text.len() > MAX_TEXT_BYTES && !lexemes.iter().any(|lexeme| is_in(&lexeme.token)) {
         return Err(too_long(MAX_TEXT_BYTES));
     }
-    Ok(Parser {
-        typing: Typing { fields },
-        tokens: Cursor::new(lexemes),
-        depth: 0,
-        n_operators: 0,
-        n_list_values: 0,
-        read: BTreeSet::new(),
-        volatile: false,
-    })
+    Ok(lexemes)
 }
 
 /// What has been read and what is left. Conditions are read here, values in `value`.
@@ -79,7 +77,19 @@ pub(super) struct Parser<'a> {
 }
 
 /// Conditions.
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(lexemes: Vec<Lexeme>, fields: &'a [Field]) -> Parser<'a> {
+        Parser {
+            typing: Typing { fields },
+            tokens: Cursor::new(lexemes),
+            depth: 0,
+            n_operators: 0,
+            n_list_values: 0,
+            read: BTreeSet::new(),
+            volatile: false,
+        }
+    }
+
     fn whole(&mut self, what: &str) -> Result<Term> {
         let term = self.disjunction()?;
         match self.tokens.peek() {
