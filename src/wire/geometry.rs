@@ -307,6 +307,13 @@ fn envelope([xmin, ymin, xmax, ymax]: [f64; 4], srid: i32) -> std::result::Resul
     if [xmin, ymin, xmax, ymax].iter().any(|value| !value.is_finite()) {
         return Err("the envelope has a coordinate that is not a finite number".to_owned());
     }
+    // A box across the date line has its west to the east of its east.
+    let in_degrees = (4000..5000).contains(&srid) && [xmin, xmax].iter().all(|x| x.abs() <= 180.0);
+    if in_degrees && xmin > xmax && ymin <= ymax {
+        let at = |x, y| Position { x, y, z: 0.0, m: f64::NAN };
+        let ring = |west, east| vec![at(west, ymin), at(west, ymax), at(east, ymax), at(east, ymin), at(west, ymin)];
+        return Ok(Geometry { srid, shape: Shape::Polygon(vec![ring(xmin, 180.0), ring(-180.0, xmax)]) });
+    }
     if xmin > xmax || ymin > ymax {
         return Err(format!(
             "the envelope is inside out: xmin {xmin} must not exceed xmax {xmax}, nor ymin {ymin} ymax {ymax}"

@@ -122,13 +122,11 @@ fn is_empty_json(text: &str) -> bool {
     matches!(text, "null" | "{}" | "[]" | "\"\"")
 }
 
-/// Reads JSON, also with names and strings in single quotes, which a published client sends.
+/// Reads JSON, also with names and strings in single quotes, which a published client sends, and with names without quotes,
+/// as the API reference prints them.
 pub(crate) fn json<T: DeserializeOwned>(name: &'static str, text: &str) -> Result<T> {
     serde_json::from_str(text)
-        .or_else(|error| match text.contains('\'') {
-            true => serde_json::from_str(&with_double_quotes(text)).map_err(|_| error),
-            false => Err(error),
-        })
+        .or_else(|error| serde_json::from_str(&with_quoted_names(&with_double_quotes(text))).map_err(|_| error))
         .map_err(|error| Error::invalid(name, format!("it is not the JSON that belongs here: {error}")))
 }
 
@@ -177,6 +175,37 @@ fn with_double_quotes(text: &str) -> String {
     out
 }
 
+/// Names of members that have no quotes, in quotes.
+fn with_quoted_names(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    let (mut in_string, mut escaped, mut name_may_follow) = (false, false, false);
+    while let Some(c) = rest.chars().next() {
+        let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        if !in_string && name_may_follow && (c.is_alphabetic() || c == '_') && after.trim_start().starts_with(':') {
+            out.push('"');
+            out.push_str(word);
+            out.push('"');
+            rest = after;
+            name_may_follow = false;
+            continue;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+        if !c.is_whitespace() {
+            name_may_follow = !in_string && matches!(c, '{' | ',');
+        }
+        out.push(c);
+        rest = rest.strip_prefix(c).unwrap_or_default();
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +250,14 @@ mod tests {
         assert_eq!(value["0"]["where"], "name = 'x'");
         assert_eq!(value["0"]["a"], "it's");
         assert!(json::<serde_json::Value>("geometry", "{'a':").is_err());
+    }
+
+    #[test]
+    fn names_without_quotes_are_understood() {
+        let text = "{xmin: -104, ymin:35.6, 'of': [{a_1 : \"x, y:\\\" z: 1\"}, true], spatialReference:{wkid:4326}}";
+        let value: serde_json::Value = json("geometry", text).unwrap();
+        assert_eq!((&value["xmin"], &value["spatialReference"]["wkid"]), (&(-104).into(), &4326.into()));
+        assert_eq!(value["of"][0]["a_1"], "x, y:\" z: 1");
+        assert!(json::<serde_json::Value>("geometry", "{xmin}").is_err());
     }
 }

@@ -23,6 +23,7 @@ mod planted;
 mod program;
 mod publish;
 mod query;
+mod reading;
 mod regressions;
 mod relationships;
 mod replica_parameters;

@@ -382,15 +382,7 @@ async fn values_of_every_type_come_back_as_they_went() {
 #[tokio::test]
 async fn what_a_query_cannot_do_is_refused_by_name() {
     let server = TestServer::with_trees().await;
-    for (name, value) in [
-        ("outStatistics", r#"[{"statisticType":"max","onStatisticField":"girth"}]"#),
-        ("groupByFieldsForStatistics", "species"),
-        ("having", "count(*) > 1"),
-        ("time", "0,1"),
-        ("distance", "10"),
-        ("historicMoment", "5"),
-        ("returnDistinctValues", "true"),
-    ] {
+    for (name, value) in [("fullText", r#"[{"onFields":["species"],"searchTerm":"elm"}]"#)] {
         let (code, words) = error(&server.get("0/query", &[("where", "1=1"), (name, value)]).await);
         assert_eq!(code, 400, "{name}");
         assert!(words.contains(name) && words.contains("not supported yet"), "{words}");
