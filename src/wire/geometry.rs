@@ -414,7 +414,8 @@ mod tests {
             ("{\"rings\":[[[0,0],[1,1],[0,0]]]}", "fewer than three"),
             ("{\"paths\":[[[0,0]]]}", "one vertex"),
             ("{\"rings\":\"foo\"}", "not a geometry"),
-            ("{\"xmin\":5,\"ymin\":0,\"xmax\":1,\"ymax\":1}", "inside out"),
+            ("{\"xmin\":0,\"ymin\":5,\"xmax\":1,\"ymax\":1}", "inside out"),
+            ("{\"xmin\":5,\"ymin\":0,\"xmax\":1,\"ymax\":1,\"spatialReference\":{\"wkid\":3857}}", "inside out"),
         ] {
             match parse(text, 4326) {
                 Err(Refused::Invalid(problem)) => assert!(problem.contains(reason), "{problem}"),

@@ -55,6 +55,8 @@ use crate::model::{
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Longest clause with an `IN` list.
 pub const MAX_LIST_TEXT_BYTES: usize = 512 * 1024;
+/// Most words, values and marks in a clause.
+pub const MAX_TOKENS: usize = MAX_TEXT_BYTES + 2 * MAX_LIST_VALUES;
 /// Most values that the `IN` lists of a clause may hold together.
 pub const MAX_LIST_VALUES: usize = 10_000;
 /// Deepest nesting of parentheses, function calls and `CASE`.

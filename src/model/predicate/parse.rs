@@ -9,8 +9,8 @@ use super::cursor::Cursor;
 use super::lex::{Lexeme, Token, lex};
 use super::typing::{Term, Typing};
 use super::{
-    Comparison, Expr, Expression, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, ParseError, Predicate,
-    Type,
+    Comparison, Expr, Expression, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, MAX_TOKENS,
+    ParseError, Predicate, Type,
 };
 use crate::model::layer::Field;
 
@@ -59,6 +59,10 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Lexeme>> {
     let is_in = |token: &Token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("IN"));
     if text.len() > MAX_TEXT_BYTES && !lexemes.iter().any(|lexeme| is_in(&lexeme.token)) {
         return Err(too_long(MAX_TEXT_BYTES));
+    }
+    if lexemes.len() > MAX_TOKENS {
+        let what = format!("a clause of {} words, values and marks", lexemes.len());
+        return Err(ParseError::new(1, what, format!("the most is {MAX_TOKENS}; ask several times")));
     }
     Ok(lexemes)
 }

@@ -312,7 +312,10 @@ fn s3_long_and_deep_clauses_are_refused_or_cheap() {
         assert!(refusal(&long).starts_with("a clause of 16395 bytes at column 1; "));
         parse(&format!("status IN ('{}')", "x".repeat(MAX_TEXT_BYTES)));
         assert!(refusal(&" ".repeat(70_000)).starts_with("an empty clause"));
-        assert!(refusal(&listed(40_000)).starts_with("a clause of 80008 bytes"));
+        assert!(refusal(&listed(40_000)).starts_with("a clause of 80004 words, values and marks"));
+        assert!(refusal(&listed(300_000)).starts_with("a clause of 600008 bytes"));
+        let guids = vec!["'{8D8B7C2E-0000-4000-8000-00000000000A}'"; MAX_LIST_VALUES].join(",");
+        parse(&format!("globalid IN ({guids})"));
     };
     let small = std::thread::Builder::new().stack_size(1536 * 1024).spawn(check);
     small.unwrap().join().unwrap();
