@@ -2,7 +2,7 @@
 //!
 //! API reference: *Query Related Records*, *Query Attachments*, *Query (Feature Service)*.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -102,6 +102,13 @@ pub(crate) fn parse_service(params: &Params, service: &Service) -> Result<Vec<(A
         None => Vec::new(),
         Some(text) => layer_defs(text)?,
     };
+    let mut seen = HashSet::new();
+    if let Some(twice) = defined.iter().find(|def| !seen.insert(def.layer)) {
+        return Err(Error::invalid(
+            "layerDefs",
+            format!("layer {} is there twice; join its conditions by OR", twice.layer),
+        ));
+    }
     // Without definitions, everything is asked of all layers.
     let defined = match defined.is_empty() {
         true => service.layers.iter().map(|layer| Def { layer: layer.id, clause: None, fields: None }).collect(),

@@ -170,6 +170,64 @@ async fn replicas_look_like_those_of_others() {
     check("unregister", &fixture(include_str!("../fixtures/api/unregister.json")), &unregistered, Extent::Whole);
 }
 
+#[tokio::test]
+async fn queries_are_answered_in_the_shapes_of_others() {
+    let server = with_rows().await;
+    server
+        .database
+        .sql(
+            "insert into visit (oak_id, note) select globalid, 'seen' from oak;
+             update oak set planted = '2024-01-31'",
+        )
+        .await;
+    let end = |layer, field: &str| (syncline::model::id::LayerId(layer), field.to_owned());
+    let declared = syncline::store::relations::Declaration {
+        name: None,
+        origin: end(0, "globalid"),
+        destination: end(1, "oak_id"),
+    };
+    server.app.store.relate("trees", &declared).await.unwrap();
+    server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
+    server
+        .database
+        .sql(
+            "do $$ begin execute format('insert into syncline.attachment_%s (parent_globalid, name, content_type, size_bytes, sha256)
+               select globalid, ''cat.jpg'', ''image/jpeg'', 5, repeat(''0'', 64) from oak',
+               (select layer_key from syncline.layer where table_name = 'oak')); end $$",
+        )
+        .await;
+    let models = fixture(include_str!("../fixtures/api/query.json"));
+    let statistics = r#"[{"statisticType":"count","onStatisticField":"objectid","outStatisticFieldName":"n"},{"statisticType":"max","onStatisticField":"planted","outStatisticFieldName":"last"}]"#;
+    let (all, none) = (("where", "1=1"), ("where", "1=0"));
+    for (name, path, parameters) in [
+        ("features", "0/query", vec![all, ("outFields", "species")]),
+        ("statistics", "0/query", vec![all, ("outStatistics", statistics), ("groupByFieldsForStatistics", "species")]),
+        ("distinct", "0/query", vec![all, ("returnDistinctValues", "true"), ("outFields", "species")]),
+        ("ids", "0/query", vec![all, ("returnIdsOnly", "true")]),
+        ("idsOfNone", "0/query", vec![none, ("returnIdsOnly", "true")]),
+        ("count", "0/query", vec![all, ("returnCountOnly", "true")]),
+        ("extent", "0/query", vec![all, ("returnExtentOnly", "true"), ("returnCountOnly", "true")]),
+        ("extentOfNone", "0/query", vec![none, ("returnExtentOnly", "true"), ("returnCountOnly", "true")]),
+        (
+            "related",
+            "1/queryRelatedRecords",
+            vec![("objectIds", "1"), ("relationshipId", "0"), ("outFields", "species")],
+        ),
+        (
+            "relatedCounts",
+            "0/queryRelatedRecords",
+            vec![("objectIds", "1,2"), ("relationshipId", "0"), ("returnCountOnly", "true")],
+        ),
+        ("attachments", "0/queryAttachments", vec![("objectIds", "1"), ("returnUrl", "true")]),
+        ("attachmentCounts", "0/queryAttachments", vec![("objectIds", "1"), ("returnCountOnly", "true")]),
+        ("service", "query", vec![("layerDefs", "0:1=1;1:1=0")]),
+        ("feature", "0/1", vec![("outFields", "objectid")]),
+    ] {
+        let ours = server.get(path, &parameters).await;
+        check(&format!("query {name}"), &models[name], &ours, Extent::Part);
+    }
+}
+
 /// The status of a job once it has ended, for which it has 20 seconds.
 async fn ended(server: &TestServer, answer: &Json) -> Json {
     let url = answer["statusUrl"].as_str().unwrap_or_else(|| panic!("{answer}"));

@@ -148,6 +148,7 @@ async fn a_query_on_a_service_answers_for_each_layer_in_every_spelling() {
         ("name = 'north'", "is not written id:clause"),
         (r#"{"0":5}"#, "a clause belongs there"),
         (r#"[{"where":"1=1"}]"#, "no layerId"),
+        ("0:1=1;0:1=0", "layer 0 is there twice"),
     ] {
         let words = refusal(&server, "query", &[("layerDefs", defs)]).await;
         assert!(words.contains("'layerDefs'") && words.contains(said), "{defs}: {words}");
