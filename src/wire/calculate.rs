@@ -135,10 +135,10 @@ pub(crate) fn validate_sql(params: &Params, layer: &Layer) -> Result<Json> {
         "expression" => Expression::parse(sql, &layer.fields).map(drop),
         _ => {
             let description = "whole statements are never run here; send the where clause, or the expression";
-            return Ok(verdict(Some((3001, description.to_owned()))));
+            return Ok(verdict(&[(3001, description.to_owned())]));
         }
     };
-    Ok(verdict(found.err().map(|error| (number(&error), error.to_string()))))
+    Ok(verdict(found.err().map(|error| (number(&error), error.to_string())).as_slice()))
 }
 
 /// The API's number for what is wrong with a text.
@@ -151,8 +151,8 @@ fn number(error: &ParseError) -> i32 {
     }
 }
 
-fn verdict(problem: Option<(i32, String)>) -> Json {
+fn verdict(problems: &[(i32, String)]) -> Json {
     let errors: Json =
-        problem.iter().map(|(code, description)| json!({"errorCode": code, "description": description})).collect();
-    json!({"isValidSQL": problem.is_none(), "validationErrors": errors})
+        problems.iter().map(|(code, description)| json!({"errorCode": code, "description": description})).collect();
+    json!({"isValidSQL": problems.is_empty(), "validationErrors": errors})
 }
