@@ -60,6 +60,8 @@ pub struct Config {
     pub expire_replicas_days: i32,
     /// How many days a replica that has expired can be revived by synchronizing, before it is unregistered.
     pub grace_days: i32,
+    /// Who presents it may change definitions over HTTP; nobody may if there is none.
+    pub admin_token: Option<String>,
     /// Whether log lines are JSON.
     pub log_json: bool,
 }
@@ -135,6 +137,7 @@ impl Default for Config {
             warn_replicas_days: 30,
             expire_replicas_days: 90,
             grace_days: 14,
+            admin_token: None,
             log_json: false,
         }
     }
@@ -166,6 +169,9 @@ impl Config {
         }
         if let Some(path) = value("SYNCLINE_PG_BINDIR") {
             config.pg_bindir = Some(path.into());
+        }
+        if let Some(token) = value("SYNCLINE_ADMIN_TOKEN") {
+            config.admin_token = Some(token.trim().to_owned());
         }
         read_into(&value, "SYNCLINE_LISTEN", &mut config.listen)?;
         read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
@@ -208,6 +214,9 @@ impl Config {
         }
         if !(1..=1800).contains(&self.max_query_seconds) {
             return wrong(format!("max_query_seconds is {}; it must be from 1 to 1800", self.max_query_seconds));
+        }
+        if self.admin_token.as_ref().is_some_and(|token| token.len() < 16) {
+            return wrong("admin_token is shorter than 16 characters, which could be guessed; make one with: openssl rand -hex 24".to_owned());
         }
         if self.max_body_bytes < 1 << 16 {
             return wrong(format!(

@@ -21,6 +21,15 @@ pub enum Error {
     /// The operation or a capability is not there.
     #[error("{0}")]
     NotSupported(String),
+    /// Nobody may do this here.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Whoever asks must say who they are.
+    #[error("Token Required")]
+    TokenRequired,
+    /// Whoever asks is not who may do this.
+    #[error("Invalid Token")]
+    TokenInvalid,
     /// A read where the API wants a POST.
     #[error("{operation} changes data and takes POST requests only")]
     PostOnly {

@@ -14,7 +14,7 @@ use crate::{
     store::publish::Publication,
 };
 
-use super::{Database, say};
+use super::{Database, publish::read_definition, say};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -35,6 +35,9 @@ pub(super) struct Import {
     /// Let its features have attachments
     #[arg(long)]
     attachments: bool,
+    /// What is to be said about the layer: a definition file (JSON or TOML)
+    #[arg(long, value_name = "FILE")]
+    definition: Option<PathBuf>,
 }
 
 /// What GDAL says of a layer in a file.
@@ -51,6 +54,7 @@ impl Import {
         if !self.file.exists() {
             return Err(Error::NotFound(format!("there is no file {}", self.file.display())));
         }
+        let definition = read_definition(self.definition.as_deref())?;
         let source = self.source().await?;
         let name = self.layer_name.clone().unwrap_or_else(|| source.layer.clone());
         let (schema, table) = (database_name(&self.service), database_name(&name));
@@ -66,7 +70,7 @@ impl Import {
             table_name: table.clone(),
             layer_name: Some(name.clone()),
         };
-        let published = match database.store.publish(&publication, false).await {
+        let published = match database.store.publish_as(&publication, &definition, false).await {
             Ok(published) => published,
             Err(error) => {
                 database.store.discard(&schema, &table).await?;

@@ -2,6 +2,7 @@
 //! server is running on it.
 
 mod books;
+mod definition;
 mod history;
 mod import;
 mod jobs;
@@ -67,6 +68,9 @@ enum Command {
     Attachments(relations::Attachments),
     /// Take up what changed about a published table: columns, triggers; replicas keep what they can
     Repair(publish::Repair),
+    /// Show and replace what is said about services and layers: domains, templates, symbols, capabilities
+    #[command(subcommand)]
+    Definition(definition::DefinitionCommand),
     /// Forget changes that no replica needs and that are older than the settings say; the server does so by itself
     Prune(history::Prune),
     /// Show or begin epochs, which keep numbers of a lost past from being given again
@@ -138,6 +142,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Relate(relate) => relate.run(&database.store).await,
         Command::Unrelate(unrelate) => unrelate.run(&database.store).await,
         Command::Attachments(attachments) => attachments.run(&database.store).await,
+        Command::Definition(definition) => definition.run(&database.store).await,
         Command::Repair(repair) => repair.run(&database.store).await,
         Command::Prune(prune) => prune.run(&database.store, config).await,
         Command::Epoch(epoch) => epoch.run(&database.store).await,

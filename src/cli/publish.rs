@@ -1,11 +1,14 @@
 //! `syncline publish` and `syncline unpublish`
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use crate::{
     error::{Error, Result},
-    model::{id::LayerId, layer::Service},
+    model::{definition::Definition, id::LayerId, layer::Service},
     store::{Store, publish::Publication},
+    wire::definition,
 };
 
 use super::say;
@@ -24,6 +27,9 @@ pub(super) struct Publish {
     /// Let its features have attachments
     #[arg(long)]
     attachments: bool,
+    /// What is to be said about the layer: a definition file (JSON or TOML)
+    #[arg(long, value_name = "FILE")]
+    definition: Option<PathBuf>,
     /// Change nothing; print the SQL that would run
     #[arg(long)]
     dry_run: bool,
@@ -34,7 +40,8 @@ impl Publish {
         let (schema, table) = split(&self.table);
         let publication =
             Publication { service: self.service, table_schema: schema, table_name: table, layer_name: self.layer_name };
-        let published = store.publish(&publication, self.dry_run).await?;
+        let definition = read_definition(self.definition.as_deref())?;
+        let published = store.publish_as(&publication, &definition, self.dry_run).await?;
         if self.attachments && !self.dry_run {
             store.enable_attachments(&published.service, published.layer_id).await?;
         }
@@ -64,6 +71,11 @@ impl Publish {
             self.table, published.layer_id, published.service, published.service, published.layer_id
         ))
     }
+}
+
+/// The definition in a file, if there is one.
+pub(super) fn read_definition(file: Option<&Path>) -> Result<Definition> {
+    file.map_or_else(|| Ok(Definition::default()), |file| definition::whole(&super::definition::read(file)?))
 }
 
 /// `schema.table`, or a table of the schema `public`.

@@ -22,6 +22,7 @@ use crate::{
         answer::{Answer, Body},
     },
     wire::{
+        describe,
         extract::ExtractChangesRequest,
         import::Source,
         job::asynchronous,
@@ -35,9 +36,9 @@ use crate::{
 };
 
 use super::{
-    Call, books, editing, health,
+    Call, admin, books, editing, health,
     html::{Crumb, Kind},
-    jobs, queries,
+    jobs, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -80,17 +81,18 @@ fn portal(which: Portal) -> Json {
 }
 
 async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<Reply> {
+    permit::check(service, what)?;
     match what {
         OfService::Itself => {
-            let extents = query::extents(&call.app, service).await?;
+            let facts = call.app.store.facts(service).await?;
             let (current, oldest) = query::generations(&call.app, service).await?;
-            Ok(Reply::Json(service::service(service, &extents, current, &oldest)))
+            Ok(Reply::Json(service::service(service, &facts, current, &oldest)))
         }
-        OfService::Layers => {
-            let extents = query::extents(&call.app, service).await?;
-            Ok(Reply::Json(service::layers(service, &extents, &query::beginnings(&call.app, service).await?)))
-        }
+        OfService::Layers => Ok(Reply::Json(service::layers(service, &call.app.store.facts(service).await?))),
         OfService::Query => queries::of_service(call, service).await,
+        OfService::Relationships => Ok(Reply::Json(describe::relationships(service))),
+        OfService::QueryDomains => Ok(Reply::Json(describe::domains(&call.params, service)?)),
+        OfService::Admin(layer, what) => admin::handle(call, service, *layer, *what).await,
         OfService::ApplyEdits => editing::operation(call, service, None, Operation::ApplyEdits).await,
         OfService::CreateReplica => {
             let request = CreateReplicaRequest::parse(&call.params, service)?;
@@ -185,12 +187,10 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
 async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLayer) -> Result<Reply> {
     match what {
         OfLayer::Itself => {
-            let extents = query::extents(&call.app, service).await?;
-            let beginnings = query::beginnings(&call.app, service).await?;
-            let position = service.layers.iter().position(|known| known.key == layer.key);
-            let extent = position.and_then(|index| extents[index]);
-            let since_ms = position.map_or(0, |index| beginnings[index]);
-            Ok(Reply::Json(service::layer(service, layer, extent, since_ms)))
+            let facts = call.app.store.facts(service).await?;
+            let index = service.layers.iter().position(|known| known.key == layer.key);
+            let facts = index.and_then(|index| facts.get(index)).cloned().unwrap_or_default();
+            Ok(Reply::Json(service::layer(service, layer, &facts)))
         }
         // An empty form, which is how a person begins.
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
@@ -288,6 +288,9 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
         OfService::Itself => (shown, Kind::Service),
         OfService::Layers => operation("layers", Kind::AllLayers),
         OfService::Query => operation("query", Kind::ServiceQuery),
+        OfService::Relationships => operation("relationships", Kind::Other),
+        OfService::QueryDomains => operation("queryDomains", Kind::Other),
+        OfService::Admin(..) => (format!("Administration ({name})"), Kind::Other),
         OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
         OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
         OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),

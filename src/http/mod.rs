@@ -3,6 +3,7 @@
 //! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
+mod admin;
 mod books;
 mod editing;
 mod handlers;
@@ -10,6 +11,7 @@ mod health;
 pub(crate) mod html;
 mod jobs;
 mod params;
+mod permit;
 mod queries;
 mod ranges;
 mod respond;
@@ -22,7 +24,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use tower_http::{
@@ -79,6 +81,8 @@ struct Call {
     format: Format,
     /// `http://host:port`, as clients see it.
     base: String,
+    /// The token in the headers.
+    bearer: Option<String>,
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
@@ -131,7 +135,8 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let result = match (failure, format) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
-            let call = Call { app, method: method.clone(), params: shown.params.clone(), file, format, base };
+            let (params, bearer) = (shown.params.clone(), bearer(&headers));
+            let call = Call { app, method: method.clone(), params, file, format, base, bearer };
             reply(&call, &route, &shown).await
         }
     };
@@ -156,6 +161,14 @@ async fn reply(call: &Call, route: &Route, shown: &Shown<'_>) -> Result<Response
         return Ok(response);
     }
     respond(reply, call.format, shown).await
+}
+
+/// The token that a client sends in a header, of which there are two.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let given = value("x-esri-authorization").or_else(|| value("authorization"))?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 fn params_of_query(query: &str) -> Params {

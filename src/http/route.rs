@@ -47,6 +47,12 @@ pub(crate) enum OfService {
     Layers,
     /// query, of several layers.
     Query,
+    /// Which rows belong to which.
+    Relationships,
+    /// The domains of fields.
+    QueryDomains,
+    /// Changing the definition of the service, or of the layer with this id.
+    Admin(Option<i32>, OfAdmin),
     /// Edits of several layers.
     ApplyEdits,
     /// createReplica
@@ -100,6 +106,21 @@ pub(crate) enum OfUploads {
     Commit(String),
     /// delete
     Delete(String),
+}
+
+/// An operation on a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfAdmin {
+    /// The document of the service or layer.
+    Itself,
+    /// addToDefinition
+    Add,
+    /// updateDefinition
+    Update,
+    /// deleteFromDefinition
+    Delete,
+    /// refresh: reads the catalogue again.
+    Refresh,
 }
 
 /// A resource or operation of a layer.
@@ -189,6 +210,13 @@ impl Route {
                 Ok(id) => Route::Service(segments[4].clone(), OfService::Layer(id, OfLayer::Truncate)),
                 Err(_) => Route::Unknown,
             },
+            // The second is what clients make of the address of a service by replacing `rest`.
+            ["arcgis", "rest", "admin", "services", _, "featureserver", rest @ ..] => {
+                of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[4].clone(), found))
+            }
+            ["arcgis", "admin", "services", _, "featureserver", rest @ ..] => {
+                of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[3].clone(), found))
+            }
             ["arcgis", "rest", "services", _, "featureserver", rest @ ..] => {
                 let own = segments.get(5..).unwrap_or_default();
                 match of_service(rest, own) {
@@ -215,6 +243,10 @@ impl Route {
             OfService::UnregisterReplica => "unRegisterReplica",
             OfService::ImportReplica => "importReplica",
             OfService::CleanUp => "cleanupChangeTracking",
+            OfService::Admin(_, OfAdmin::Add) => "addToDefinition",
+            OfService::Admin(_, OfAdmin::Update) => "updateDefinition",
+            OfService::Admin(_, OfAdmin::Delete) => "deleteFromDefinition",
+            OfService::Admin(_, OfAdmin::Refresh) => "refresh",
             OfService::Layer(_, OfLayer::AddFeatures) => "addFeatures",
             OfService::Layer(_, OfLayer::UpdateFeatures) => "updateFeatures",
             OfService::Layer(_, OfLayer::DeleteFeatures) => "deleteFeatures",
@@ -235,6 +267,22 @@ impl Route {
     }
 }
 
+fn of_admin(words: &[&str]) -> Option<OfService> {
+    let (layer, operation) = match words {
+        [id, rest @ ..] if id.starts_with(|c: char| c.is_ascii_digit()) => (Some(id.parse().ok()?), rest),
+        rest => (None, rest),
+    };
+    let what = match operation {
+        [] => OfAdmin::Itself,
+        ["addtodefinition"] => OfAdmin::Add,
+        ["updatedefinition"] => OfAdmin::Update,
+        ["deletefromdefinition"] => OfAdmin::Delete,
+        ["refresh"] => OfAdmin::Refresh,
+        _ => return None,
+    };
+    Some(OfService::Admin(layer, what))
+}
+
 fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
     let own = |index: usize| segments.get(index).cloned().unwrap_or_default();
     if let Some(what) = Books::of(words, segments) {
@@ -244,6 +292,8 @@ fn of_service(words: &[&str], segments: &[String]) -> Option<OfService> {
         [] => OfService::Itself,
         ["layers"] => OfService::Layers,
         ["query"] => OfService::Query,
+        ["relationships"] => OfService::Relationships,
+        ["querydomains"] => OfService::QueryDomains,
         ["applyedits"] => OfService::ApplyEdits,
         ["createreplica"] => OfService::CreateReplica,
         ["synchronizereplica"] => OfService::SynchronizeReplica,
@@ -385,6 +435,14 @@ mod tests {
         assert_eq!(admin.post_only(), Some("cleanupChangeTracking"));
         let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/0/truncate");
         assert_eq!(admin.post_only(), Some("truncate"));
+        for root in ["/arcgis/rest/admin", "/arcgis/admin"] {
+            for operation in ["addToDefinition", "updateDefinition", "deleteFromDefinition", "refresh"] {
+                for of in ["", "/0"] {
+                    let path = format!("{root}/services/a/FeatureServer{of}/{operation}");
+                    assert_eq!(Route::of(&path).post_only(), Some(operation), "{path}");
+                }
+            }
+        }
         assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());
     }
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use super::{
+    capability::{Capabilities, Capability},
+    definition::{Definition, ServiceDefinition},
     geometry::{Dimensions, GeometryType, Target},
     id::{LayerId, LayerKey, ServiceKey},
+    rules::Rules,
     value::FieldType,
 };
 
@@ -35,6 +38,10 @@ pub struct Service {
     pub layers: Vec<Arc<Layer>>,
     /// Which rows belong to which, in the order of their ids.
     pub relationships: Vec<Relationship>,
+    /// What an administrator says about it.
+    pub definition: ServiceDefinition,
+    /// The most that clients may do with any of its layers.
+    pub capabilities: Capabilities,
 }
 
 impl Service {
@@ -51,6 +58,11 @@ impl Service {
     /// The layers, the tables, and the attachments of both: everything that is tracked.
     pub fn tracked(&self) -> impl Iterator<Item = &Arc<Layer>> {
         self.layers.iter().flat_map(|layer| std::iter::once(layer).chain(&layer.attachments))
+    }
+
+    /// Checks that the service allows something. The error is for whoever asked.
+    pub fn require(&self, needed: Capability) -> Result<(), String> {
+        self.capabilities.require(needed, &format!("service {}", self.name))
     }
 
     /// The spatial reference of the service: that of its first layer with geometry, else WGS 84.
@@ -105,17 +117,10 @@ pub struct Layer {
     pub global_id: usize,
     /// Whether a stored row may differ from what was sent because of its columns' types: generated, or rounded.
     pub alters_rows: bool,
-    /// The fields that say when its features were, if there are any.
-    pub time: Option<TimeFields>,
-}
-
-/// The fields that say when a feature was: at an instant, or from a beginning to an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeFields {
-    /// The instant, or the beginning; null if it was always.
-    pub start: usize,
-    /// The end; null if it has not ended.
-    pub end: Option<usize>,
+    /// What an administrator says about it.
+    pub definition: Arc<Definition>,
+    /// What that means for its fields and for clients.
+    pub rules: Arc<Rules>,
 }
 
 impl Layer {
@@ -127,6 +132,11 @@ impl Layer {
     /// The global id field.
     pub fn global_id_field(&self) -> &Field {
         &self.fields[self.global_id]
+    }
+
+    /// Checks that the layer and its service allow something. The error is for whoever asked.
+    pub fn require(&self, needed: Capability) -> Result<(), String> {
+        self.rules.capabilities.require(needed, &format!("layer {} ({})", self.id, self.name))
     }
 
     /// The position of a field by its exact name, or else in any case.
@@ -142,9 +152,19 @@ impl Layer {
         self.shape.as_ref().map_or_else(Dimensions::default, |shape| Dimensions { z: shape.has_z, m: shape.has_m })
     }
 
+    /// Whether the server may write the field: it is no key, and the database does not compute it.
+    pub fn is_writable(&self, index: usize) -> bool {
+        index != self.object_id && index != self.global_id && !self.fields[index].generated
+    }
+
     /// Whether clients may write the field.
     pub fn is_editable(&self, index: usize) -> bool {
-        index != self.object_id && index != self.global_id && !self.fields[index].generated
+        self.is_writable(index) && !self.rules.is_read_only(index)
+    }
+
+    /// Whether clients may leave the field empty.
+    pub fn is_nullable(&self, index: usize) -> bool {
+        self.fields[index].nullable && !self.rules.is_required(index)
     }
 }
 

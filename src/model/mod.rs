@@ -1,9 +1,11 @@
 //! What the words mean: services and layers, values and geometries, replicas, filters, edits, and the decisions of sync.
 //!
-//! Pure: no SQL, no HTTP, no JSON, no clock, no randomness. The rule that decides what a client is sent is
+//! Pure: no SQL, no HTTP, no JSON, no clock, no randomness; but a [`definition`] is a document that clients read. The rule that decides what a client is sent is
 //! [`verdict::verdict`]; start there to understand sync.
 
 pub mod attachment;
+pub mod capability;
+pub mod definition;
 pub mod digest;
 pub mod edit;
 pub mod filter;
@@ -16,6 +18,7 @@ pub mod output;
 pub mod predicate;
 pub mod query;
 pub mod replica;
+pub mod rules;
 pub mod statistics;
 pub mod upload_item;
 pub mod value;

@@ -248,42 +248,9 @@ async fn box_json(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_
     })
 }
 
-/// A box round each layer of a service, quickly: from the planner's statistics or the spatial index where there are some.
-pub(crate) async fn extents(app: &App, service: &Service) -> Result<Vec<Option<[f64; 4]>>> {
-    let mut session = app.store.session().await?;
-    let mut tx = session.read(service).await?;
-    let mut extents = Vec::with_capacity(service.layers.len());
-    for layer in &service.layers {
-        let mut found = None;
-        for statement in [
-            select::estimated_extent(layer),
-            select::extent(layer, &Selection::default(), layer.shape.as_ref().map_or(0, |s| s.srid)),
-        ] {
-            let Some(statement) = statement else { continue };
-            let row = tx.one(statement).await?;
-            let corner = |index| row.try_get::<Option<f64>, _>(index);
-            if let (Some(xmin), Some(ymin), Some(xmax), Some(ymax)) = (corner(0)?, corner(1)?, corner(2)?, corner(3)?) {
-                found = Some([xmin, ymin, xmax, ymax]);
-                break;
-            }
-        }
-        extents.push(found);
-    }
-    Ok(extents)
-}
-
 /// The newest generation of a service, and the oldest from which each of its layers can tell what changed.
 pub(crate) async fn generations(app: &App, service: &Service) -> Result<(Generation, Vec<Generation>)> {
     let mut session = app.store.session().await?;
     let tx = session.read(service).await?;
     Ok((tx.generation, service.layers.iter().map(|layer| tx.history.from(layer.key)).collect()))
-}
-
-/// Since when the rows of each layer of a service are known, in milliseconds since 1970.
-pub(crate) async fn beginnings(app: &App, service: &Service) -> Result<Vec<i64>> {
-    let mut session = app.store.session().await?;
-    let mut tx = session.read(service).await?;
-    let known = tx.beginnings(service).await?;
-    let since = |layer: &Arc<Layer>| known.iter().find(|of| of.layer == layer.key).map_or(0, |of| of.since_us);
-    Ok(service.layers.iter().map(|layer| since(layer).div_euclid(1000)).collect())
 }

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
+        capability::Capability,
         filter::{Area, Filter, LayerQuery, QueryOption},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
@@ -42,6 +43,11 @@ pub(crate) async fn create(
     run: &Run,
 ) -> Result<Answer> {
     let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url, fields } = request;
+    let needed = if matches!(purpose, Purpose::Export) { Capability::Extract } else { Capability::Sync };
+    service.require(needed).map_err(Error::NotSupported)?;
+    for (layer, _) in &new.layers {
+        layer.require(needed).map_err(Error::NotSupported)?;
+    }
     let bytes = attachment_bytes(app, address, attachments_by_url);
     match purpose {
         Purpose::Replica => with_data(app, service, &new, transport, bytes, run).await,

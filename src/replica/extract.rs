@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
+        capability::Capability,
         filter::{Filter, LayerQuery},
         id::{Generation, LayerId},
         layer::{Layer, Service},
@@ -43,6 +44,10 @@ pub(crate) async fn extract(
     request: &ExtractChangesRequest,
     run: &Run,
 ) -> Result<Answer> {
+    service.require(Capability::ChangeTracking).map_err(Error::NotSupported)?;
+    for wanted in &request.layers {
+        wanted.layer.require(Capability::ChangeTracking).map_err(Error::NotSupported)?;
+    }
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     tx.require_srid("outSR", request.srid).await?;

@@ -14,6 +14,7 @@ use crate::{
     files::Spool,
     metrics::{Metrics, SyncOutcome},
     model::{
+        capability::Capability,
         edit::{Edit, EditResult, GeometryEdit, LayerEdits, Refusal},
         filter::Filter,
         id::{Generation, LayerId, LayerKey},
@@ -75,6 +76,7 @@ async fn synchronize_once(
     request: &SynchronizeReplicaRequest<'_>,
     run: &Run,
 ) -> Result<Answer> {
+    service.require(Capability::Sync).map_err(Error::NotSupported)?;
     // Before there is a connection, since it takes one of its own.
     let uploaded_edits = match request.edits_upload {
         Some(id) => Some(uploads::text(app, service, "editsUploadId", id).await?),
@@ -96,6 +98,9 @@ async fn synchronize_once(
     }
     let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
     drop(uploaded_edits);
+    for planned in &plan.layers {
+        replica.layers[planned.index].layer.require(Capability::Sync).map_err(Error::NotSupported)?;
+    }
     check_generations(&mut session, service, &replica, &plan).await?;
 
     for edits in std::mem::take(&mut plan.attachments) {

@@ -204,7 +204,7 @@ fn facts(
 pub(crate) fn put_back(layer: &Layer, txn: i64, global_ids: Vec<Uuid>) -> Fragment {
     let global_id = column(layer, layer.global_id);
     let mut written: Vec<Ident> = vec![global_id.clone(), column(layer, layer.object_id)];
-    let editable = (0..layer.fields.len()).filter(|&index| layer.is_editable(index)).map(|index| column(layer, index));
+    let editable = (0..layer.fields.len()).filter(|&index| layer.is_writable(index)).map(|index| column(layer, index));
     written.extend(editable.chain(layer.shape.iter().map(|shape| Ident::new(&shape.column))));
     let mut out = Fragment::new("-- put_back\ninsert into ");
     out.ident(&table(layer)).sql(" as n (");

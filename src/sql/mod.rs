@@ -4,6 +4,7 @@
 //! [`fragment::Fragment`]. Nothing here executes anything.
 
 pub(crate) mod changes;
+pub(crate) mod definition;
 pub(crate) mod delta;
 pub(crate) mod fragment;
 pub(crate) mod history;

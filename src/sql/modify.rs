@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::model::{
     edit::Assigned,
     layer::{Field, Layer, attachment},
+    rules::ANONYMOUS,
     value::{FieldType, Value},
 };
 
@@ -41,6 +42,10 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
+    let added = stamps(layer, Stamped::Added);
+    for (index, _) in &added {
+        out.sql(", ").ident(&column(layer, *index));
+    }
     out.sql(")\nselect u.g");
     expressions(
         layer,
@@ -50,6 +55,10 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
+    for (index, stamp) in &added {
+        out.sql(", ");
+        write_stamp(&layer.fields[*index], *stamp, &mut out);
+    }
     source(layer, rows, &mut out);
     out.sql("\non conflict (").ident(&global_id).sql(") do update set ");
     if rows.columns.is_empty() && rows.geometry.is_none() {
@@ -66,6 +75,10 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
             },
             &mut out,
         );
+    }
+    for (index, _) in stamps(layer, Stamped::Changed) {
+        let name = column(layer, index);
+        out.sql(", ").ident(&name).sql(" = excluded.").ident(&name);
     }
     out.sql("\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
     out
@@ -86,6 +99,10 @@ pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
+    for (index, stamp) in stamps(layer, Stamped::Changed) {
+        out.sql(", ").ident(&column(layer, index)).sql(" = ");
+        write_stamp(&layer.fields[index], stamp, &mut out);
+    }
     source(layer, rows, &mut out);
     out.sql("\nwhere n.").ident(&global_id).sql(" = u.g\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
@@ -220,6 +237,42 @@ pub(crate) fn equal(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         &mut out,
     );
     out
+}
+
+/// When the server says who edited a row, and when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stamped {
+    /// When it is added.
+    Added,
+    /// With every change.
+    Changed,
+}
+
+/// What the server fills in.
+#[derive(Clone, Copy)]
+enum Stamp {
+    Who,
+    When,
+}
+
+/// The columns that the server fills in. A row that is added has been changed, too.
+fn stamps(layer: &Layer, stamped: Stamped) -> Vec<(usize, Stamp)> {
+    let tracking = layer.rules.tracking;
+    let added = [(tracking.creator, Stamp::Who), (tracking.created, Stamp::When)];
+    let changed = [(tracking.editor, Stamp::Who), (tracking.edited, Stamp::When)];
+    let also_added = added.into_iter().filter(|_| stamped == Stamped::Added);
+    changed.into_iter().chain(also_added).filter_map(|(index, stamp)| Some((index?, stamp))).collect()
+}
+
+/// Who edits, or the time by the database's clock. Clients hold milliseconds, and compare what they hold.
+fn write_stamp(field: &Field, stamp: Stamp, out: &mut Fragment) {
+    match stamp {
+        Stamp::Who => out.bind(ANONYMOUS),
+        Stamp::When if field.column_type.starts_with("timestamp with time zone") => {
+            out.sql("date_trunc('milliseconds', now())")
+        }
+        Stamp::When => out.sql("date_trunc('milliseconds', now() at time zone 'UTC')"),
+    };
 }
 
 fn each_column(layer: &Layer, rows: &Rows<'_>, mut each: impl FnMut(&Ident, &mut Fragment), out: &mut Fragment) {

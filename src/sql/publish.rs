@@ -16,6 +16,11 @@ use super::{
 pub struct Ddl(String);
 
 impl Ddl {
+    /// A statement that another part of this room made of quoted names.
+    pub(super) fn new(text: String) -> Ddl {
+        Ddl(text)
+    }
+
     /// The text, for people to read before it runs.
     pub fn text(&self) -> &str {
         &self.0

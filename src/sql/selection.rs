@@ -160,7 +160,7 @@ fn during(layer: &Layer, period: Period, alias: &'static str, out: &mut Fragment
     /// What the database can hold, with room to spare.
     const MOST_MS: i64 = 9_000_000_000_000_000;
     const LEAST_MS: i64 = -210_000_000_000_000;
-    let Some(time) = layer.time else { return };
+    let Some(time) = layer.rules.time else { return };
     let start = column(layer, time.start);
     let end = column(layer, time.end.unwrap_or(time.start));
     for (bound, name, comparison) in [(period.to_ms, &start, " <= "), (period.from_ms, &end, " >= ")] {

@@ -2,14 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow, types::Json};
 
 use crate::{
     error::{Error, Result},
     model::{
+        capability::Capabilities,
+        definition::{Definition, ServiceDefinition},
         geometry::GeometryType,
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Catalogue, Field, Layer, Relationship, Service, ShapeColumn},
+        rules::Rules,
         value::FieldType,
     },
 };
@@ -29,14 +32,15 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     {
         fields.entry(row.try_get(0)?).or_default().push(field(&row)?);
     }
+    let described = services(&mut tx).await?;
     let mut layers: HashMap<i32, Vec<Arc<Layer>>> = HashMap::new();
-    let mut attachments: HashMap<LayerKey, Arc<Layer>> = HashMap::new();
+    let mut attachments: HashMap<LayerKey, Layer> = HashMap::new();
     // Attachments come before the layers that have them.
     for row in sqlx::query(
         "-- layer_list
          select l.layer_key, l.service_id, coalesce(l.layer_id, f.layer_id) as layer_id, l.name, l.table_schema, l.table_name,
            l.object_id_column, l.global_id_column, l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m,
-           l.attached_to
+           l.attached_to, l.definition
          from syncline.layer l left join syncline.layer f on f.layer_key = l.attached_to
          order by l.attached_to is null, l.service_id, l.layer_id",
     )
@@ -45,30 +49,89 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     {
         let fields = fields.remove(&row.try_get(0)?).unwrap_or_default();
         let mut read = layer(&row, fields)?;
-        match read.attached_to {
-            Some(features) => drop(attachments.insert(features, Arc::new(read))),
-            None => {
-                read.attachments = attachments.remove(&read.key);
-                layers.entry(row.try_get(1)?).or_default().push(Arc::new(read));
-            }
+        if let Some(features) = read.attached_to {
+            attachments.insert(features, read);
+            continue;
         }
+        let service: i32 = row.try_get(1)?;
+        if let Some(of) = described.iter().find(|of| of.key.0 == service) {
+            define(&mut read, of);
+        }
+        read.attachments = attachments.remove(&read.key).map(|mut attachments| {
+            attachments.rules = Arc::new(Rules::of(read.rules.capabilities.of_attachments()));
+            Arc::new(attachments)
+        });
+        layers.entry(service).or_default().push(Arc::new(read));
     }
     let mut relationships = relationships(&mut tx, &layers).await?;
-    let mut services = Vec::new();
-    for row in sqlx::query("-- service_list\nselect service_id, name, description from syncline.service order by name")
-        .fetch_all(tx.connection())
-        .await?
-    {
-        let key: i32 = row.try_get(0)?;
-        services.push(Arc::new(Service {
-            key: ServiceKey(key),
-            name: row.try_get(1)?,
-            description: row.try_get(2)?,
-            layers: layers.remove(&key).unwrap_or_default(),
-            relationships: relationships.remove(&key).unwrap_or_default(),
-        }));
-    }
+    let services = described
+        .into_iter()
+        .map(|service| {
+            let key = service.key.0;
+            Arc::new(Service {
+                layers: layers.remove(&key).unwrap_or_default(),
+                relationships: relationships.remove(&key).unwrap_or_default(),
+                ..service
+            })
+        })
+        .collect();
     Ok(Catalogue { services })
+}
+
+/// The services, without their layers.
+async fn services(tx: &mut OwnTx<'_>) -> Result<Vec<Service>> {
+    let mut services = Vec::new();
+    for row in sqlx::query(
+        "-- service_list\nselect service_id, name, description, definition from syncline.service order by name",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        let Json(definition): Json<ServiceDefinition> = row.try_get("definition")?;
+        let name: String = row.try_get("name")?;
+        services.push(Service {
+            key: ServiceKey(row.try_get("service_id")?),
+            description: definition.description.clone().map_or_else(|| row.try_get("description"), Ok)?,
+            capabilities: capabilities(&name, &definition),
+            name,
+            definition,
+            layers: Vec::new(),
+            relationships: Vec::new(),
+        });
+    }
+    Ok(services)
+}
+
+/// What a service allows. A list that cannot be read allows nothing: whoever wrote it meant to forbid something.
+fn capabilities(name: &str, definition: &ServiceDefinition) -> Capabilities {
+    match definition.capabilities.as_deref().map(Capabilities::parse) {
+        None => Capabilities::default(),
+        Some(Ok(capabilities)) => capabilities,
+        Some(Err(problem)) => {
+            tracing::error!(service.name = name, problem, "the capabilities of a service cannot be read");
+            Capabilities::NONE
+        }
+    }
+}
+
+/// Works out what the definition of a layer means, and brings the layer up to it.
+fn define(layer: &mut Layer, service: &Service) {
+    let geometry_updates = service.definition.allow_geometry_updates.unwrap_or(true);
+    let rules = Rules::resolve(&layer.definition, layer, service.capabilities, geometry_updates);
+    for problem in &rules.problems {
+        tracing::warn!(service.name = service.name, layer = layer.id.0, problem, "a definition does not fit its table");
+    }
+    if let Some(name) = layer.definition.name.as_ref().filter(|name| !name.trim().is_empty()) {
+        layer.name.clone_from(name);
+    }
+    for field in &mut layer.fields {
+        if let Some(alias) = layer.definition.field(&field.name).and_then(|given| given.alias.as_ref()) {
+            field.alias.clone_from(alias);
+        }
+    }
+    // What the server fills in, the client does not know.
+    layer.alters_rows |= rules.tracking.fields().next().is_some();
+    layer.rules = Arc::new(rules);
 }
 
 async fn relationships(
@@ -151,10 +214,11 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
         table_name: row.try_get("table_name")?,
         shape,
         alters_rows: fields.iter().any(|field| field.generated || rounds(&field.column_type)),
-        time: None,
         fields,
         object_id,
         global_id,
+        definition: Arc::new(row.try_get::<Json<Definition>, _>("definition")?.0),
+        rules: Arc::default(),
     })
 }
 

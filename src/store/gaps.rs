@@ -57,6 +57,9 @@ impl Store {
                 }
                 let of =
                     format!("{}.{} (layer {} of {})", layer.table_schema, layer.table_name, layer.id, service.name);
+                findings.notices.extend(
+                    layer.rules.problems.iter().map(|problem| format!("{of}: its definition does not fit: {problem}")),
+                );
                 findings.notices.extend(found.news.iter().map(|news| format!("{of}: {news}")));
                 if found.outdated {
                     findings.notices.push(format!(

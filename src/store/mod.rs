@@ -9,8 +9,10 @@ pub(crate) mod books;
 pub(crate) mod catalogue;
 pub(crate) mod conflicts;
 pub(crate) mod contents;
+pub mod definition;
 pub mod epoch;
 pub(crate) mod exports;
+mod facts;
 mod figures;
 pub mod gaps;
 mod history;
@@ -31,7 +33,7 @@ pub(crate) mod uploads;
 
 use std::{
     str::FromStr,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
 
@@ -65,6 +67,7 @@ pub struct Store {
     pool: PgPool,
     catalogue: RwLock<Arc<Catalogue>>,
     job_waits: Notify,
+    extents: Mutex<facts::Extents>,
 }
 
 impl Store {
@@ -122,7 +125,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
-        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new() })
+        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new(), extents: Mutex::default() })
     }
 
     /// Brings the schema up to date, under a lock, and checks that the server is recent enough.

@@ -1,10 +1,14 @@
 //! Publishing tables: finding out what a table is, adding what tracking needs, and taking it away again.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::{
     error::{Error, Result},
     model::{
+        capability::Capabilities,
+        definition::Definition,
         geometry::GeometryType,
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Field, Layer, ShapeColumn},
@@ -18,7 +22,7 @@ use crate::{
     },
 };
 
-use super::{Store, gaps::note_tracking, relations::relate_by_foreign_keys};
+use super::{Store, definition, gaps::note_tracking, relations::relate_by_foreign_keys};
 
 /// What is to be published where.
 #[derive(Clone, Debug)]
@@ -50,6 +54,16 @@ impl Store {
     /// Publishes a table of the database in place, in one transaction. With `dry_run` nothing is changed, and the
     /// statements are what would have been done.
     pub async fn publish(&self, publication: &Publication, dry_run: bool) -> Result<Published> {
+        self.publish_as(publication, &Definition::default(), dry_run).await
+    }
+
+    /// Publishes a table as [`Store::publish`] does, with a definition.
+    pub async fn publish_as(
+        &self,
+        publication: &Publication,
+        definition: &Definition,
+        dry_run: bool,
+    ) -> Result<Published> {
         check_service_name(&publication.service)?;
         let mut session = self.session().await?;
         let mut tx = session.own().await?;
@@ -68,6 +82,9 @@ impl Store {
                 run(connection, statement).await?;
             }
             note_tracking(connection, layer.key).await?;
+            if *definition != Definition::default() {
+                definition::save(connection, Capabilities::default(), &layer, definition).await?;
+            }
             tx.commit().await?;
             self.reload().await?;
         }
@@ -575,7 +592,8 @@ pub(super) async fn register(
         object_id,
         global_id,
         alters_rows: false,
-        time: None,
+        definition: Arc::default(),
+        rules: Arc::default(),
     })
 }
 

@@ -74,7 +74,7 @@ impl Store {
 }
 
 /// Repairs one tracked table: that of a layer, or that of its attachments.
-async fn repair_tracked(
+pub(super) async fn repair_tracked(
     connection: &mut PgConnection,
     service: &Service,
     before: &Layer,
@@ -136,7 +136,7 @@ async fn end_relationships(connection: &mut PgConnection, layer: LayerKey) -> Re
 }
 
 /// Waits for everybody who edits the table, and keeps others from it: what they did unseen is then before the new history.
-async fn lock(connection: &mut PgConnection, layer: &Layer) -> Result<()> {
+pub(super) async fn lock(connection: &mut PgConnection, layer: &Layer) -> Result<()> {
     let mut out = Fragment::new("-- table_lock\nlock table ");
     out.ident(&select::table(layer)).sql(" in share row exclusive mode");
     match out.query()?.execute(connection).await {
@@ -179,7 +179,16 @@ fn compare(before: &Layer, now: &Layer) -> Change {
     if !kept || shape(before) != shape(now) || keys(before) != keys(now) {
         return Change::Breaks;
     }
-    let described = |layer: &Layer| format!("{:?}{:?}", layer.fields, layer.shape);
+    // A definition may give a field another alias than its column's comment.
+    let described = |layer: &Layer| {
+        let mut fields = layer.fields.clone();
+        for field in &mut fields {
+            if let Some(alias) = before.definition.field(&field.name).and_then(|given| given.alias.as_ref()) {
+                field.alias.clone_from(alias);
+            }
+        }
+        format!("{fields:?}{:?}", layer.shape)
+    };
     if described(before) == described(now) { Change::None } else { Change::Grows }
 }
 

@@ -29,6 +29,7 @@ use crate::{
 };
 
 use super::{
+    allowed::forbidden,
     books,
     order::{Missing, links, parents_first},
     search::{ROWS_PER_STATEMENT, Search, culprit},
@@ -261,6 +262,7 @@ pub(super) async fn apply_in(
         Sequence::AsGiven => (0..edits.len()).collect(),
     };
     for &index in &order {
+        work[index].refuse_forbidden(tx).await?;
         refuse_orphans(tx, service, &mut work, index).await?;
         work[index].apply(tx, Op::Add).await?;
         work[index].apply(tx, Op::Update).await?;
@@ -331,7 +333,7 @@ async fn refuse_orphans(tx: &mut WriteTx<'_>, service: &Service, work: &mut [Wor
 }
 
 /// Which of these features exist.
-async fn standing(tx: &mut WriteTx<'_>, layer: &Layer, ids: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+pub(super) async fn standing(tx: &mut WriteTx<'_>, layer: &Layer, ids: Vec<Uuid>) -> Result<HashSet<Uuid>> {
     Ok(tx.edit(modify::by_global_id(layer, ids)).await??.into_iter().map(|(id, _)| id).collect())
 }
 
@@ -374,6 +376,15 @@ impl<'a> Work<'a> {
                 error: Some(EditError { code: EditErrorCode::failed(&self.edits.layer, edit.op), description }),
             });
         }
+    }
+
+    /// Refuses the edits that the layer does not allow.
+    async fn refuse_forbidden(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+        let open: Vec<(usize, &Edit)> = self.open().collect();
+        for (position, description) in forbidden(tx, &self.edits.layer, &open).await? {
+            self.refuse(position, description);
+        }
+        Ok(())
     }
 
     /// Applies the open edits of one kind.
@@ -598,6 +609,11 @@ fn rows<'a>(layer: &Layer, likeness: &Likeness, edits: &[(usize, &'a Edit)]) -> 
     Ok(Rows { global_ids, columns, geometry, reproject: likeness.reproject })
 }
 
+/// The geometries of edits, and nothing else of them.
+pub(super) fn rows_of_geometry<'a>(layer: &Layer, reproject: bool, edits: &[(usize, &'a Edit)]) -> Result<Rows<'a>> {
+    rows(layer, &Likeness { fields: Vec::new(), geometry: true, reproject }, edits)
+}
+
 /// Gives each edit of a statement its result, from the rows that the statement touched. An update or delete that touched
 /// nothing found no row, unless a trigger of the table made it so.
 fn settle(layer: &Layer, op: Op, edits: &[(usize, &Edit)], applied: &Applied, results: &mut [Option<EditResult>]) {
@@ -640,7 +656,7 @@ pub(super) fn suppressed(layer: &Layer, op: Op) -> EditError {
 fn is_altered(layer: &Layer, edit: &Edit) -> bool {
     let filled_in = |index: usize| {
         let field = &layer.fields[index];
-        field.has_default && layer.is_editable(index) && !edit.values.iter().any(|(named, _)| *named == index)
+        field.has_default && layer.is_writable(index) && !edit.values.iter().any(|(named, _)| *named == index)
     };
     layer.alters_rows || (edit.op == Op::Add && (0..layer.fields.len()).any(filled_in))
 }

@@ -3,6 +3,7 @@
 //! It knows windows, filters and batches, but neither parameters nor HTTP. What a client is sent about a row is decided
 //! by `model::verdict`, on facts that the database reports.
 
+mod allowed;
 pub(crate) mod apply;
 pub(crate) mod books;
 pub(crate) mod direct;

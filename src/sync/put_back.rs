@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     error::Result,
     model::{
-        edit::{EditError, EditResult, Op},
+        edit::{EditError, EditErrorCode, EditResult, Op},
         id::GlobalId,
         layer::Layer,
     },
@@ -36,6 +36,16 @@ pub(crate) async fn put_back(
         passed_over: None,
     };
     global_ids.sort_unstable();
+    if !layer.rules.capabilities.update {
+        let forbidden = EditError {
+            code: EditErrorCode::UpdateFailed,
+            description: format!(
+                "rows of layer {} ({}) must not be changed: its capabilities are '{}'",
+                layer.id, layer.name, layer.rules.capabilities
+            ),
+        };
+        return Ok(global_ids.into_iter().map(|id| result(id, None, Some(forbidden.clone()))).collect());
+    }
     let mut results = Vec::with_capacity(global_ids.len());
     let mut search = Search::new(global_ids.len());
     while let Some(chunk) = search.next().and_then(|range| global_ids.get(range)) {

@@ -406,7 +406,7 @@ impl FeatureReader<'_> {
             let value = coerce(scalar, field.field_type, field.length).map_err(|problem| {
                 refused(EditErrorCode::Value, format!("Setting of Value for {} failed: {problem}", field.name))
             })?;
-            if value == Value::Null && !field.nullable {
+            if value == Value::Null && !self.layer.is_nullable(index) {
                 return Err(refused(EditErrorCode::NotNullable, format!("field '{}' needs a value", field.name)));
             }
             values.push((index, value));
@@ -416,6 +416,7 @@ impl FeatureReader<'_> {
         values.reverse();
         values.dedup_by_key(|(index, _)| *index);
         values.reverse();
+        self.layer.rules.check(self.layer, &values).map_err(|problem| refused(EditErrorCode::Value, problem))?;
         if op == Op::Add {
             self.check_complete(&values).map_err(|description| refused(EditErrorCode::NotNullable, description))?;
         }
@@ -427,7 +428,7 @@ impl FeatureReader<'_> {
     /// A new feature must name every field that needs a value and that nobody fills in.
     fn check_complete(&self, values: &[(usize, Value)]) -> std::result::Result<(), String> {
         for (index, field) in self.layer.fields.iter().enumerate() {
-            let needed = !field.nullable && !field.has_default && self.layer.is_editable(index);
+            let needed = !self.layer.is_nullable(index) && !field.has_default && self.layer.is_editable(index);
             if needed && !values.iter().any(|(named, _)| *named == index) {
                 return Err(format!("field '{}' needs a value", field.name));
             }

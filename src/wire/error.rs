@@ -19,6 +19,11 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
         Error::InvalidParameter { .. } => (400, "Invalid or missing input parameters.".to_owned(), vec![text]),
         Error::NotFound(_) => (404, text, Vec::new()),
         Error::NotSupported(_) => (400, text, Vec::new()),
+        Error::Forbidden(_) => (403, text, Vec::new()),
+        Error::TokenRequired => {
+            (499, text, vec!["send it as the parameter token, or as Authorization: Bearer".to_owned()])
+        }
+        Error::TokenInvalid => (498, text, Vec::new()),
         Error::PostOnly { .. } => (405, "Method Not Allowed".to_owned(), vec![text]),
         Error::ReplicaNotFound { .. } | Error::ReplicaGone { .. } => {
             (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text])

@@ -8,6 +8,8 @@ pub(crate) mod attachment_form;
 pub(crate) mod attachments;
 pub(crate) mod books;
 pub(crate) mod calculate;
+pub(crate) mod definition;
+pub(crate) mod describe;
 pub(crate) mod edits;
 pub(crate) mod error;
 pub(crate) mod extract;

@@ -17,13 +17,14 @@ use crate::{
 };
 
 use super::{
+    describe::max_record_count,
     geometry::{parse_area, parse_spatial_reference},
     output,
     params::Params,
     statistics,
 };
 
-/// The most features in a page.
+/// The most features in a page, unless the layer's definition says otherwise.
 pub(crate) const MAX_RECORD_COUNT: i64 = 2000;
 /// The most features in a page of `resultType=standard` or `tile`.
 pub(crate) const RESULT_TYPE_MAX_RECORD_COUNT: i64 = 8000;
@@ -102,10 +103,13 @@ pub(crate) fn choice(params: &Params, layer: &Layer) -> Result<Choice> {
             .map(brief),
     };
     if let Some(text) = params.text("time").filter(|text| *text != "null") {
-        if layer.time.is_none() {
+        if layer.rules.time.is_none() {
             return Err(Error::invalid(
                 "time",
-                format!("layer {} has no time: no field says when its features were; use where instead", layer.id),
+                format!(
+                    "layer {} has no time: no field says when its features were; use where, or name the fields in the layer's definition (timeInfo)",
+                    layer.id
+                ),
             ));
         }
         choice.period = Some(period(text)?);
@@ -266,7 +270,7 @@ fn page(params: &Params, layer: &Layer, out_srid: i32, form: &Form) -> Result<Pa
     if !fields.contains(&layer.object_id) {
         fields.insert(0, layer.object_id);
     }
-    let (offset, limit) = limits(params)?;
+    let (offset, limit) = limits(params, layer)?;
     Ok(Page {
         columns: columns(params, fields, out_srid, form)?,
         order: order(params.text("orderByFields"), layer)?,
@@ -287,16 +291,17 @@ pub(crate) fn columns(params: &Params, fields: Vec<usize>, out_srid: i32, form: 
 }
 
 /// Reads how many rows to pass over, and how many to give at most.
-pub(crate) fn limits(params: &Params) -> Result<(i64, i64)> {
+pub(crate) fn limits(params: &Params, layer: &Layer) -> Result<(i64, i64)> {
+    let normal = max_record_count(layer);
     let most = params
         .word("resultType", "none, standard, tile", |word| {
             Some(match word.to_ascii_lowercase().as_str() {
-                "none" => MAX_RECORD_COUNT,
-                "standard" | "tile" => RESULT_TYPE_MAX_RECORD_COUNT,
+                "none" => normal,
+                "standard" | "tile" => RESULT_TYPE_MAX_RECORD_COUNT.max(normal),
                 _ => return None,
             })
         })?
-        .unwrap_or(MAX_RECORD_COUNT);
+        .unwrap_or(normal);
     let factor = params.integer("maxRecordCountFactor")?.unwrap_or(1).clamp(1, MAX_RECORD_COUNT_FACTOR);
     let offset = params.integer("resultOffset")?.unwrap_or(0);
     let wanted = params.integer("resultRecordCount")?.unwrap_or(i64::MAX);

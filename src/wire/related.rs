@@ -19,11 +19,11 @@ use crate::{
 };
 
 use super::{
+    describe,
     edits::layer_of,
     output,
     params::Params,
     query::{self, clause, columns, fields, global_ids, limits, moment, order, out_srid, sorted_names},
-    service,
 };
 
 /// The most features whose related records are asked for at once.
@@ -62,7 +62,7 @@ pub(crate) fn parse_related(params: &Params, service: &Service, layer: &Layer) -
             if !fields.contains(&related.object_id) {
                 fields.insert(0, related.object_id);
             }
-            let (offset, limit) = limits(params)?;
+            let (offset, limit) = limits(params, related)?;
             let srid = out_srid(params, related)?;
             let mut form = output::parse(params, related, srid)?;
             if form.geometry.grid.is_some() {
@@ -121,7 +121,7 @@ pub(crate) fn parse_service(params: &Params, service: &Service) -> Result<Vec<(A
         for (name, value) in params.pairs() {
             // A layer without times is not restricted by one, as a table is not by an area.
             let passes = !["where", "outFields"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
-                && (layer.time.is_some() || !name.trim().eq_ignore_ascii_case("time"));
+                && (layer.rules.time.is_some() || !name.trim().eq_ignore_ascii_case("time"));
             if passes {
                 own.push(name.as_str(), value.as_str());
             }
@@ -257,7 +257,7 @@ pub(crate) fn parse_attachments(params: &Params, layer: &Layer, table_of: &Layer
         let found = known.iter().position(|field| field.name.eq_ignore_ascii_case(name));
         order.push((found.ok_or_else(|| unknown_field(name, &known))?, descending));
     }
-    let (offset, limit) = limits(params)?;
+    let (offset, limit) = limits(params, layer)?;
     let offset = if offset == 0 { params.integer("offset")?.unwrap_or(0).max(0) } else { offset };
     let mut features = Choice {
         object_ids: params.ids("objectIds")?,
@@ -333,8 +333,8 @@ pub(crate) fn attachment_field_list(table_of: &Layer) -> Json {
         .enumerate()
         .filter(|(index, _)| *index != attachment::SHA256)
         .map(|(_, field)| {
-            let mut shown = json!({"name": field.name, "type": service::field_type(field), "alias": field.alias});
-            if let Some(length) = service::length(field) {
+            let mut shown = json!({"name": field.name, "type": describe::field_type_name(field), "alias": field.alias});
+            if let Some(length) = describe::length(field) {
                 shown["length"] = length.into();
             }
             shown

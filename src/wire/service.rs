@@ -3,20 +3,19 @@
 //! API reference: *Feature Service*, *Layer (Feature Service)*. Only what this version does is advertised. Where real servers have
 //! two spellings of a key, both are there.
 
-use std::sync::Arc;
-
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::model::{
     attachment::AttachmentInfo,
+    definition::Facts,
     geometry::GeometryType,
     id::{Generation, LayerKey},
-    layer::{Catalogue, Field, Layer, Service},
+    layer::{Catalogue, Layer, Service},
     query::Columns,
-    value::FieldType,
 };
 
 use super::{
+    describe::{cardinality, field, indexes, put_definition, relationships},
     geometry::{spatial_reference, type_name},
     query::{MAX_RECORD_COUNT, RESULT_TYPE_MAX_RECORD_COUNT},
 };
@@ -24,17 +23,11 @@ use super::{
 /// The version of the API whose documents and parameters these are.
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
-/// What every service and layer can do in this version.
-const CAPABILITIES: &str = "Create,Delete,Query,Update,Uploads,Editing,Sync,Extract,ChangeTracking";
-
 /// The formats in which data is given without a replica.
 const EXPORT_FORMATS: &str = "json";
 
 /// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
 const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";
-
-/// A box round a layer; `None` if it is empty.
-pub(crate) type Extent = Option<[f64; 4]>;
 
 /// `rest/info`
 pub(crate) fn info() -> Json {
@@ -55,22 +48,24 @@ pub(crate) fn catalogue(catalogue: &Catalogue) -> Json {
 }
 
 /// A feature service.
-pub(crate) fn service(service: &Service, extents: &[Extent], current: Generation, oldest: &[Generation]) -> Json {
+pub(crate) fn service(service: &Service, facts: &[Facts], current: Generation, oldest: &[Generation]) -> Json {
     let srid = service.srid();
     let of_service: Vec<[f64; 4]> = service
         .layers
         .iter()
-        .zip(extents)
+        .zip(facts)
         .filter(|(layer, _)| layer.shape.as_ref().is_some_and(|shape| shape.srid == srid))
-        .filter_map(|(_, extent)| *extent)
+        .filter_map(|(_, facts)| facts.extent)
         .collect();
     let union = of_service.into_iter().reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
     let extent = extent_json(union, srid);
     let (layers, tables): (Vec<_>, Vec<_>) = service.layers.iter().partition(|layer| layer.shape.is_some());
     let entry = |layer: &Layer| {
         let mut entry = json!({
-            "id": layer.id.0, "name": layer.name, "parentLayerId": -1, "defaultVisibility": true, "subLayerIds": null,
-            "minScale": 0, "maxScale": 0, "type": type_of(layer),
+            "id": layer.id.0, "name": layer.name, "parentLayerId": -1,
+            "defaultVisibility": layer.definition.default_visibility.unwrap_or(true), "subLayerIds": null,
+            "minScale": layer.definition.min_scale.unwrap_or(0.0), "maxScale": layer.definition.max_scale.unwrap_or(0.0),
+            "type": type_of(layer),
         });
         if let Some(shape) = &layer.shape {
             entry["geometryType"] = type_name(shape.geometry_type).into();
@@ -92,50 +87,58 @@ pub(crate) fn service(service: &Service, extents: &[Extent], current: Generation
         "supportsDisconnectedEditing": false,
         "supportsDatumTransformation": false,
         "supportsReturnDeleteResults": true,
-        "hasStaticData": false,
+        "hasStaticData": service.definition.has_static_data.unwrap_or(false),
         "hasSharedDomains": false,
-        "supportsQueryDomains": false,
+        "supportsSharedDomains": false,
+        "supportsQueryDomains": true,
         "supportsQueryDataElements": false,
-        "supportsRelationshipsResource": false,
+        "supportsRelationshipsResource": true,
         "maxRecordCount": MAX_RECORD_COUNT,
         "supportedQueryFormats": "JSON",
         "supportedExportFormats": EXPORT_FORMATS,
         "supportsAppend": true,
         "supportsApplyEditsWithGlobalIds": true,
         "supportsTrueCurve": false,
-        "capabilities": CAPABILITIES,
+        "capabilities": service.capabilities.to_string(),
         "description": service.description,
-        "copyrightText": "",
+        "copyrightText": service.definition.copyright_text.as_deref().unwrap_or_default(),
         "spatialReference": spatial_reference(srid),
         "initialExtent": extent,
         "fullExtent": extent,
-        "allowGeometryUpdates": true,
+        "allowGeometryUpdates": service.definition.allow_geometry_updates.unwrap_or(true),
         "allowTrueCurvesUpdates": false,
         "onlyAllowTrueCurveUpdatesByTrueCurveClients": true,
+        "supportedCurveTypes": [],
+        "supportsVCSProjection": false,
         "allowUpdateWithoutMValues": true,
         "units": units(srid),
-        "syncEnabled": true,
-        "syncCapabilities": sync_capabilities(),
+        "syncEnabled": service.capabilities.sync,
+        "syncCapabilities": sync_capabilities(service.capabilities.extract),
         "extractChangesCapabilities": extract_changes_capabilities(),
         "changeTrackingInfo": {"lastSyncDate": null, "layerServerGens": generations},
         "editorTrackingInfo": {
-            "enableEditorTracking": false, "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
+            "enableEditorTracking": tracks_editors(service), "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
             "allowOthersToUpdate": true, "allowOthersToDelete": true,
         },
         "advancedEditingCapabilities": {"supportsAsyncApplyEdits": true, "supportsReturnEditResults": true},
         "documentInfo": {"Title": service.name, "Author": "", "Comments": "", "Subject": "", "Category": "", "Keywords": ""},
         "layers": layers.iter().map(|layer| entry(layer)).collect::<Json>(),
         "tables": tables.iter().map(|layer| entry(layer)).collect::<Json>(),
-        "relationships": [],
+        "relationships": relationships(service)["relationships"],
         "enableZDefaults": false,
         "zDefault": 0,
         "datesInUnknownTimezone": false,
         "preferredTimeReference": null,
+        "cacheMaxAge": 0,
     })
 }
 
+fn tracks_editors(service: &Service) -> bool {
+    service.layers.iter().any(|layer| layer.rules.tracking.fields().next().is_some())
+}
+
 /// What of the sync protocol there is.
-fn sync_capabilities() -> Json {
+fn sync_capabilities(extract: bool) -> Json {
     json!({
         "supportsAsync": true,
         "supportsASync": true,
@@ -143,7 +146,7 @@ fn sync_capabilities() -> Json {
         "supportsSyncDirectionControl": true,
         "supportsPerLayerSync": true,
         "supportsPerReplicaSync": true,
-        "supportsSyncModelNone": true,
+        "supportsSyncModelNone": extract,
         "supportsRollbackOnFailure": true,
         "supportsAttachmentsSyncDirection": true,
         "supportsBiDirectionalSyncForServer": true,
@@ -171,34 +174,29 @@ fn extract_changes_capabilities() -> Json {
 }
 
 /// All layers and tables in full.
-pub(crate) fn layers(service: &Service, extents: &[Extent], since_ms: &[i64]) -> Json {
+pub(crate) fn layers(service: &Service, facts: &[Facts]) -> Json {
     let (layers, tables): (Vec<_>, Vec<_>) =
-        service.layers.iter().zip(extents).zip(since_ms).partition(|((layer, _), _)| layer.shape.is_some());
-    let full = |shown: &[((&Arc<Layer>, &Extent), &i64)]| {
-        shown.iter().map(|((shown, extent), since_ms)| layer(service, shown, **extent, **since_ms)).collect::<Json>()
-    };
-    json!({"layers": full(&layers), "tables": full(&tables)})
+        service.layers.iter().zip(facts).partition(|(layer, _)| layer.shape.is_some());
+    json!({
+        "layers": layers.iter().map(|(shown, facts)| layer(service, shown, facts)).collect::<Json>(),
+        "tables": tables.iter().map(|(shown, facts)| layer(service, shown, facts)).collect::<Json>(),
+    })
 }
 
-/// A layer or table, whose rows are known since a time in milliseconds since 1970.
-pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent, since_ms: i64) -> Json {
+/// A layer or table.
+pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
     let mut shown = json!({
         "currentVersion": CURRENT_VERSION,
         "id": layer.id.0,
         "name": layer.name,
         "type": type_of(layer),
         "parentLayer": null,
-        "displayField": display_field(layer),
-        "description": "",
-        "copyrightText": "",
         "definitionExpression": "",
-        "defaultVisibility": true,
-        "relationships": relationships(service, layer),
+        "relationships": relationships_of(service, layer),
         "isDataVersioned": false,
         "isDataBranchVersioned": false,
         "isDataArchived": false,
-        "isDataReplicaTracked": true,
-        "archivingInfo": {"supportsQueryWithHistoricMoment": true, "startArchivingMoment": since_ms},
+        "archivingInfo": {"supportsQueryWithHistoricMoment": true, "startArchivingMoment": facts.since_ms},
         "syncCanReturnChanges": true,
         "supportsRollbackOnFailureParameter": true,
         "supportsApplyEditsWithGlobalIds": true,
@@ -218,18 +216,11 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent, since_ms: 
         "advancedEditingCapabilities": {"supportsAsyncApplyEdits": true, "supportsReturnEditResults": true},
         "supportsAttachmentsByUploadId": layer.attachments.is_some(),
         "hasAttachments": layer.attachments.is_some(),
-        "hasStaticData": false,
-        "htmlPopupType": "esriServerHTMLPopupTypeNone",
         "objectIdField": layer.object_id_field().name,
         "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
         "globalIdField": layer.global_id_field().name,
-        "typeIdField": "",
-        "subtypeField": "",
         "fields": (0..layer.fields.len()).map(|index| field(layer, index)).collect::<Json>(),
-        "indexes": indexes(layer),
-        "types": [],
-        "templates": [template(layer)],
-        "maxRecordCount": MAX_RECORD_COUNT,
+        "indexes": indexes(&facts.indexes),
         "standardMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
         "tileMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
         "maxRecordCountFactor": 1,
@@ -237,19 +228,30 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent, since_ms: 
         "supportedExportFormats": EXPORT_FORMATS,
         "useStandardizedQueries": true,
         "advancedQueryCapabilities": query_capabilities(layer),
-        "capabilities": CAPABILITIES,
         "ownershipBasedAccessControlForFeatures": null,
-        "editFieldsInfo": null,
-        "allowGeometryUpdates": true,
         "allowTrueCurvesUpdates": false,
         "onlyAllowTrueCurveUpdatesByTrueCurveClients": true,
         "enableZDefaults": false,
         "zDefault": 0,
-        "timeInfo": null,
         "datesInUnknownTimezone": false,
         "dateFieldsTimeReference": {"timeZone": "UTC", "timeZoneIANA": "Etc/UTC", "respectsDaylightSaving": false},
         "infoInEstimates": [],
+        "isDataReplicaTracked": true,
+        "hasContingentValuesDefinition": false,
+        "hasGeometryProperties": false,
+        "canModifyLayer": false,
+        "canScaleSymbols": false,
+        "hasLabels": false,
+        "hasMetadata": false,
+        "cacheMaxAge": 0,
     });
+    if let Some(members) = shown.as_object_mut() {
+        put_definition(layer, members);
+        if let Some(edited_ms) = facts.edited_ms {
+            let dates = json!({"lastEditDate": edited_ms, "dataLastEditDate": edited_ms});
+            members.insert("editingInfo".to_owned(), dates);
+        }
+    }
     if let (Some(_), Some(members)) = (&layer.attachments, shown.as_object_mut()) {
         let property = |name: &str, on: bool| json!({"name": name, "isEnabled": on});
         let properties =
@@ -263,11 +265,8 @@ pub(crate) fn layer(service: &Service, layer: &Layer, extent: Extent, since_ms: 
         members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
         members.insert("hasZ".to_owned(), shape.has_z.into());
         members.insert("hasM".to_owned(), shape.has_m.into());
-        members.insert("minScale".to_owned(), 0.into());
-        members.insert("maxScale".to_owned(), 0.into());
-        members.insert("extent".to_owned(), extent_json(extent, shape.srid));
+        members.insert("extent".to_owned(), extent_json(facts.extent, shape.srid));
         members.insert("sourceSpatialReference".to_owned(), spatial_reference(shape.srid));
-        members.insert("drawingInfo".to_owned(), drawing_info(shape.geometry_type));
     }
     shown
 }
@@ -312,7 +311,7 @@ fn query_capabilities(layer: &Layer) -> Json {
 }
 
 /// The relationships that a layer takes part in, each seen from it.
-fn relationships(service: &Service, layer: &Layer) -> Json {
+fn relationships_of(service: &Service, layer: &Layer) -> Json {
     let id = |key: LayerKey| service.layer_by_key(key).map_or(-1, |layer| layer.id.0);
     let mut shown = Vec::new();
     for relationship in &service.relationships {
@@ -321,7 +320,7 @@ fn relationships(service: &Service, layer: &Layer) -> Json {
                 "id": relationship.id,
                 "name": relationship.name,
                 "relatedTableId": id(related),
-                "cardinality": if relationship.single { "esriRelCardinalityOneToOne" } else { "esriRelCardinalityOneToMany" },
+                "cardinality": cardinality(relationship),
                 "role": name,
                 "keyField": layer.fields[field].name,
                 "composite": false,
@@ -355,12 +354,8 @@ fn type_of(layer: &Layer) -> &'static str {
     if layer.shape.is_some() { "Feature Layer" } else { "Table" }
 }
 
-fn display_field(layer: &Layer) -> &str {
-    layer.fields.iter().find(|field| field.field_type == FieldType::Text).map_or("", |field| field.name.as_str())
-}
-
 /// A box that is always finite: clients build requests from it, also for empty layers.
-fn extent_json(extent: Extent, srid: i32) -> Json {
+fn extent_json(extent: Option<[f64; 4]>, srid: i32) -> Json {
     let [xmin, ymin, xmax, ymax] = extent.unwrap_or(match srid {
         4326 => [-180.0, -90.0, 180.0, 90.0],
         3857 => [-20_037_508.342_789_244, -20_037_508.342_789_244, 20_037_508.342_789_244, 20_037_508.342_789_244],
@@ -371,109 +366,6 @@ fn extent_json(extent: Extent, srid: i32) -> Json {
 
 fn units(srid: i32) -> &'static str {
     if (4000..5000).contains(&srid) { "esriDecimalDegrees" } else { "esriMeters" }
-}
-
-/// A field, as layers and feature sets list it.
-pub(crate) fn field(layer: &Layer, index: usize) -> Json {
-    let field = &layer.fields[index];
-    let mut shown = json!({
-        "name": field.name,
-        "type": field_type(field),
-        "alias": field.alias,
-        "sqlType": "sqlTypeOther",
-        "nullable": field.nullable,
-        "editable": layer.is_editable(index),
-        "domain": domain(field),
-        "defaultValue": null,
-    });
-    if let (Some(length), Some(members)) = (length(field), shown.as_object_mut()) {
-        members.insert("length".to_owned(), length.into());
-    }
-    shown
-}
-
-pub(super) fn field_type(field: &Field) -> &'static str {
-    match field.field_type {
-        FieldType::ObjectId => "esriFieldTypeOID",
-        FieldType::GlobalId => "esriFieldTypeGlobalID",
-        FieldType::Guid => "esriFieldTypeGUID",
-        FieldType::SmallInteger | FieldType::Boolean => "esriFieldTypeSmallInteger",
-        FieldType::Integer => "esriFieldTypeInteger",
-        FieldType::BigInteger => "esriFieldTypeBigInteger",
-        FieldType::Single => "esriFieldTypeSingle",
-        FieldType::Double => "esriFieldTypeDouble",
-        FieldType::Text => "esriFieldTypeString",
-        FieldType::Date => "esriFieldTypeDate",
-        FieldType::DateOnly => "esriFieldTypeDateOnly",
-        FieldType::TimeOnly => "esriFieldTypeTimeOnly",
-    }
-}
-
-pub(super) fn length(field: &Field) -> Option<u32> {
-    match field.field_type {
-        FieldType::Guid | FieldType::GlobalId => Some(38),
-        FieldType::Date => Some(8),
-        // What readers take for unlimited.
-        FieldType::Text => Some(field.length.unwrap_or(2_147_483_647)),
-        _ => None,
-    }
-}
-
-fn domain(field: &Field) -> Json {
-    match field.field_type {
-        FieldType::Boolean => json!({
-            "type": "codedValue", "name": "Boolean", "description": "",
-            "codedValues": [{"name": "No", "code": 0}, {"name": "Yes", "code": 1}],
-            "mergePolicy": "esriMPTDefaultValue", "splitPolicy": "esriSPTDefaultValue",
-        }),
-        _ => Json::Null,
-    }
-}
-
-fn indexes(layer: &Layer) -> Json {
-    let index = |name: &str, field: &str, unique: bool| json!({"name": name, "fields": field, "isAscending": true, "isUnique": unique, "description": ""});
-    let mut indexes = vec![
-        index("objectid", &layer.object_id_field().name, true),
-        index("globalid", &layer.global_id_field().name, true),
-    ];
-    if layer.shape.is_some() {
-        indexes.push(index("shape", "Shape", false));
-    }
-    Json::Array(indexes)
-}
-
-/// What field apps make new features from; they cannot make any without it.
-fn template(layer: &Layer) -> Json {
-    let attributes: Map<String, Json> = (0..layer.fields.len())
-        .filter(|&index| layer.is_editable(index))
-        .map(|index| (layer.fields[index].name.clone(), Json::Null))
-        .collect();
-    let tool = match layer.shape.as_ref().map(|shape| shape.geometry_type) {
-        None => "esriFeatureEditToolNone",
-        Some(GeometryType::Point | GeometryType::Multipoint) => "esriFeatureEditToolPoint",
-        Some(GeometryType::Polyline) => "esriFeatureEditToolLine",
-        Some(GeometryType::Polygon) => "esriFeatureEditToolPolygon",
-    };
-    json!({"name": layer.name, "description": "", "drawingTool": tool, "prototype": {"attributes": attributes}})
-}
-
-fn drawing_info(geometry_type: GeometryType) -> Json {
-    let outline =
-        |color: Json, width: f64| json!({"type": "esriSLS", "style": "esriSLSSolid", "color": color, "width": width});
-    let symbol = match geometry_type {
-        GeometryType::Point | GeometryType::Multipoint => json!({
-            "type": "esriSMS", "style": "esriSMSCircle", "color": [0, 112, 200, 255], "size": 8, "angle": 0, "xoffset": 0, "yoffset": 0,
-            "outline": outline(json!([255, 255, 255, 255]), 1.0),
-        }),
-        GeometryType::Polyline => outline(json!([0, 112, 200, 255]), 1.5),
-        GeometryType::Polygon => json!({
-            "type": "esriSFS", "style": "esriSFSSolid", "color": [0, 112, 200, 64], "outline": outline(json!([0, 80, 150, 255]), 1.0),
-        }),
-    };
-    json!({
-        "renderer": {"type": "simple", "label": "", "description": "", "symbol": symbol},
-        "transparency": 0, "labelingInfo": null, "scaleSymbols": true,
-    })
 }
 
 /// Everything of a feature set but the features.

@@ -17,9 +17,9 @@ use crate::{
 };
 
 use super::{
+    describe,
     params::Params,
     query::{field, limits, named_fields, sorted_names},
-    service,
 };
 
 /// The most statistics that a query may ask for, and the most fields to group by.
@@ -101,7 +101,7 @@ pub(crate) fn table(params: &Params, layer: &Layer) -> Result<Option<Table>> {
         ),
         None => None,
     };
-    let (offset, limit) = limits(params)?;
+    let (offset, limit) = limits(params, layer)?;
     let all_or_none = !params.flag(&["returnExceededLimitFeatures"], true)?;
     Ok(Some(Table { columns, n_shown, having, order, offset, limit, all_or_none, distinct }))
 }
@@ -172,7 +172,7 @@ fn position(name: &str, columns: &[TableColumn]) -> Result<usize> {
 pub(crate) fn table_head(layer: &Layer, table: &Table) -> Json {
     let fields = || {
         table.shown().iter().map(|column| match column.value {
-            ColumnValue::Field(index) => service::field(layer, index),
+            ColumnValue::Field(index) => describe::field(layer, index),
             ColumnValue::Statistic(..) => statistic_field(&column.field),
         })
     };
@@ -190,10 +190,10 @@ pub(crate) fn table_head(layer: &Layer, table: &Table) -> Json {
 
 fn statistic_field(field: &Field) -> Json {
     let mut shown = json!({
-        "name": field.name, "type": service::field_type(field), "alias": field.alias, "sqlType": "sqlTypeOther",
+        "name": field.name, "type": describe::field_type_name(field), "alias": field.alias, "sqlType": "sqlTypeOther",
         "domain": null, "defaultValue": null,
     });
-    if let Some(length) = service::length(field) {
+    if let Some(length) = describe::length(field) {
         shown["length"] = length.into();
     }
     shown

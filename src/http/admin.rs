@@ -1,0 +1,115 @@
+//! Changing definitions over HTTP, for whoever has the administrator's token.
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        id::LayerId,
+        layer::{Layer, Service},
+    },
+    wire::{definition, service},
+};
+
+use super::{Call, respond::Reply, route::OfAdmin};
+
+/// Answers a request to the administration of a service, or of one of its layers.
+pub(super) async fn handle(call: &Call, of: &Service, layer: Option<i32>, what: OfAdmin) -> Result<Reply> {
+    authorize(call)?;
+    let layer = match layer {
+        None => None,
+        Some(id) => Some(of.layer(LayerId(id)).ok_or_else(|| {
+            Error::NotFound(format!("Layer {id} not found: service {} has no layer or table with this id", of.name))
+        })?),
+    };
+    if call.params.flag(&["async"], false)? && what != OfAdmin::Itself {
+        return Err(Error::NotSupported(
+            "async=true is not supported for definitions, which change in moments; leave it out".to_owned(),
+        ));
+    }
+    match (what, layer) {
+        (OfAdmin::Itself, layer) => document(call, of, layer).await,
+        (OfAdmin::Refresh, _) => {
+            call.app.store.reload().await?;
+            Ok(done(&[]))
+        }
+        (OfAdmin::Update, None) => {
+            let wanted = definition::update_service(&call.params, of)?;
+            call.app.store.define_service(of, &wanted).await?;
+            tracing::info!(service.name = of.name, "the definition of a service was changed by request");
+            Ok(done(&[]))
+        }
+        (OfAdmin::Add, None) => Err(Error::NotSupported(
+            "layers and tables cannot be added here; publish a table with syncline publish, or a file with syncline import"
+                .to_owned(),
+        )),
+        (OfAdmin::Delete, None) => Err(Error::NotSupported(
+            "layers and tables cannot be deleted here; syncline unpublish ends the publication of a layer".to_owned(),
+        )),
+        (what, Some(layer)) => {
+            let change = match what {
+                OfAdmin::Add => definition::add(&call.params, of, layer)?,
+                OfAdmin::Delete => definition::delete(&call.params, layer)?,
+                _ => definition::update(&call.params, of, layer)?,
+            };
+            let notices = call.app.store.define(of, layer, &change).await?;
+            tracing::info!(
+                service.name = of.name,
+                layer = layer.id.0,
+                "the definition of a layer was changed by request"
+            );
+            Ok(done(&notices))
+        }
+    }
+}
+
+fn done(notices: &[String]) -> Reply {
+    let mut answer = json!({"success": true});
+    if !notices.is_empty() {
+        answer["notices"] = notices.into();
+    }
+    Reply::Json(answer)
+}
+
+/// The document that everybody sees, with what was set of it.
+async fn document(call: &Call, of: &Service, layer: Option<&std::sync::Arc<Layer>>) -> Result<Reply> {
+    let facts = call.app.store.facts(of).await?;
+    let mut shown: Json;
+    match layer {
+        Some(layer) => {
+            let index = of.layers.iter().position(|known| known.key == layer.key);
+            let facts = index.and_then(|index| facts.get(index)).cloned().unwrap_or_default();
+            shown = service::layer(of, layer, &facts);
+            shown["adminLayerInfo"] = json!({
+                "tableName": format!("{}.{}", layer.table_schema, layer.table_name),
+                "definition": definition::document(layer)?,
+                "problems": layer.rules.problems,
+            });
+        }
+        None => {
+            let (current, oldest) = crate::query::generations(&call.app, of).await?;
+            shown = service::service(of, &facts, current, &oldest);
+            shown["adminServiceInfo"] = json!({
+                "name": of.name, "type": "FeatureServer", "definition": definition::service_document(of)?,
+            });
+        }
+    }
+    Ok(Reply::Json(shown))
+}
+
+/// Lets the administrator in. Without a token in the settings there is nobody who could be let in.
+fn authorize(call: &Call) -> Result<()> {
+    let Some(expected) = &call.app.config.admin_token else {
+        return Err(Error::Forbidden(
+            "definitions cannot be changed over HTTP: the settings have no admin_token. Use syncline definition, or set one".to_owned(),
+        ));
+    };
+    let given = call.bearer.as_deref().or_else(|| call.params.text("token")).ok_or(Error::TokenRequired)?;
+    // Digests, so that how long the comparison takes says nothing about the token.
+    if Sha256::digest(given.as_bytes()) == Sha256::digest(expected.as_bytes()) {
+        Ok(())
+    } else {
+        Err(Error::TokenInvalid)
+    }
+}

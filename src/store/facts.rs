@@ -1,0 +1,122 @@
+//! What documents say of tables beside what is published: extents, indexes, the last edit.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+
+use crate::{
+    error::Result,
+    model::{
+        definition::{Facts, Index},
+        id::{Generation, LayerKey},
+        layer::{Layer, Service},
+    },
+    sql::{select, selection::Selection},
+};
+
+use super::{ReadTx, Store};
+
+/// The largest table whose extent is computed from its rows.
+const MAX_SCANNED_BYTES: i64 = 8 << 20;
+
+/// Extents that were computed from all rows, each with the generation for which it is right.
+pub(super) type Extents = HashMap<LayerKey, (Generation, Option<[f64; 4]>)>;
+
+impl Store {
+    /// What is known of the tables of a service, in the order of its layers.
+    ///
+    /// Extents come cheaply. That of a small table is computed from its rows once for each generation; that of a large one is
+    /// the box of its spatial index, which covers every row, and shrinks with the next vacuum after rows have gone.
+    pub(crate) async fn facts(&self, service: &Service) -> Result<Vec<Facts>> {
+        let mut session = self.session().await?;
+        let mut tx = session.read(service).await?;
+        let edited_ms = last_edit(&mut tx, service).await?;
+        let beginnings = tx.beginnings(service).await?;
+        let mut indexes = indexes(&mut tx, service).await?;
+        let mut facts = Vec::with_capacity(service.layers.len());
+        for layer in &service.layers {
+            let (size, indexes) = indexes.remove(&layer.key).unwrap_or_default();
+            let extent = self.extent(&mut tx, layer, size).await?;
+            let beginning = beginnings.iter().find(|known| known.layer == layer.key);
+            let since_ms = beginning.map_or(0, |known| known.since_us.div_euclid(1000));
+            facts.push(Facts { extent, indexes, since_ms, edited_ms });
+        }
+        tx.end().await?;
+        Ok(facts)
+    }
+
+    async fn extent(&self, tx: &mut ReadTx<'_>, layer: &Layer, size_bytes: i64) -> Result<Option<[f64; 4]>> {
+        let Some(shape) = &layer.shape else { return Ok(None) };
+        let known = |store: &Store| {
+            let extents = store.extents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            extents.get(&layer.key).filter(|(generation, _)| *generation == tx.generation).map(|(_, extent)| *extent)
+        };
+        if let Some(extent) = known(self) {
+            return Ok(extent);
+        }
+        if size_bytes > MAX_SCANNED_BYTES
+            && let Some(statement) = select::estimated_extent(layer)
+            && let Some(extent) = corners(&tx.one(statement).await?)?
+        {
+            return Ok(Some(extent));
+        }
+        let Some(statement) = select::extent(layer, &Selection::default(), shape.srid) else { return Ok(None) };
+        let extent = corners(&tx.one(statement).await?)?;
+        let mut extents = self.extents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        extents.insert(layer.key, (tx.generation, extent));
+        Ok(extent)
+    }
+}
+
+fn corners(row: &sqlx::postgres::PgRow) -> Result<Option<[f64; 4]>> {
+    let corner = |index| row.try_get::<Option<f64>, _>(index);
+    Ok(match (corner(0)?, corner(1)?, corner(2)?, corner(3)?) {
+        (Some(xmin), Some(ymin), Some(xmax), Some(ymax)) => Some([xmin, ymin, xmax, ymax]),
+        _ => None,
+    })
+}
+
+async fn last_edit(tx: &mut ReadTx<'_>, service: &Service) -> Result<Option<i64>> {
+    let row = sqlx::query(
+        "-- txn_last
+         select (extract(epoch from committed_at) * 1000)::int8 from syncline.txn
+         where service_id = $1 and generation is not null order by generation desc limit 1",
+    )
+    .bind(service.key.0)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// The size of the table of each layer in bytes, and its indexes by plain columns.
+async fn indexes(tx: &mut ReadTx<'_>, service: &Service) -> Result<HashMap<LayerKey, (i64, Vec<Index>)>> {
+    let rows = sqlx::query(
+        "-- index_list
+         select l.layer_key, pg_relation_size(c.oid), i.relname::text, x.indisunique, x.indoption[0] & 1 = 0, coalesce(obj_description(i.oid, 'pg_class'), ''),
+           array(select case when a.attname = l.geometry_column then 'Shape' else a.attname::text end
+             from unnest(x.indkey::int2[]) with ordinality k(attnum, position) join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+             where k.position <= x.indnkeyatts order by k.position)
+         from syncline.layer l join pg_namespace n on n.nspname = l.table_schema
+           join pg_class c on c.relnamespace = n.oid and c.relname = l.table_name
+           left join pg_index x on x.indrelid = c.oid and x.indisvalid and x.indpred is null and x.indexprs is null
+           left join pg_class i on i.oid = x.indexrelid
+         where l.service_id = $1 and l.attached_to is null order by l.layer_key, x.indisprimary desc, i.relname",
+    )
+    .bind(service.key.0)
+    .fetch_all(tx.connection())
+    .await?;
+    let mut found: HashMap<LayerKey, (i64, Vec<Index>)> = HashMap::new();
+    for row in &rows {
+        let of_layer = found.entry(LayerKey(row.try_get(0)?)).or_insert((row.try_get(1)?, Vec::new()));
+        if let Some(name) = row.try_get(2)? {
+            of_layer.1.push(Index {
+                name,
+                unique: row.try_get(3)?,
+                ascending: row.try_get(4)?,
+                description: row.try_get(5)?,
+                fields: row.try_get(6)?,
+            });
+        }
+    }
+    Ok(found)
+}
