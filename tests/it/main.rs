@@ -11,6 +11,7 @@ mod accounting;
 mod attachments;
 mod bad_input;
 mod clients;
+mod definitions;
 mod editing;
 mod edits;
 mod exchange;

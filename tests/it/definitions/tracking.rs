@@ -1,0 +1,79 @@
+//! Who edited a row and when, which the server fills in.
+
+use serde_json::{Value as Json, json};
+
+use super::{apply, change, create, id, synchronize, with_admin};
+use crate::support::TestServer;
+
+async fn with_tracking() -> TestServer {
+    let server = with_admin().await;
+    server
+        .database
+        .sql("alter table oak add made timestamptz, add maker text, add changed timestamp, add changer varchar(100)")
+        .await;
+    server.app.store.repair("trees", syncline::model::id::LayerId(0), false).await.unwrap();
+    let named = json!({"creationDateField": "made", "creatorField": "maker", "editDateField": "changed", "editorField": "changer"});
+    change(&server, "0/updateDefinition", json!({"editFieldsInfo": named})).await;
+    server
+}
+
+async fn row(server: &TestServer) -> Json {
+    server.features(0).await[0]["attributes"].clone()
+}
+
+#[tokio::test]
+async fn the_server_fills_in_who_edited_and_when_and_clients_cannot() {
+    let server = with_tracking().await;
+    let layer = server.get("0", &[]).await;
+    assert_eq!(layer["editFieldsInfo"]["editorField"], "changer");
+    let editable = |name: &str| {
+        layer["fields"].as_array().unwrap().iter().find(|field| field["name"] == name).unwrap()["editable"].clone()
+    };
+    assert_eq!((editable("made"), editable("species")), (json!(false), json!(true)));
+    assert_eq!(server.get("", &[]).await["editorTrackingInfo"]["enableEditorTracking"], true);
+
+    let add = json!([{"attributes": {"species": "oak", "maker": "Somebody", "made": 5}}]);
+    assert_eq!(apply(&server, "adds", &add).await, [""]);
+    let added = row(&server).await;
+    assert_eq!((&added["maker"], &added["changer"]), (&json!("Esri_Anonymous"), &json!("Esri_Anonymous")));
+    let made = added["made"].as_i64().unwrap();
+    assert!(made > 1_600_000_000_000, "a client cannot set it: {made}");
+    assert_eq!(added["made"], added["changed"], "by one clock, whatever the columns' types");
+
+    // Long ago, as a program would write it that is not asked.
+    server.database.sql("update oak set made = 'epoch', maker = 'psql', changed = 'epoch', changer = 'psql'").await;
+    let bypassed = row(&server).await;
+    assert_eq!(
+        (&bypassed["changer"], &bypassed["changed"]),
+        (&json!("psql"), &json!(0)),
+        "edits by SQL are not stamped"
+    );
+    let update = json!([{"attributes": {"objectid": added["objectid"], "girth": 3, "changer": "Me"}}]);
+    assert_eq!(apply(&server, "updates", &update).await, [""]);
+    let updated = row(&server).await;
+    assert_eq!((&updated["maker"], &updated["made"]), (&json!("psql"), &json!(0)), "who added it stays");
+    assert_eq!(updated["changer"], "Esri_Anonymous");
+    assert!(updated["changed"].as_i64().unwrap() >= made);
+}
+
+#[tokio::test]
+async fn a_device_is_given_what_the_server_filled_in_and_an_add_that_comes_again_keeps_its_maker() {
+    let server = with_tracking().await;
+    let replica = create(&server).await;
+    let adds = json!([{"attributes": {"globalid": id(1), "species": "oak", "maker": "Me"}}]);
+    let answer = synchronize(&server, &replica, &json!({"adds": adds})).await;
+    let features = &answer["edits"][0]["features"];
+    let given = [&features["adds"], &features["updates"]]
+        .into_iter()
+        .flat_map(|list| list.as_array().into_iter().flatten())
+        .find(|row| row["attributes"]["globalid"] == id(1).as_str())
+        .unwrap_or_else(|| panic!("the row comes back: {answer}"));
+    assert_eq!(given["attributes"]["maker"], "Esri_Anonymous");
+    server.database.sql("update oak set made = 'epoch', maker = 'first'").await;
+    // The same feature again, by a device that forgot that it sent it.
+    let adds = json!([{"attributes": {"globalid": id(1), "species": "elm"}}]);
+    synchronize(&server, &answer, &json!({"adds": adds})).await;
+    let stored = row(&server).await;
+    assert_eq!((&stored["species"], &stored["maker"], &stored["made"]), (&json!("elm"), &json!("first"), &json!(0)));
+    assert_eq!(stored["changer"], "Esri_Anonymous");
+}
