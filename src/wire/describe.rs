@@ -228,7 +228,7 @@ fn put_types(layer: &Layer, put: &mut impl FnMut(&str, Json)) {
             let mut attributes = blank(layer);
             attributes.extend(subtype.default_values.clone());
             attributes.insert(name.to_owned(), subtype.code.clone());
-            let made = named_template(layer, &subtype.name, attributes);
+            let made = named_template(layer, &subtype.name, &attributes);
             json!({"id": subtype.code, "name": subtype.name, "domains": subtype.domains, "templates": [made]})
         });
         put("types", of_subtypes.collect());
@@ -240,7 +240,7 @@ fn put_types(layer: &Layer, put: &mut impl FnMut(&str, Json)) {
         let templates = if of_type.templates.is_empty() {
             let mut attributes = blank(layer);
             attributes.insert(name.to_owned(), of_type.id.clone());
-            json!([named_template(layer, &of_type.name, attributes)])
+            json!([named_template(layer, &of_type.name, &attributes)])
         } else {
             own(&of_type.templates)
         };
@@ -251,7 +251,7 @@ fn put_types(layer: &Layer, put: &mut impl FnMut(&str, Json)) {
     put(
         "templates",
         match (shown.is_empty(), definition.templates.is_empty()) {
-            (true, true) => json!([named_template(layer, &layer.name, blank(layer))]),
+            (true, true) => json!([named_template(layer, &layer.name, &blank(layer))]),
             _ => own(&definition.templates),
         },
     );
@@ -268,7 +268,7 @@ fn blank(layer: &Layer) -> Map<String, Json> {
         .collect()
 }
 
-fn named_template(layer: &Layer, name: &str, attributes: Map<String, Json>) -> Json {
+fn named_template(layer: &Layer, name: &str, attributes: &Map<String, Json>) -> Json {
     json!({"name": name, "description": "", "drawingTool": drawing_tool(layer), "prototype": {"attributes": attributes}})
 }
 
