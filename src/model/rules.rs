@@ -4,7 +4,7 @@
 //! and changes nothing; a definition that no longer fits because the table has changed is followed as far as it makes sense,
 //! and the problems are shown to administrators.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde_json::Value as Json;
 
@@ -214,6 +214,11 @@ impl Rules {
             rules.resolve_field(field, definition, layer);
         }
         rules.resolve_types(definition, layer);
+        templates(definition).for_each(|attributes| {
+            for name in attributes.keys() {
+                rules.field("templates", name, layer);
+            }
+        });
         if let Some(named) = &definition.edit_fields_info {
             rules.resolve_tracking(named, layer);
         }
@@ -511,6 +516,13 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// The attributes of everything that new features are made from.
+fn templates(definition: &Definition) -> impl Iterator<Item = &BTreeMap<String, Json>> {
+    let in_types = definition.types.iter().flat_map(|of_type| &of_type.templates);
+    let own = definition.templates.iter().chain(in_types).map(|template| &template.prototype.attributes);
+    own.chain(definition.subtypes.iter().map(|subtype| &subtype.default_values))
 }
 
 /// A value of a document as one of a field.

@@ -42,7 +42,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
-    let added = stamps(layer, Stamped::Added);
+    let added = stamps(layer, rows, Stamped::Added);
     for (index, _) in &added {
         out.sql(", ").ident(&column(layer, *index));
     }
@@ -76,7 +76,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
             &mut out,
         );
     }
-    for (index, _) in stamps(layer, Stamped::Changed) {
+    for (index, _) in stamps(layer, rows, Stamped::Changed) {
         let name = column(layer, index);
         out.sql(", ").ident(&name).sql(" = excluded.").ident(&name);
     }
@@ -99,7 +99,7 @@ pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
-    for (index, stamp) in stamps(layer, Stamped::Changed) {
+    for (index, stamp) in stamps(layer, rows, Stamped::Changed) {
         out.sql(", ").ident(&column(layer, index)).sql(" = ");
         write_stamp(&layer.fields[index], stamp, &mut out);
     }
@@ -255,13 +255,15 @@ enum Stamp {
     When,
 }
 
-/// The columns that the server fills in. A row that is added has been changed, too.
-fn stamps(layer: &Layer, stamped: Stamped) -> Vec<(usize, Stamp)> {
+/// The columns that the server fills in: those that the edits do not name, as only another server's do. A row that is added
+/// has been changed, too.
+fn stamps(layer: &Layer, rows: &Rows<'_>, stamped: Stamped) -> Vec<(usize, Stamp)> {
     let tracking = layer.rules.tracking;
     let added = [(tracking.creator, Stamp::Who), (tracking.created, Stamp::When)];
     let changed = [(tracking.editor, Stamp::Who), (tracking.edited, Stamp::When)];
     let also_added = added.into_iter().filter(|_| stamped == Stamped::Added);
-    changed.into_iter().chain(also_added).filter_map(|(index, stamp)| Some((index?, stamp))).collect()
+    let unnamed = |index: &usize| !rows.columns.iter().any(|(named, _)| named == index);
+    changed.into_iter().chain(also_added).filter_map(|(index, stamp)| Some((index.filter(unnamed)?, stamp))).collect()
 }
 
 /// Who edits, or the time by the database's clock. Clients hold milliseconds, and compare what they hold.

@@ -24,6 +24,9 @@ use super::{
     repair::{Repaired, lock, repair_tracked},
 };
 
+/// The largest definition of a layer. Documents of layers and answers to queries hold parts of it.
+const MAX_DEFINITION_BYTES: usize = 4 << 20;
+
 impl Store {
     /// Gives a service another definition. `service` is what the definition was worked out for: if somebody else has changed
     /// it meanwhile, nothing is done.
@@ -100,6 +103,9 @@ pub(super) async fn save(
     }
     change_defaults(connection, &layer, &before.definition, definition).await?;
     let document = definition.document().map_err(|error| Error::internal("writing a definition", error))?;
+    if document.to_string().len() > MAX_DEFINITION_BYTES {
+        return Err(Error::TooLarge { what: "the definition", limit: format!("{} MiB", MAX_DEFINITION_BYTES >> 20) });
+    }
     sqlx::query("-- layer_define\nupdate syncline.layer set definition = $2 where layer_key = $1")
         .bind(layer.key.0)
         .bind(document)

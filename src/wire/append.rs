@@ -274,7 +274,7 @@ impl SourceFeatures {
         let id = known.or_else(|| own().filter(|_| self.use_global_ids)).unwrap_or(new_id);
         let json =
             FeatureJson { attributes: Attributes(feature.attributes.clone()), geometry: feature.geometry.as_deref() };
-        let reader = FeatureReader { layer, default_srid: self.srid };
+        let reader = FeatureReader { layer, default_srid: self.srid, writes: Writes::EditableFields };
         let keep = |edit: Edit| if with_geometry { edit } else { Edit { geometry: GeometryEdit::Keep, ..edit } };
         Some(reader.read(op, id, json).map(keep))
     }

@@ -145,11 +145,12 @@ pub(crate) struct SyncEdits {
 }
 
 /// Reads the `edits` parameter of synchronizeReplica. `layer_of` finds a layer of the replica; `default_srid` is the
-/// reference of geometries that name none. Attachments are refused one by one unless the replica takes them.
+/// reference of geometries that name none; `sender` says which fields are taken. Attachments are refused one by one unless the replica takes them.
 pub(crate) fn parse_sync_edits(
     text: &str,
     default_srid: i32,
     takes_attachments: bool,
+    sender: Writes,
     layer_of: impl Fn(LayerId) -> Result<Arc<Layer>>,
 ) -> Result<SyncEdits> {
     let given: Vec<LayerEditsJson<'_>> = serde_json::from_str(text).map_err(|error| {
@@ -172,7 +173,7 @@ pub(crate) fn parse_sync_edits(
             }
         }
         let features = element.features.unwrap_or_default();
-        let reader = FeatureReader { layer: &layer, default_srid };
+        let reader = FeatureReader { layer: &layer, default_srid, writes: sender };
         let mut read = Vec::new();
         for (op, list) in [(Op::Add, features.adds), (Op::Update, features.updates)] {
             for feature in list.into_iter().flatten() {
@@ -194,7 +195,7 @@ pub(crate) fn parse_stored(
     layer: &Layer,
     default_srid: i32,
 ) -> Vec<std::result::Result<Edit, Refusal>> {
-    let reader = FeatureReader { layer, default_srid };
+    let reader = FeatureReader { layer, default_srid, writes: Writes::AllFields };
     let read = |feature: &RawValue| match serde_json::from_str::<FeatureJson<'_>>(feature.get()) {
         Ok(feature) => reader.by_global_id(Op::Add, feature),
         Err(error) => Err(refusal(Op::Add, None, EditErrorCode::Other, format!("it is not a feature: {error}"))),
@@ -254,7 +255,7 @@ pub(crate) fn parse_kept(
         .map_err(|error| Error::invalid(name, format!("it is not a feature in JSON: {error}")))?;
     match serde_json::from_str::<String>(given.get()) {
         Ok(id) if op == Op::Delete => Ok(delete(&id)),
-        _ => FeatureReader { layer, default_srid }.sent(name, op, given),
+        _ => FeatureReader { layer, default_srid, writes: Writes::EditableFields }.sent(name, op, given),
     }
 }
 
@@ -278,7 +279,7 @@ pub(crate) fn parse_features(
         Error::invalid(name, format!("it is not an array of {{\"attributes\":{{…}},\"geometry\":{{…}}}}: {error}"))
     })?;
     let default_srid = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
-    let reader = FeatureReader { layer, default_srid };
+    let reader = FeatureReader { layer, default_srid, writes: Writes::EditableFields };
     for feature in features {
         if use_global_ids {
             out.ready.push(reader.by_global_id(op, feature));
@@ -327,11 +328,21 @@ pub(crate) fn parse_deletes(name: &'static str, text: &str, use_global_ids: bool
     Ok(())
 }
 
+/// Which fields the sender of edits may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// Those that clients may write.
+    EditableFields,
+    /// All that the database does not compute: another server says who edited its rows, and when.
+    AllFields,
+}
+
 /// Gives features the meaning that they have in a layer.
 pub(super) struct FeatureReader<'a> {
     pub(super) layer: &'a Layer,
     /// The spatial reference of geometries that name none.
     pub(super) default_srid: i32,
+    pub(super) writes: Writes,
 }
 
 impl FeatureReader<'_> {
@@ -393,7 +404,7 @@ impl FeatureReader<'_> {
         for (name, scalar) in feature.attributes.0 {
             // Unknown fields are passed over, as other servers do, and noted; keys and computed fields belong to the server.
             let index = match self.layer.field_index(&name) {
-                Some(index) if self.layer.is_editable(index) => index,
+                Some(index) if self.may_write(index) => index,
                 Some(_) => continue,
                 None => {
                     if let Some(value) = worth_a_note(&name, scalar) {
@@ -423,6 +434,13 @@ impl FeatureReader<'_> {
         let geometry = self.geometry(feature.geometry).map_err(|(code, description)| refused(code, description))?;
         let passed_over = (!passed_over.is_empty()).then(|| Json::Object(passed_over).to_string());
         Ok(Edit { op, global_id, values, geometry, passed_over })
+    }
+
+    fn may_write(&self, index: usize) -> bool {
+        match self.writes {
+            Writes::EditableFields => self.layer.is_editable(index),
+            Writes::AllFields => self.layer.is_writable(index),
+        }
     }
 
     /// A new feature must name every field that needs a value and that nobody fills in.

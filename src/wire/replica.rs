@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    edits::{SyncEdits, layer_of, parse_sync_edits},
+    edits::{SyncEdits, Writes, layer_of, parse_sync_edits},
     geometry::{area_json, parse_area, parse_spatial_reference, spatial_reference},
     job::asynchronous,
     layer_queries::layer_queries,
@@ -412,7 +412,11 @@ impl<'a> SynchronizeReplicaRequest<'a> {
     }
 
     fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<SyncEdits> {
-        let mut edits = parse_sync_edits(text, replica.srid, replica.attachments_direction.uploads(), |id| {
+        let sender = match replica.target {
+            TargetType::Server => Writes::AllFields,
+            TargetType::Client => Writes::EditableFields,
+        };
+        let mut edits = parse_sync_edits(text, replica.srid, replica.attachments_direction.uploads(), sender, |id| {
             let planned = layers.iter().find(|planned| replica.layers[planned.index].layer.id == id);
             planned.map(|planned| replica.layers[planned.index].layer.clone()).ok_or_else(|| {
                 Error::invalid(

@@ -106,6 +106,7 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
     if can(body, &["ChangeTracking"]) {
         operations.push(("extractChanges", "Extract Changes"));
     }
+    operations.push(("queryDomains", "Query Domains"));
     links(html, operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
 }
 

@@ -121,6 +121,7 @@ async fn a_definition_that_does_not_fit_the_table_is_refused_with_every_problem_
         (json!({"maxRecordCount": 0}), "from 1 to"),
         (json!({"drawingInfo": {"renderer": "blue"}}), "no renderer with a type"),
         (json!({"types": [{"id": "oak", "name": "Oak"}]}), "typeIdField"),
+        (json!({"templates": [{"name": "t", "prototype": {"attributes": {"leaves": 1}}}]}), "no field 'leaves'"),
         (json!({"objectIdField": "girth"}), "'objectIdField' cannot be set"),
         (json!({"ownershipBasedAccessControlForFeatures": {"allowOthersToUpdate": false}}), "needs accounts"),
     ];

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{apply, change, create, id, synchronize, with_admin};
-use crate::support::TestServer;
+use super::{EMBEDDED, apply, change, create, id, synchronize, with_admin};
+use crate::support::{TestServer, server};
 
 async fn with_tracking() -> TestServer {
     let server = with_admin().await;
@@ -76,4 +76,34 @@ async fn a_device_is_given_what_the_server_filled_in_and_an_add_that_comes_again
     let stored = row(&server).await;
     assert_eq!((&stored["species"], &stored["maker"], &stored["made"]), (&json!("elm"), &json!("first"), &json!(0)));
     assert_eq!(stored["changer"], "Esri_Anonymous");
+}
+
+#[tokio::test]
+async fn another_server_says_itself_who_edited_its_rows() {
+    let (one, other) = (with_tracking().await, with_tracking().await);
+    one.database.sql("insert into oak (species, made, maker, changed, changer) values ('oak', 'epoch', 'first', 'epoch', 'first')").await;
+    let document = one.post("createReplica", &[("layers", "0"), ("targetType", "server"), EMBEDDED]).await;
+    let body = document.to_string();
+    let imported = other.post_body("importReplica?f=json", "application/json", body).await;
+    assert_eq!(server::json(imported).await["success"], true);
+    assert_eq!(row(&other).await, row(&one).await);
+
+    one.database.sql("update oak set girth = 7, changer = 'second', changed = '2001-02-03'").await;
+    let replica = document["replicaID"].as_str().unwrap();
+    let holds = document["replicaServerGen"].to_string();
+    let download = [("replicaID", replica), ("syncDirection", "download"), ("replicaServerGen", &*holds), EMBEDDED];
+    let delta = one.post("synchronizeReplica", &download).await;
+    let (edits, generation) = (delta["edits"].to_string(), delta["replicaServerGen"].to_string());
+    let upload = [
+        ("replicaID", replica),
+        ("syncDirection", "upload"),
+        ("replicaServerSibGen", &*generation),
+        ("edits", &*edits),
+        EMBEDDED,
+    ];
+    let answer = other.post("synchronizeReplica", &upload).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+    let there = row(&other).await;
+    assert_eq!((&there["changer"], &there["girth"]), (&json!("second"), &json!(7)));
+    assert_eq!(there, row(&one).await);
 }
