@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     apply_edits::policy,
-    edits::{Attributes, FeatureJson, FeatureReader, no_attributes},
+    edits::{Attributes, FeatureJson, FeatureReader, Writes, no_attributes},
     geometry::parse_spatial_reference,
     params::Params,
 };
