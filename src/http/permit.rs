@@ -14,16 +14,36 @@ pub(super) fn check(service: &Service, what: &OfService) -> Result<()> {
         OfService::Uploads(_) => service.require(Capability::Uploads),
         OfService::ImportReplica => service.require(Capability::Sync),
         OfService::ApplyEdits => service.require(Capability::Editing),
+        // Whoever may nothing must be able to read that.
         OfService::Layer(_, OfLayer::Itself) => Ok(()),
         OfService::Layer(id, what) => match (service.layer(LayerId(*id)), what) {
             (None, _) => Ok(()),
-            (
-                Some(layer),
-                OfLayer::ApplyEdits | OfLayer::AddFeatures | OfLayer::UpdateFeatures | OfLayer::DeleteFeatures,
-            ) => layer.require(Capability::Editing),
-            (Some(layer), _) => layer.require(Capability::Query),
+            (Some(layer), what) => layer.require(needed(*what)),
         },
         _ => Ok(()),
     };
     allowed.map_err(Error::NotSupported)
+}
+
+fn needed(what: OfLayer) -> Capability {
+    match what {
+        OfLayer::Itself
+        | OfLayer::Query
+        | OfLayer::QueryRelatedRecords
+        | OfLayer::QueryAttachments
+        | OfLayer::Feature(_)
+        | OfLayer::ValidateSql
+        | OfLayer::Attachments(_)
+        | OfLayer::Attachment { .. } => Capability::Query,
+        OfLayer::ApplyEdits
+        | OfLayer::AddFeatures
+        | OfLayer::UpdateFeatures
+        | OfLayer::DeleteFeatures
+        | OfLayer::Calculate
+        | OfLayer::Truncate
+        | OfLayer::Append
+        | OfLayer::AddAttachment(_)
+        | OfLayer::UpdateAttachment(_)
+        | OfLayer::DeleteAttachments(_) => Capability::Editing,
+    }
 }

@@ -1,5 +1,7 @@
 //! addAttachment, updateAttachment, deleteAttachments, and what is fetched afterwards.
 
+use std::fmt::Write as _;
+
 use axum::http::header;
 use serde_json::{Value as Json, json};
 
@@ -13,13 +15,15 @@ use crate::support::{
 async fn send(server: &TestServer, path: &str, file: Option<(&str, &str, &str)>, fields: &[(&str, &str)]) -> Json {
     let mut body = String::new();
     for (name, value) in fields.iter().chain(&[("f", "json")]) {
-        body.push_str(&format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+        write!(body, "--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
     }
     if let Some((part, name, bytes)) = file {
         let kind = if name.ends_with(".bin") { "" } else { "Content-Type: image/jpeg\r\n" };
-        body.push_str(&format!(
+        write!(
+            body,
             "--x\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{name}\"\r\n{kind}\r\n{bytes}\r\n"
-        ));
+        )
+        .unwrap();
     }
     body.push_str("--x--\r\n");
     json(server.post_body(path, "multipart/form-data; boundary=x", body).await).await
