@@ -11,19 +11,17 @@ Ends with a message and a non-zero exit code at the first thing that is not as i
 
 import json
 import os
-import sys
 import tempfile
-import time
-import traceback
 import uuid
 import warnings
 
 warnings.simplefilter("ignore")
-# The server under test is asked directly, whatever proxy the environment names.
-os.environ["NO_PROXY"] = "*"
 
+import arcgis  # noqa: E402
 from arcgis.features import FeatureLayerCollection  # noqa: E402
+from arcgis.geometry import filters  # noqa: E402
 from arcgis.gis import GIS  # noqa: E402
+from common import Failed, expect, main  # noqa: E402
 from requests.adapters import HTTPAdapter  # noqa: E402
 
 
@@ -37,17 +35,6 @@ class PlainHttp(HTTPAdapter):
     def send(self, request, **options):
         request.url = request.url.replace("https://", "http://", 1)
         return super().send(request, **options)
-
-
-class Failed(Exception):
-    """Something is not as it must be; the text says what."""
-
-
-def expect(condition, text):
-    """Prints a statement that holds, or ends the run because it does not."""
-    if not condition:
-        raise Failed(f"this does not hold: {text}")
-    print(f"ok  {text}", flush=True)
 
 
 def connect(url):
@@ -219,25 +206,66 @@ def unregister(service, replica):
     expect(answer and replica["replicaID"] not in listed, "replicas.unregister: the replica is gone")
 
 
-def main():
-    if len(sys.argv) != 2 or "/rest/services/" not in sys.argv[1]:
-        sys.exit("usage: tests/clients/arcgis_client.py URL   (the URL of a FeatureServer)")
-    started = time.monotonic()
+def read_survey(survey):
+    """Reads a layer that is larger than a page, in whole and by a rectangle."""
+    count = survey.query(return_count_only=True)
+    features = survey.query(return_z=True).features
+    numbers = {feature.attributes["objectid"] for feature in features}
+    expect(count > survey.properties.maxRecordCount and len(numbers) == len(features) == count, f"query: all {count} rows of several pages come, each once")
+    ids = survey.query(return_ids_only=True)["objectIds"]
+    expect(len(ids) == count, "query: ids are not cut at the size of a page")
+    seventh = next(feature for feature in features if feature.attributes["objectid"] == 7)
+    expect(seventh.attributes["remark"] is None and seventh.geometry["z"] == 1.75, "nulls are nulls, and points have their height")
+    box = {"xmin": 1280000, "ymin": 6120000, "xmax": 1280095, "ymax": 6120005, "spatialReference": {"wkid": 3857}}
+    found = survey.query(geometry_filter=filters.intersects(box, 3857), return_count_only=True)
+    expect(found == 9, f"query: a rectangle finds {found}")
+    page = survey.query(order_by_fields="objectid DESC", result_record_count=3, return_all_records=False).features
+    expect([feature.attributes["objectid"] for feature in page] == sorted(numbers)[: -4 : -1], "query: three in order")
+
+
+def follow(service, survey):
+    """Asks what changed since a generation, without a replica."""
+    info = service.properties.changeTrackingInfo
+    since = next(item["serverGen"] for item in info["layerServerGens"] if item["id"] == survey.properties.id)
+    added = succeeded(survey.edit_features(adds=[{"attributes": {"name": "followed"}}]), "addResults")
     try:
-        service = connect(sys.argv[1].rstrip("/"))
-        layer, text_field = editable_layer(service)
-        count = read(layer)
-        with tempfile.TemporaryDirectory() as folder:
-            synchronize(service, layer, text_field, count, folder)
-            take_per_layer(service, folder)
-    except Failed as failure:
-        sys.exit(f"tests/clients/arcgis_client.py: {failure}")
-    except Exception as error:
-        # The package reports an error answer as a bare Exception; where it was asked is in the trace.
-        traceback.print_exc()
-        sys.exit(f"tests/clients/arcgis_client.py: {type(error).__name__}: {error}")
-    print(f"The arcgis package is content ({time.monotonic() - started:.1f} s).")
+        changes = service.extract_changes(
+            layers=[survey.properties.id],
+            layer_servergen=[{"id": survey.properties.id, "serverGen": since}],
+            return_inserts=True,
+            return_updates=True,
+            return_deletes=True,
+        )
+        edits = next(layer for layer in changes["edits"] if layer["id"] == survey.properties.id)
+        adds = [feature["attributes"]["name"] for feature in edits["features"]["adds"]]
+        expect(adds == ["followed"], "extract_changes: the new row is the only one")
+    finally:
+        deleted = survey.edit_features(deletes=str(added["objectId"]))
+    succeeded(deleted, "deleteResults")
 
 
-if __name__ == "__main__":
-    main()
+def upload(service, folder):
+    """Sends a small file at once, and a large one in parts."""
+    for name, n_bytes in [("small.json", 1000), ("large.json", 11_000_000)]:
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(os.urandom(n_bytes))
+        item = service.upload(path, description="by the arcgis package")
+        expect(item, f"upload: {name} of {n_bytes} bytes is item {item}")
+
+
+def run(url):
+    service = connect(url)
+    layer, text_field = editable_layer(service)
+    count = read(layer)
+    survey = next(layer for layer in service.layers if layer.properties.name == "Survey")
+    read_survey(survey)
+    follow(service, survey)
+    with tempfile.TemporaryDirectory() as folder:
+        upload(service, folder)
+        synchronize(service, layer, text_field, count, folder)
+        take_per_layer(service, folder)
+    return arcgis.__version__
+
+
+main("arcgis for Python", run)

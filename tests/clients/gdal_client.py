@@ -10,57 +10,28 @@ Ends with a message and a non-zero exit code at the first difference.
 
 import datetime
 import json
+import math
+import os
+import re
 import sqlite3
 import struct
 import subprocess
-import sys
 import tempfile
 import urllib.parse
-import urllib.request
+
+from common import Failed, ask, expect, features_of, layers_of, main
 
 N_PAGES = 4
 
 
-class Failed(Exception):
-    """GDAL and the server do not agree; the text says where."""
+def source_of(layer, **params):
+    """What GDAL opens: a query for all rows."""
+    query = {"where": "1=1", "outFields": "*", "orderByFields": "objectid", "f": "json", **params}
+    return f"ESRIJSON:{layer}/query?{urllib.parse.urlencode(query)}"
 
 
-def get(url, **params):
-    """Fetches a JSON document."""
-    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode({'f': 'json', **params})}", timeout=60) as response:
-        answer = json.load(response)
-    if "error" in answer:
-        raise Failed(f"{url} answered {answer['error']}")
-    return answer
-
-
-def rows_of_server(layer, object_id, size):
-    """Reads all rows through `query` itself, by object id."""
-    rows, more = {}, True
-    while more:
-        page = get(
-            f"{layer}/query",
-            where="1=1",
-            outFields="*",
-            orderByFields=object_id,
-            resultOffset=len(rows),
-            resultRecordCount=size,
-        )
-        rows.update({feature["attributes"][object_id]: feature for feature in page["features"]})
-        more = page.get("exceededTransferLimit", False)
-    return rows
-
-
-def rows_of_gdal(layer, object_id, size, file):
+def rows_of_gdal(source, object_id, file):
     """Lets GDAL copy the layer into a GeoPackage; returns its rows by object id and its reference system."""
-    query = {
-        "where": "1=1",
-        "outFields": "*",
-        "orderByFields": object_id,
-        "resultRecordCount": size,
-        "f": "json",
-    }
-    source = f"ESRIJSON:{layer}/query?{urllib.parse.urlencode(query)}"
     command = ["ogr2ogr", "-f", "GPKG", file, source, "-nln", "layer", "-unsetFid"]
     # Names of its own, so that no field of the layer can collide with them.
     command += ["-lco", "FID=gdal_fid", "-lco", "GEOMETRY_NAME=gdal_geom"]
@@ -106,45 +77,58 @@ def compare(rows, copies, fields):
         if bool(geometry) != bool(blob):
             raise Failed(f"row {object_id}: only one of server and GDAL has a geometry")
         if geometry and "x" in geometry:
-            # A GeoPackage point ends with its two coordinates.
-            x, y = struct.unpack("<dd", blob[-16:])
-            if max(abs(x - geometry["x"]), abs(y - geometry["y"])) > 1e-9 * max(1.0, abs(x), abs(y)):
-                raise Failed(f"row {object_id}: the server's point is {geometry}, GDAL's {x}, {y}")
+            # A GeoPackage point ends with its coordinates.
+            wanted = [geometry[axis] for axis in "xyz" if axis in geometry]
+            found = struct.unpack(f"<{len(wanted)}d", blob[-8 * len(wanted) :])
+            if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(found, wanted, strict=True)):
+                raise Failed(f"row {object_id}: the server's point is {geometry}, GDAL's {found}")
 
 
-def check_layer(service, layer_id, folder):
-    """Reads one layer both ways."""
-    layer = f"{service}/{layer_id}"
-    document = get(layer)
+def check_layer(service, document, folder):
+    """Reads one layer both ways, in pages of the client and in those of the server."""
     name, object_id = document["name"], document["objectIdField"]
-    count = get(f"{layer}/query", where="1=1", returnCountOnly="true")["count"]
+    layer = f"{service}/{document['id']}"
+    count = ask(f"{layer}/query", where="1=1", returnCountOnly="true")["count"]
     if count < N_PAGES:
         raise Failed(f"{name} has {count} rows, too few to be read in pages")
-    size = -(-count // N_PAGES)
-    rows = rows_of_server(layer, object_id, size)
-    copies, srid = rows_of_gdal(layer, object_id, size, f"{folder}/layer{layer_id}.gpkg")
-    if not len(rows) == len(copies) == count:
-        raise Failed(f"{name}: the server counts {count} rows and sends {len(rows)}; GDAL read {len(copies)}")
-    compare(rows, copies, document["fields"])
-    reference = document["extent"]["spatialReference"]
-    if srid != reference.get("latestWkid", reference["wkid"]):
-        raise Failed(f"{name}: GDAL takes it for EPSG:{srid}, the server says {reference}")
-    print(f"ok  {name}: {count} rows in pages of {size}, {len(document['fields'])} fields, EPSG:{srid}", flush=True)
+    rows = features_of(layer, returnZ="true")
+    pages = [-(-count // N_PAGES)]
+    if count > document["maxRecordCount"]:
+        pages.append(None)
+    for size in pages:
+        params = {"resultRecordCount": size} if size else {}
+        file = f"{folder}/layer{document['id']}.{size}.gpkg"
+        copies, srid = rows_of_gdal(source_of(layer, returnZ="true", **params), object_id, file)
+        if not len(rows) == len(copies) == count:
+            raise Failed(f"{name}: the server counts {count} rows and sends {len(rows)}; GDAL read {len(copies)}")
+        compare(rows, copies, document["fields"])
+        reference = document["extent"]["spatialReference"]
+        if srid != reference.get("latestWkid", reference["wkid"]):
+            raise Failed(f"{name}: GDAL takes it for EPSG:{srid}, the server says {reference}")
+        shown = f"pages of {size}" if size else "the server's own pages"
+        print(f"ok  {name}: {count} rows in {shown}, {len(document['fields'])} fields, EPSG:{srid}", flush=True)
+    check_summary(layer, document, count)
 
 
-def main():
-    if len(sys.argv) != 2 or not sys.argv[1].startswith("http"):
-        sys.exit("usage: tests/clients/gdal_client.py URL   (the URL of a FeatureServer)")
-    service = sys.argv[1].rstrip("/")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for layer in get(service)["layers"]:
-                check_layer(service, layer["id"], folder)
-    except (Failed, OSError, KeyError) as failure:
-        sys.exit(f"tests/clients/gdal_client.py: {type(failure).__name__}: {failure}")
-    version = subprocess.run(["ogr2ogr", "--version"], capture_output=True, text=True, check=True).stdout
-    print(f"{version.split(',')[0]} is content.")
+def check_summary(layer, document, count):
+    """Asks for the number of features and the extent, which GDAL asks the server for."""
+    command = ["ogrinfo", "-ro", "-so", "-al", source_of(layer)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    lines = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+    expect(lines["Feature Count"] == str(count), f"{document['name']}: ogrinfo counts {count} features")
+    corners = [float(text) for text in re.findall(r"-?\d+\.\d+", lines["Extent"])]
+    box = ask(f"{layer}/query", where="1=1", returnExtentOnly="true")["extent"]
+    wanted = [box[side] for side in ("xmin", "ymin", "xmax", "ymax")]
+    near = all(math.isclose(found, there, abs_tol=1e-5) for found, there in zip(corners, wanted, strict=True))
+    expect(near, f"{document['name']}: ogrinfo has the extent of the rows")
 
 
-if __name__ == "__main__":
-    main()
+def run(service):
+    os.environ["NO_PROXY"] = "*"
+    with tempfile.TemporaryDirectory() as folder:
+        for document in layers_of(service).values():
+            check_layer(service, document, folder)
+    return subprocess.run(["ogr2ogr", "--version"], capture_output=True, text=True, check=True).stdout.split(",")[0].removeprefix("GDAL ")
+
+
+main("GDAL", run)

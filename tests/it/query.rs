@@ -60,6 +60,22 @@ async fn a_where_clause_chooses_rows() {
 }
 
 #[tokio::test]
+async fn a_feature_is_a_resource_by_its_object_id() {
+    let server = with_rows(&["elm", "ash"]).await;
+    let answer = server.get("0/2", &[]).await;
+    assert_eq!(answer["feature"]["attributes"]["species"], "ash", "{answer}");
+    assert!(
+        answer["feature"]["geometry"]["x"].as_f64().is_some_and(|x| x > 100_000.0),
+        "in the layer's own reference: {answer}"
+    );
+    assert_eq!(server.post("0/2/", &[]).await, answer);
+    let (code, said) = error(&server.get("0/3", &[]).await);
+    assert!(code == 404 && said.contains("no feature with object id 3"), "{code} {said}");
+    let page = server.fetch("0/2?f=html", &[]).await;
+    assert_eq!(page.status(), 200);
+}
+
+#[tokio::test]
 async fn object_ids_choose_rows_together_with_the_other_filters() {
     let server = with_rows(&["elm", "fir", "ash"]).await;
     for ids in ["3,1,99", "[1,3]", "[\"1\", \"3\"]"] {
