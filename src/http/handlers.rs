@@ -38,7 +38,7 @@ use crate::{
 use super::{
     Call, admin, books, editing, health,
     html::{Crumb, Kind},
-    jobs, permit, queries,
+    jobs, openapi, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -60,6 +60,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         Route::Health => Ok(Reply::Text("ok")),
         Route::Ready => Ok(Reply::Text(health::readiness(&call.app).await)),
         Route::Metrics => health::metrics(&call.app).await,
+        Route::OpenApi => Ok(Reply::Plain(openapi::document(&call.base))),
         Route::Info => Ok(Reply::Json(service::info())),
         Route::Portal(which) => Ok(Reply::Json(portal(*which))),
         Route::Catalogue => Ok(Reply::Json(service::catalogue(&call.app.store.catalogue()))),

@@ -10,6 +10,7 @@ mod handlers;
 mod health;
 pub(crate) mod html;
 mod jobs;
+mod openapi;
 mod params;
 mod permit;
 mod queries;

@@ -38,6 +38,8 @@ pub(super) enum Reply {
     Attachment(AttachmentInfo, Sent),
     /// A form to fill in.
     Form,
+    /// A JSON document that comes as JSON whatever is asked for.
+    Plain(Json),
     /// Another address.
     Redirect(&'static str),
     /// A word.
@@ -108,6 +110,7 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
             response
         }),
+        (Reply::Plain(value), _) => Ok(json_response(value.to_string())),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
         (Reply::Figures(text), _) => {
             Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", Body::from(text)))

@@ -15,6 +15,8 @@ pub(crate) enum Route {
     Ready,
     /// `/metrics`: figures for a monitoring system.
     Metrics,
+    /// `/openapi.json`: the description of all this.
+    OpenApi,
     /// `rest/info`
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
@@ -198,6 +200,7 @@ impl Route {
             ["healthz"] => Route::Health,
             ["readyz"] => Route::Ready,
             ["metrics"] => Route::Metrics,
+            ["openapi.json"] => Route::OpenApi,
             ["arcgis", "rest", "info"] => Route::Info,
             ["arcgis", "sharing", "rest"] | ["arcgis", "sharing"] => Route::Portal(Portal::Root),
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),

@@ -36,6 +36,8 @@ impl Params {
 
     /// The value under any of these names, in any case. Empty is absent.
     pub fn get(&self, names: &[&str]) -> Option<&str> {
+        // Tells whoever wonders why a parameter has no effect which ones are looked at.
+        tracing::trace!(parameter = names.first().copied().unwrap_or_default(), "looked at");
         self.values
             .iter()
             .rev()

@@ -1,0 +1,288 @@
+//! Every resource and operation there is.
+
+use super::parameters::{self as p, Parameter};
+
+/// A resource or operation.
+pub(super) struct Operation {
+    /// Its path with placeholders in braces; below that of a service unless it begins with a slash.
+    path: &'static str,
+    /// A name that no other has.
+    pub(super) id: &'static str,
+    /// The group that it is shown in.
+    pub(super) tag: &'static str,
+    /// How it is asked.
+    pub(super) verbs: Verbs,
+    /// What it is, for people.
+    pub(super) summary: &'static str,
+    /// What it takes, beside what all take.
+    pub(super) parameters: &'static [&'static [Parameter]],
+    /// What it gives.
+    pub(super) answer: Answer,
+}
+
+/// How something is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Verbs {
+    /// GET.
+    Get,
+    /// GET, or POST with the same parameters.
+    GetOrPost,
+    /// POST, since it changes something.
+    Post,
+}
+
+/// What comes back, unless it is an error.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    /// An object that has at least these members, each with the name of its schema.
+    Object(&'static [(&'static str, &'static str)]),
+    /// An array of objects.
+    Array,
+    /// Plain text.
+    Text,
+    /// A file.
+    Bytes,
+}
+
+use Answer::{Array, Bytes, Object, Text};
+use Verbs::{Get, GetOrPost, Post};
+
+impl Operation {
+    const fn new(
+        tag: &'static str,
+        verbs: Verbs,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Operation {
+        Operation { path, id, tag, verbs, summary, parameters: &[], answer: Object(&[]) }
+    }
+
+    const fn takes(self, parameters: &'static [&'static [Parameter]]) -> Operation {
+        Operation { parameters, ..self }
+    }
+
+    const fn gives(self, answer: Answer) -> Operation {
+        Operation { answer, ..self }
+    }
+
+    /// Its whole path.
+    pub(super) fn path(&self) -> String {
+        match self.path {
+            "" => SERVICE.to_owned(),
+            whole if whole.starts_with('/') => whole.to_owned(),
+            below => format!("{SERVICE}/{below}"),
+        }
+    }
+}
+
+const SERVICE: &str = "/arcgis/rest/services/{service}/FeatureServer";
+
+/// All of them.
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation::new("operating", Get, "/healthz", "health", "Whether the process lives.").gives(Text),
+    Operation::new("operating", Get, "/readyz", "ready", "Whether requests can be served; HTTP status 503 if not.")
+        .gives(Text),
+    Operation::new("operating", Get, "/metrics", "metrics", "Figures for Prometheus.").gives(Text),
+    Operation::new("operating", Get, "/openapi.json", "description", "This description.")
+        .gives(Object(&[("openapi", "text"), ("paths", "object")])),
+    Operation::new("catalogue", GetOrPost, "/arcgis/rest/info", "info", "Versions, and how to sign in.")
+        .gives(Object(&[("currentVersion", "number"), ("authInfo", "object")])),
+    Operation::new(
+        "catalogue",
+        GetOrPost,
+        "/arcgis/sharing/rest",
+        "portal",
+        "What a widely used client asks of a portal: its version.",
+    )
+    .gives(Object(&[("currentVersion", "text")])),
+    Operation::new("catalogue", GetOrPost, "/arcgis/sharing/rest/info", "portalInfo", "The same: how to sign in.")
+        .gives(Object(&[("authInfo", "object")])),
+    Operation::new("catalogue", GetOrPost, "/arcgis/sharing/rest/portals/self", "portalSelf", "The same: itself.")
+        .gives(Object(&[("id", "text"), ("isPortal", "flag")])),
+    Operation::new("catalogue", GetOrPost, "/arcgis/rest/services", "services", "All services.").gives(Object(&[
+        ("currentVersion", "number"),
+        ("folders", "array"),
+        ("services", "array"),
+    ])),
+    Operation::new("resources", GetOrPost, "", "service", "A service.").gives(Object(&[
+        ("layers", "array"),
+        ("tables", "array"),
+        ("capabilities", "text"),
+        ("syncEnabled", "flag"),
+    ])),
+    Operation::new("resources", GetOrPost, "layers", "layers", "All layers and tables in full.")
+        .gives(Object(&[("layers", "array"), ("tables", "array")])),
+    Operation::new("resources", GetOrPost, "{layer}", "layer", "A layer or table.").gives(Object(&[
+        ("id", "integer"),
+        ("name", "text"),
+        ("type", "text"),
+        ("fields", "array"),
+        ("objectIdField", "text"),
+    ])),
+    Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.")
+        .takes(&[p::AREA, p::QUERY]),
+    Operation::new("features", GetOrPost, "{layer}/{objectId}", "feature", "One feature.")
+        .gives(Object(&[("feature", "Feature")])),
+    Operation::new(
+        "features",
+        GetOrPost,
+        "{layer}/{objectId}/attachments",
+        "attachments",
+        "The attachments of a feature.",
+    )
+    .gives(Object(&[("attachmentInfos", "array")])),
+    Operation::new(
+        "features",
+        Get,
+        "{layer}/{objectId}/attachments/{attachmentId}",
+        "attachment",
+        "The bytes of an attachment; ranges are honoured.",
+    )
+    .gives(Bytes),
+    Operation::new("features", Get, "{layer}/attachments/{attachmentId}", "attachmentOfLayer", "The same.")
+        .gives(Bytes),
+    Operation::new("editing", Post, "applyEdits", "applyEdits", "Edits of several layers.")
+        .takes(&[p::SERVICE_EDITS])
+        .gives(Array),
+    Operation::new("editing", Post, "{layer}/applyEdits", "applyEditsOfLayer", "Edits of a layer.")
+        .takes(&[p::LAYER_EDITS])
+        .gives(Object(&[
+            ("addResults", "EditResults"),
+            ("updateResults", "EditResults"),
+            ("deleteResults", "EditResults"),
+        ])),
+    Operation::new("editing", Post, "{layer}/addFeatures", "addFeatures", "Adds features.")
+        .takes(&[p::FEATURE_EDITS])
+        .gives(Object(&[("addResults", "EditResults")])),
+    Operation::new("editing", Post, "{layer}/updateFeatures", "updateFeatures", "Changes features.")
+        .takes(&[p::FEATURE_EDITS])
+        .gives(Object(&[("updateResults", "EditResults")])),
+    Operation::new("editing", Post, "{layer}/deleteFeatures", "deleteFeatures", "Deletes features.")
+        .takes(&[p::DELETES])
+        .gives(Object(&[("deleteResults", "EditResults")])),
+    Operation::new("replicas", Post, "createReplica", "createReplica", "Makes a replica, and its data.")
+        .takes(&[p::AREA, p::CREATE_REPLICA]),
+    Operation::new(
+        "replicas",
+        Post,
+        "synchronizeReplica",
+        "synchronizeReplica",
+        "Takes a client's edits, and gives what is new to it.",
+    )
+    .takes(&[p::SYNCHRONIZE]),
+    Operation::new("replicas", Post, "unRegisterReplica", "unRegisterReplica", "Forgets a replica.")
+        .takes(&[p::UNREGISTER])
+        .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "replicas",
+        Post,
+        "importReplica",
+        "importReplica",
+        "Makes the other side of a replica of another server.",
+    )
+    .takes(&[p::IMPORT_REPLICA]),
+    Operation::new(
+        "replicas",
+        GetOrPost,
+        "extractChanges",
+        "extractChanges",
+        "What changed since a generation, without a replica.",
+    )
+    .takes(&[p::AREA, p::EXTRACT_CHANGES]),
+    Operation::new("replicas", GetOrPost, "replicas", "replicas", "All replicas.").takes(&[p::REPLICAS]).gives(Array),
+    Operation::new("replicas", GetOrPost, "replicas/{replicaId}", "replica", "A replica.").gives(Object(&[
+        ("replicaID", "text"),
+        ("replicaName", "text"),
+        ("layers", "array"),
+    ])),
+    Operation::new("replicas", GetOrPost, "replicas/{replicaId}/status", "replicaStatus", "How a replica is doing.")
+        .gives(Object(&[("replicaID", "text"), ("state", "text")])),
+    Operation::new("replicas", Get, "replicafiles/{file}", "replicaFile", "A result file; ranges are honoured.")
+        .gives(Bytes),
+    Operation::new("jobs", GetOrPost, "jobs", "jobs", "All jobs.").gives(Object(&[("jobs", "array")])),
+    Operation::new("jobs", GetOrPost, "jobs/{jobId}", "job", "A job.").gives(Object(&[
+        ("jobId", "text"),
+        ("status", "text"),
+        ("resultUrl", "text"),
+    ])),
+    Operation::new("jobs", GetOrPost, "jobs/{jobId}/status", "jobStatus", "The same, as old clients ask for it.")
+        .gives(Object(&[("jobId", "text"), ("status", "text"), ("resultUrl", "text")])),
+    Operation::new("uploads", GetOrPost, "uploads", "uploads", "All files that clients sent.")
+        .gives(Object(&[("items", "array")])),
+    Operation::new("uploads", Post, "uploads/upload", "upload", "Sends a whole file.")
+        .takes(&[p::UPLOAD])
+        .gives(Object(&[("success", "flag"), ("item", "object")])),
+    Operation::new("uploads", Post, "uploads/register", "registerUpload", "Announces a file whose parts will come.")
+        .takes(&[p::REGISTER_UPLOAD])
+        .gives(Object(&[("success", "flag"), ("item", "object")])),
+    Operation::new("uploads", GetOrPost, "uploads/{itemId}", "uploadItem", "A file.")
+        .gives(Object(&[("itemID", "text")])),
+    Operation::new("uploads", Post, "uploads/{itemId}/uploadPart", "uploadPart", "Sends a part of a file.")
+        .takes(&[p::UPLOAD_PART])
+        .gives(Object(&[("success", "flag"), ("partId", "text")])),
+    Operation::new("uploads", GetOrPost, "uploads/{itemId}/parts", "uploadParts", "The parts of a file that are here.")
+        .gives(Object(&[("parts", "array")])),
+    Operation::new("uploads", Post, "uploads/{itemId}/commit", "commitUpload", "Puts the parts together.")
+        .takes(&[p::COMMIT_UPLOAD])
+        .gives(Object(&[("success", "flag"), ("item", "object")])),
+    Operation::new("uploads", Post, "uploads/{itemId}/delete", "deleteUpload", "Deletes a file.")
+        .gives(Object(&[("success", "flag")])),
+    Operation::new("books", GetOrPost, "replicas/{replicaId}/batches", "batches", "The uploads of a replica.")
+        .takes(&[p::PAGE])
+        .gives(Object(&[("replicaID", "text"), ("batches", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new(
+        "books",
+        GetOrPost,
+        "replicas/{replicaId}/batches/{number}",
+        "batch",
+        "An upload, and what became of each edit.",
+    )
+    .takes(&[p::PAGE, p::OF_FEATURE, p::OUTCOME])
+    .gives(Object(&[("replicaID", "text")])),
+    Operation::new("books", Post, "replicas/{replicaId}/batches/{number}/undo", "undoBatch", "Undoes an upload.")
+        .takes(&[p::FORCE, p::PREVIEW]),
+    Operation::new(
+        "books",
+        GetOrPost,
+        "replicas/{replicaId}/verify",
+        "verify",
+        "Counts and checksums of what a replica should hold.",
+    )
+    .takes(&[p::VERIFY])
+    .gives(Object(&[("replicaID", "text"), ("serverGen", "integer"), ("layers", "array")])),
+    Operation::new(
+        "books",
+        GetOrPost,
+        "replicas/{replicaId}/explain",
+        "explain",
+        "Why a replica holds a feature, or does not.",
+    )
+    .takes(&[p::THIS_FEATURE])
+    .gives(Object(&[("replicaID", "text"), ("reasons", "array")])),
+    Operation::new("books", GetOrPost, "rejectedEdits", "rejectedEdits", "Refused edits.")
+        .takes(&[p::PAGE, p::OF_REPLICA, p::OF_FEATURE, p::STATE])
+        .gives(Object(&[("rejectedEdits", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new("books", GetOrPost, "rejectedEdits/{number}", "rejectedEdit", "A refused edit."),
+    Operation::new("books", Post, "rejectedEdits/{number}/apply", "applyRejectedEdit", "Applies a refused edit.")
+        .takes(&[p::CORRECTION])
+        .gives(Object(&[("rejectedEditId", "integer"), ("state", "text"), ("success", "flag")])),
+    Operation::new("books", Post, "rejectedEdits/{number}/dismiss", "dismissRejectedEdit", "Dismisses a refused edit.")
+        .gives(Object(&[("rejectedEditId", "integer"), ("state", "text"), ("success", "flag")])),
+    Operation::new("books", GetOrPost, "conflicts", "conflicts", "What was overwritten unseen.")
+        .takes(&[p::PAGE, p::OF_REPLICA, p::OF_FEATURE, p::CONFLICTS])
+        .gives(Object(&[("conflicts", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new("books", GetOrPost, "conflicts/{number}", "conflict", "A conflict, with its three versions."),
+    Operation::new("books", Post, "conflicts/{number}/restore", "restoreConflict", "Puts back what was overwritten.")
+        .takes(&[p::FORCE])
+        .gives(Object(&[("conflictId", "integer"), ("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/cleanupChangeTracking",
+        "cleanupChangeTracking",
+        "Forgets old changes, as far as no replica needs them.",
+    )
+    .takes(&[p::CLEAN_UP])
+    .gives(Object(&[("success", "flag"), ("minServerGen", "integer")])),
+];

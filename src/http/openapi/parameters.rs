@@ -1,0 +1,423 @@
+//! What a parameter is called, what it takes, and what it is about.
+
+/// A parameter of an operation.
+pub(super) struct Parameter {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it takes.
+    pub(super) kind: Kind,
+    /// Whether nothing can be done without it.
+    pub(super) required: bool,
+    /// What it is about, for people.
+    pub(super) about: &'static str,
+    /// Values that it takes.
+    pub(super) examples: &'static [&'static str],
+}
+
+/// What a parameter takes.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// Any text, or one with a syntax of its own.
+    Text,
+    /// True or false, and what counts when it is not given.
+    Flag(bool),
+    /// A whole number.
+    Integer,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// JSON of the schema with this name.
+    Json(&'static str),
+    /// A file, which only a multipart form can have.
+    File,
+}
+
+impl Parameter {
+    const fn new(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+        Parameter { name, kind, required: false, about, examples: &[] }
+    }
+
+    /// Takes any text.
+    pub(super) const fn text(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Text, about)
+    }
+
+    /// Is false unless it is given.
+    pub(super) const fn off(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Flag(false), about)
+    }
+
+    /// Is true unless it is given.
+    pub(super) const fn on(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Flag(true), about)
+    }
+
+    /// Takes a whole number.
+    pub(super) const fn integer(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Integer, about)
+    }
+
+    /// Takes one of some words.
+    pub(super) const fn word(name: &'static str, words: &'static [&'static str], about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Word(words), about)
+    }
+
+    /// Takes JSON; `schema` is the name of its schema.
+    pub(super) const fn json(name: &'static str, schema: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Json(schema), about)
+    }
+
+    /// Takes a file.
+    pub(super) const fn file(name: &'static str, about: &'static str) -> Parameter {
+        Parameter { required: true, ..Parameter::new(name, Kind::File, about) }
+    }
+
+    /// Has to be given.
+    pub(super) const fn required(self) -> Parameter {
+        Parameter { required: true, ..self }
+    }
+
+    /// Takes for instance these.
+    pub(super) const fn such_as(self, examples: &'static [&'static str]) -> Parameter {
+        Parameter { examples, ..self }
+    }
+}
+
+/// What every resource takes that is not only bytes.
+pub(super) const COMMON: &[Parameter] = &[
+    Parameter::word("f", &["html", "json", "pjson"], "The format of the answer; html if it is not given."),
+    Parameter::text("callback", "The function that f=json is wrapped into, for old browsers.").such_as(&["cb"]),
+];
+
+const IDS: &[&str] = &["1,2", "[1,2]", "1"];
+const SPATIAL_REFERENCES: &[&str] = &["3857", "4326", r#"{"wkid":102100,"latestWkid":3857}"#];
+const GEOMETRIES: &[&str] = &[
+    "0,0,100000,100000",
+    "1.5,2.5",
+    r#"{"xmin":0,"ymin":0,"xmax":100000,"ymax":100000,"spatialReference":{"wkid":3857}}"#,
+    r#"{"x":1,"y":2}"#,
+    r#"{"rings":[[[0,0],[0,10],[10,10],[10,0],[0,0]]]}"#,
+    r#"{"paths":[[[0,0],[10,10]]]}"#,
+    r#"{"points":[[0,0],[10,10]]}"#,
+];
+const GEOMETRY_TYPES: &[&str] = &[
+    "esriGeometryEnvelope",
+    "esriGeometryPoint",
+    "esriGeometryMultipoint",
+    "esriGeometryPolyline",
+    "esriGeometryPolygon",
+];
+const TRANSPORTS: &[&str] = &["esriTransportTypeUrl", "esriTransportTypeEmbedded"];
+const DIRECTIONS: &[&str] = &["bidirectional", "upload", "download", "snapshot"];
+const GENERATIONS: &[&str] = &["0", "1", "2"];
+const GLOBAL_IDS: &[&str] = &["{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff8b86d011b42d00cf4fc964ff"];
+const REPLICA_IDS: &[&str] = &["6f9619ff-8b86-d011-b42d-00cf4fc964ff"];
+const FEATURES: &str = r#"[{"attributes":{"globalid":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","species":"oak","height":1.5,"girth":7,"planted":0},"geometry":{"x":1,"y":2}}]"#;
+
+/// A box or a shape, and the reference of its coordinates.
+pub(super) const AREA: &[Parameter] = &[
+    Parameter::text("geometry", "xmin,ymin,xmax,ymax, or a geometry as JSON.").such_as(GEOMETRIES),
+    Parameter::word("geometryType", GEOMETRY_TYPES, "The type of the geometry; a JSON geometry says its own."),
+    Parameter::text("inSR", "The spatial reference of the geometry, as its number or as JSON.")
+        .such_as(SPATIAL_REFERENCES),
+];
+
+/// Which features a query is about, and what comes back.
+pub(super) const QUERY: &[Parameter] = &[
+    Parameter::text("where", "A condition in a subset of SQL-92.").such_as(&[
+        "1=1",
+        "species = 'oak' AND height > 2.5",
+        "species LIKE 'o%' OR girth IN (1, 2, 3)",
+        "planted BETWEEN DATE '2020-01-01' AND TIMESTAMP '2021-01-01 00:00:00'",
+        "CASE WHEN girth IS NULL THEN 0 ELSE girth END + 1 > 2",
+        "UPPER(species) <> 'ELM'",
+    ]),
+    Parameter::text("objectIds", "Object ids to choose from.").such_as(IDS),
+    Parameter::word(
+        "spatialRel",
+        &[
+            "esriSpatialRelIntersects",
+            "esriSpatialRelContains",
+            "esriSpatialRelWithin",
+            "esriSpatialRelCrosses",
+            "esriSpatialRelTouches",
+            "esriSpatialRelOverlaps",
+            "esriSpatialRelEnvelopeIntersects",
+            "esriSpatialRelIndexIntersects",
+        ],
+        "How features must stand to the geometry.",
+    ),
+    Parameter::text("outFields", "Names of fields with commas, or * for all.").such_as(&["*", "species,height"]),
+    Parameter::on("returnGeometry", "Whether geometries come."),
+    Parameter::text("outSR", "The spatial reference of the answer.").such_as(SPATIAL_REFERENCES),
+    Parameter::off("returnIdsOnly", "All object ids instead of features."),
+    Parameter::off("returnCountOnly", "Their number instead of features."),
+    Parameter::off(
+        "returnExtentOnly",
+        "The box round them instead of features; together with returnCountOnly also their number.",
+    ),
+    Parameter::text("orderByFields", "Fields to sort by.").such_as(&["species", "height DESC, objectid"]),
+    Parameter::integer("resultOffset", "How many to pass over.").such_as(&["0", "1", "1000"]),
+    Parameter::integer("resultRecordCount", "How many at most.").such_as(&["0", "1", "2000"]),
+    Parameter::off("returnZ", "Whether heights come."),
+    Parameter::off("returnM", "Whether measures come."),
+];
+
+/// Whether what can be applied is applied when something cannot.
+const ROLLBACK: Parameter = Parameter::on("rollbackOnFailure", "Whether nothing is applied if one edit is refused.");
+const BY_GLOBAL_IDS: Parameter =
+    Parameter::off("useGlobalIds", "Whether adds keep their global ids, and features are named by them.");
+
+/// applyEdits of a layer.
+pub(super) const LAYER_EDITS: &[Parameter] = &[
+    Parameter::json("adds", "Features", "Features to add.").such_as(&[FEATURES]),
+    Parameter::json("updates", "Features", "Features with their object id, or global id, and what changes.")
+        .such_as(&[r#"[{"attributes":{"objectid":1,"species":"elm"}}]"#, FEATURES]),
+    Parameter::text("deletes", "Object ids, or global ids, of features to delete.").such_as(IDS),
+    Parameter::json("attachments", "Object", "Attachments to add, change and delete."),
+    ROLLBACK,
+    BY_GLOBAL_IDS,
+];
+
+/// addFeatures, updateFeatures.
+pub(super) const FEATURE_EDITS: &[Parameter] = &[
+    Parameter::json("features", "Features", "The features.").such_as(&[FEATURES]),
+    Parameter::json("attachments", "Object", "Attachments to add, change and delete."),
+    ROLLBACK,
+    BY_GLOBAL_IDS,
+];
+
+/// deleteFeatures.
+pub(super) const DELETES: &[Parameter] = &[
+    Parameter::text("objectIds", "Object ids of features to delete.").such_as(IDS),
+    Parameter::text("where", "A condition for features to delete.").such_as(&["objectid = 1"]),
+    Parameter::text("geometry", "A geometry for features to delete.").such_as(GEOMETRIES),
+    Parameter::json("attachments", "Object", "Nothing that can be deleted here."),
+    ROLLBACK,
+    BY_GLOBAL_IDS,
+];
+
+/// applyEdits of a service.
+pub(super) const SERVICE_EDITS: &[Parameter] = &[
+    Parameter::json("edits", "ServiceEdits", "Edits by layer.").required().such_as(&[
+        r#"[{"id":0,"adds":[{"attributes":{"species":"ash"}}],"updates":[{"attributes":{"objectid":1,"girth":3}}],"deletes":[2]}]"#,
+        r#"[{"id":1,"adds":[{"attributes":{"note":"x"}}]}]"#,
+    ]),
+    ROLLBACK,
+    BY_GLOBAL_IDS,
+];
+
+const LAYERS: Parameter = Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
+const TRANSPORT: Parameter =
+    Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
+const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json"], "The format of the data.");
+const ASYNC: Parameter = Parameter::off("async", "Whether it runs as a job; the answer says where to ask for it.");
+const ATTACHMENTS_BY_URL: Parameter =
+    Parameter::on("returnAttachmentsDataByUrl", "Whether attachments come as addresses instead of in the document.");
+const LAYER_QUERIES: Parameter = Parameter::json("layerQueries", "LayerQueries", "Which rows of each layer.").such_as(&[
+    r#"{"0":{"queryOption":"useFilter","where":"height > 2","useGeometry":true,"includeRelated":true},"1":{"queryOption":"all"}}"#,
+    r#"{"0":{"where":"species = 'oak'"}}"#,
+]);
+const DATUM: Parameter =
+    Parameter::text("datumTransformations", "Not supported: transformations are those that PostGIS chooses.");
+const REPLICA_ID: Parameter = Parameter::text("replicaID", "The id of a replica.").such_as(REPLICA_IDS);
+const UNKNOWN_TIME: Parameter =
+    Parameter::off("timeReferenceUnknownClient", "Without effect: every date has a time zone.");
+const BRANCH: Parameter = Parameter::off("reconcileBranchVersion", "Without effect: no layer has branch versions.");
+
+/// createReplica, beside the area.
+pub(super) const CREATE_REPLICA: &[Parameter] = &[
+    Parameter::text("replicaName", "What the replica is called; made up if it is not given.").such_as(&["a"]),
+    LAYERS,
+    LAYER_QUERIES,
+    Parameter::text("replicaSR", "The spatial reference of the replica.").such_as(SPATIAL_REFERENCES),
+    TRANSPORT,
+    DATA_FORMAT,
+    ASYNC,
+    Parameter::word(
+        "syncModel",
+        &["perReplica", "perLayer", "none"],
+        "Whether all layers have one generation; none: data that is not synchronized.",
+    ),
+    Parameter::word("targetType", &["client", "server"], "Who takes the replica."),
+    Parameter::word("syncDirection", &["bidirectional", "upload", "download"], "Which ways edits may go."),
+    Parameter::off("returnAttachments", "Whether attachments come with the data."),
+    Parameter::word(
+        "attachmentsSyncDirection",
+        &["bidirectional", "upload", "none"],
+        "Which ways attachments go afterwards.",
+    ),
+    ATTACHMENTS_BY_URL,
+    Parameter::json("replicaOptions", "ReplicaOptions", "Registers data that the client has already.")
+        .such_as(&[r#"{"registerExistingData":true,"refReplicaServerGen":1}"#, r#"{"syncDataOptions":4}"#]),
+    DATUM,
+    UNKNOWN_TIME,
+    BRANCH,
+];
+
+/// synchronizeReplica.
+pub(super) const SYNCHRONIZE: &[Parameter] = &[
+    REPLICA_ID.required(),
+    Parameter::integer("replicaServerGen", "The generation that the client has, of a perReplica replica.").such_as(GENERATIONS),
+    Parameter::integer("replicaServerSibGen", "The generation of another server whose edits these are.").such_as(GENERATIONS),
+    Parameter::json("syncLayers", "SyncLayers", "Generations and directions by layer, of a perLayer replica.")
+        .such_as(&[r#"[{"id":0,"serverGen":1,"syncDirection":"bidirectional"}]"#]),
+    Parameter::word("syncDirection", DIRECTIONS, "Which way the edits go."),
+    Parameter::json("edits", "SyncEdits", "The client's edits.").such_as(&[
+        r#"[{"id":0,"features":{"adds":[{"attributes":{"globalid":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","species":"fir"}}],"updates":[],"deleteIds":[]}}]"#,
+    ]),
+    Parameter::text("editsUploadId", "An upload with the edits, instead of edits.").such_as(REPLICA_IDS),
+    Parameter::word("editsUploadFormat", &["json"], "The format of that upload."),
+    TRANSPORT,
+    DATA_FORMAT,
+    ASYNC,
+    Parameter::off("closeReplica", "Whether the replica is unregistered afterwards."),
+    Parameter::off("returnIdsForAdds", "Whether the answer has the object ids of added features."),
+    ATTACHMENTS_BY_URL,
+    ROLLBACK,
+    DATUM,
+    Parameter::word("geometryType", GEOMETRY_TYPES, "Without effect."),
+    UNKNOWN_TIME,
+    BRANCH,
+];
+
+/// unRegisterReplica.
+pub(super) const UNREGISTER: &[Parameter] =
+    &[Parameter::text("replicaID", "The id of a replica, or * for all.").such_as(REPLICA_IDS)];
+
+/// importReplica.
+pub(super) const IMPORT_REPLICA: &[Parameter] = &[
+    Parameter::json("layers", "Array", "The layers of a document that createReplica answered.")
+        .required()
+        .such_as(&[r#"[{"id":0,"features":[{"attributes":{"globalid":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}"}}]}]"#]),
+    REPLICA_ID.required(),
+    Parameter::text("replicaName", "The name of the replica.").such_as(&["a"]),
+    Parameter::word("targetType", &["server"], "Who took the replica."),
+    Parameter::word("syncModel", &["perReplica", "perLayer"], "Whether all layers have one generation."),
+    Parameter::word("syncDirection", &["bidirectional", "upload", "download"], "Which ways edits may go."),
+    Parameter::text("spatialReference", "The spatial reference of the document.").such_as(SPATIAL_REFERENCES),
+    Parameter::text("replicaSR", "The same.").such_as(SPATIAL_REFERENCES),
+    Parameter::integer("replicaServerGen", "The generation of the document.").such_as(GENERATIONS),
+    Parameter::json("layerServerGens", "LayerServerGens", "The generations of its layers.")
+        .such_as(&[r#"[{"id":0,"serverGen":1}]"#]),
+    Parameter::off("returnAttachments", "Whether it has attachments."),
+    Parameter::word("attachmentsSyncDirection", &["bidirectional", "upload", "none"], "Which ways attachments go."),
+];
+
+/// extractChanges, beside the area.
+pub(super) const EXTRACT_CHANGES: &[Parameter] = &[
+    LAYERS,
+    Parameter::text("serverGens", "The generation after which, or two between which, changes are wanted.")
+        .such_as(&["0", "1", "[0,1]"]),
+    Parameter::json("layerServerGens", "LayerServerGens", "The same by layer.")
+        .such_as(&[r#"[{"id":0,"serverGen":0}]"#]),
+    LAYER_QUERIES,
+    Parameter::on("returnInserts", "Whether rows come that are new."),
+    Parameter::on("returnUpdates", "Whether rows come that changed."),
+    Parameter::on("returnDeletes", "Whether rows are told that went."),
+    Parameter::off("returnDeletedFeatures", "Whether rows that went come as they were."),
+    Parameter::off("returnIdsOnly", "Object ids instead of rows."),
+    Parameter::off("returnExtentOnly", "The box round changes instead of rows."),
+    Parameter::word(
+        "changesExtentGridCell",
+        &["none", "large", "medium", "small"],
+        "The cells into which that box is divided.",
+    ),
+    Parameter::off("returnHasGeometryUpdates", "Whether it is told of each row if its geometry changed."),
+    Parameter::json("fieldsToCompare", "Object", "Fields of which it is told whether they changed.")
+        .such_as(&[r#"{"fields":["species"]}"#]),
+    Parameter::text("outSR", "The spatial reference of the answer.").such_as(SPATIAL_REFERENCES),
+    Parameter::off("returnAttachments", "Whether changes of attachments come."),
+    ATTACHMENTS_BY_URL,
+    TRANSPORT,
+    DATA_FORMAT,
+    ASYNC,
+    Parameter::text("gdbVersion", "The version; there is one.").such_as(&["sde.DEFAULT"]),
+    DATUM,
+    UNKNOWN_TIME,
+    BRANCH,
+];
+
+/// The list of replicas.
+pub(super) const REPLICAS: &[Parameter] = &[
+    Parameter::off("returnLastSyncDate", "Whether it is told when each was synchronized last."),
+    Parameter::off("returnVersion", "Whether the version of each is told."),
+    Parameter::text("replicaVersion", "Only replicas of this version; there is one.").such_as(&["sde.DEFAULT"]),
+];
+
+const CHECKSUM: Parameter = Parameter::text("checksum", "The SHA-256 of the file; compared with what arrived.")
+    .such_as(&["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]);
+const DESCRIPTION: Parameter = Parameter::text("description", "What the file is.").such_as(&["a"]);
+
+/// upload
+pub(super) const UPLOAD: &[Parameter] = &[
+    Parameter::file("file", "The file."),
+    Parameter::text("filename", "Its name, if its part of the form has none.").such_as(&["a.json"]),
+    DESCRIPTION,
+    CHECKSUM,
+];
+
+/// register
+pub(super) const REGISTER_UPLOAD: &[Parameter] = &[
+    Parameter::text("itemName", "The name of the file whose parts will come.").required().such_as(&["a.json"]),
+    DESCRIPTION,
+];
+
+/// uploadPart
+pub(super) const UPLOAD_PART: &[Parameter] = &[
+    Parameter::file("file", "The part."),
+    Parameter::integer("partId", "Its number, from 1.").required().such_as(&["1"]),
+    CHECKSUM,
+];
+
+/// commit
+pub(super) const COMMIT_UPLOAD: &[Parameter] =
+    &[Parameter::text("parts", "The numbers of the parts in their order.").such_as(&["1", "1,2"]), CHECKSUM];
+
+/// cleanupChangeTracking
+pub(super) const CLEAN_UP: &[Parameter] = &[
+    LAYERS,
+    Parameter::integer("retentionPeriod", "Forgets what is older than this.").such_as(&["1"]),
+    Parameter::word("retentionPeriodUnits", &["days", "hours", "minutes", "seconds"], "The unit of that."),
+    Parameter::integer("minServerGen", "Forgets what lies before this generation.").such_as(GENERATIONS),
+    Parameter::text("replicaId", "Forgets what this replica does not need.").such_as(REPLICA_IDS),
+    Parameter::off("async", "Not supported."),
+];
+
+/// A page of a list.
+pub(super) const PAGE: &[Parameter] = &[
+    Parameter::integer("resultOffset", "How many to pass over.").such_as(&["0", "1"]),
+    Parameter::integer("resultRecordCount", "How many at most.").such_as(&["1", "100"]),
+];
+
+const LAYER: Parameter = Parameter::integer("layer", "The id of a layer.").such_as(&["0", "1"]);
+const GLOBAL_ID: Parameter = Parameter::text("globalId", "The global id of a feature.").such_as(GLOBAL_IDS);
+
+/// Which rows of the books.
+pub(super) const OF_FEATURE: &[Parameter] = &[LAYER, GLOBAL_ID];
+/// The same, where both are needed.
+pub(super) const THIS_FEATURE: &[Parameter] = &[LAYER.required(), GLOBAL_ID.required()];
+/// Whose rows of the books.
+pub(super) const OF_REPLICA: &[Parameter] = &[REPLICA_ID];
+/// Receipts by what became of the edits.
+pub(super) const OUTCOME: &[Parameter] =
+    &[Parameter::word("outcome", &["applied", "refused"], "What became of the edit.")];
+/// Refused edits by what became of them.
+pub(super) const STATE: &[Parameter] =
+    &[Parameter::word("state", &["open", "applied", "dismissed"], "What became of the refused edit.")];
+/// Conflicts by where and when they came to be.
+pub(super) const CONFLICTS: &[Parameter] = &[
+    Parameter::integer("batchId", "The upload that overwrote.").such_as(&["1"]),
+    Parameter::integer("since", "Only later ones, in milliseconds since 1970.").such_as(&["0"]),
+];
+/// Whether it is done although somebody else has changed the rows.
+pub(super) const FORCE: &[Parameter] =
+    &[Parameter::off("force", "Whether rows are changed that others have changed since.")];
+/// Whether it is only told what would be done.
+pub(super) const PREVIEW: &[Parameter] = &[Parameter::off("preview", "Whether it is only told what would be done.")];
+/// A corrected edit.
+pub(super) const CORRECTION: &[Parameter] =
+    &[Parameter::json("feature", "Feature", "The edit as it should have been; as it was sent if this is not given.")
+        .such_as(&[r#"{"attributes":{"species":"elm"}}"#])];
+/// Generations to compare.
+pub(super) const VERIFY: &[Parameter] =
+    &[Parameter::text("serverGens", "A generation, or two whose difference is told.").such_as(&["1", "0,1"])];
