@@ -47,7 +47,7 @@ pub(super) async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Resu
 pub(super) async fn handle(call: &Call, service: &Service, what: &OfUploads) -> Result<Reply> {
     let app = &call.app;
     let params = &call.params;
-    let description = params.text("description").unwrap_or_default();
+    let description = || params.text("description").unwrap_or_default();
     let answer = match what {
         OfUploads::List => {
             let list: Json = uploads::list(app, service).await?.iter().map(upload_item::item).collect();
@@ -56,13 +56,13 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &OfUploads) -> 
         OfUploads::Upload => {
             let file = file(call)?;
             let name = file.name.as_deref().or_else(|| params.get(&["filename", "itemName"])).unwrap_or_default();
-            upload_item::success(&uploads::add(app, service, name, description, &file.received).await?)
+            upload_item::success(&uploads::add(app, service, name, description(), &file.received).await?)
         }
         OfUploads::Register => {
             let name = params.get(&["itemName", "filename"]).ok_or_else(|| {
                 Error::invalid("itemName", "it is missing; it is the name of the file that will come")
             })?;
-            upload_item::success(&uploads::register(app, service, name, description).await?)
+            upload_item::success(&uploads::register(app, service, name, description()).await?)
         }
         OfUploads::Part(id) => {
             let file = file(call)?;

@@ -120,8 +120,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ("fields", "array"),
         ("objectIdField", "text"),
     ])),
-    Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.")
-        .takes(&[p::AREA, p::QUERY]),
+    Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.").takes(&[
+        p::AREA,
+        p::QUERY,
+        p::NOT_YET,
+    ]),
     Operation::new("features", GetOrPost, "{layer}/{objectId}", "feature", "One feature.")
         .gives(Object(&[("feature", "Feature")])),
     Operation::new(
@@ -161,8 +164,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("editing", Post, "{layer}/deleteFeatures", "deleteFeatures", "Deletes features.")
         .takes(&[p::DELETES])
         .gives(Object(&[("deleteResults", "EditResults")])),
-    Operation::new("replicas", Post, "createReplica", "createReplica", "Makes a replica, and its data.")
-        .takes(&[p::AREA, p::CREATE_REPLICA]),
+    Operation::new("replicas", Post, "createReplica", "createReplica", "Makes a replica, and its data.").takes(&[
+        p::AREA,
+        p::CREATE_REPLICA,
+        p::DATUM,
+    ]),
     Operation::new(
         "replicas",
         Post,
@@ -170,7 +176,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "synchronizeReplica",
         "Takes a client's edits, and gives what is new to it.",
     )
-    .takes(&[p::SYNCHRONIZE]),
+    .takes(&[p::SYNCHRONIZE, p::DATUM]),
     Operation::new("replicas", Post, "unRegisterReplica", "unRegisterReplica", "Forgets a replica.")
         .takes(&[p::UNREGISTER])
         .gives(Object(&[("success", "flag")])),
@@ -189,7 +195,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "extractChanges",
         "What changed since a generation, without a replica.",
     )
-    .takes(&[p::AREA, p::EXTRACT_CHANGES]),
+    .takes(&[p::AREA, p::EXTRACT_CHANGES, p::DATUM]),
     Operation::new("replicas", GetOrPost, "replicas", "replicas", "All replicas.").takes(&[p::REPLICAS]).gives(Array),
     Operation::new("replicas", GetOrPost, "replicas/{replicaId}", "replica", "A replica.").gives(Object(&[
         ("replicaID", "text"),

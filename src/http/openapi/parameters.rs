@@ -162,6 +162,22 @@ pub(super) const QUERY: &[Parameter] = &[
     Parameter::off("returnM", "Whether measures come."),
 ];
 
+/// What queries do not have yet, and refuse by name.
+pub(super) const NOT_YET: &[Parameter] = &[
+    Parameter::text("outStatistics", "Not supported yet."),
+    Parameter::text("groupByFieldsForStatistics", "Not supported yet."),
+    Parameter::text("having", "Not supported yet."),
+    Parameter::text("havingClause", "Not supported yet."),
+    Parameter::text("time", "Not supported yet."),
+    Parameter::text("distance", "Not supported yet."),
+    Parameter::text("quantizationParameters", "Not supported yet."),
+    Parameter::text("relationParam", "Not supported yet."),
+    Parameter::text("historicMoment", "Not supported yet."),
+    Parameter::text("fullText", "Not supported yet."),
+    Parameter::off("returnCentroid", "Not supported yet."),
+    Parameter::off("returnDistinctValues", "Not supported yet."),
+];
+
 /// Whether what can be applied is applied when something cannot.
 const ROLLBACK: Parameter = Parameter::on("rollbackOnFailure", "Whether nothing is applied if one edit is refused.");
 const BY_GLOBAL_IDS: Parameter =
@@ -217,8 +233,11 @@ const LAYER_QUERIES: Parameter = Parameter::json("layerQueries", "LayerQueries",
     r#"{"0":{"queryOption":"useFilter","where":"height > 2","useGeometry":true,"includeRelated":true},"1":{"queryOption":"all"}}"#,
     r#"{"0":{"where":"species = 'oak'"}}"#,
 ]);
-const DATUM: Parameter =
-    Parameter::text("datumTransformations", "Not supported: transformations are those that PostGIS chooses.");
+/// What is refused by name.
+pub(super) const DATUM: &[Parameter] = &[
+    Parameter::text("datumTransformations", "Not supported: transformations are those that PostGIS chooses."),
+    Parameter::text("datumTransformation", "The same."),
+];
 const REPLICA_ID: Parameter = Parameter::text("replicaID", "The id of a replica.").such_as(REPLICA_IDS);
 const UNKNOWN_TIME: Parameter =
     Parameter::off("timeReferenceUnknownClient", "Without effect: every date has a time zone.");
@@ -249,7 +268,6 @@ pub(super) const CREATE_REPLICA: &[Parameter] = &[
     ATTACHMENTS_BY_URL,
     Parameter::json("replicaOptions", "ReplicaOptions", "Registers data that the client has already.")
         .such_as(&[r#"{"registerExistingData":true,"refReplicaServerGen":1}"#, r#"{"syncDataOptions":4}"#]),
-    DATUM,
     UNKNOWN_TIME,
     BRANCH,
 ];
@@ -274,7 +292,6 @@ pub(super) const SYNCHRONIZE: &[Parameter] = &[
     Parameter::off("returnIdsForAdds", "Whether the answer has the object ids of added features."),
     ATTACHMENTS_BY_URL,
     ROLLBACK,
-    DATUM,
     Parameter::word("geometryType", GEOMETRY_TYPES, "Without effect."),
     UNKNOWN_TIME,
     BRANCH,
@@ -332,7 +349,6 @@ pub(super) const EXTRACT_CHANGES: &[Parameter] = &[
     DATA_FORMAT,
     ASYNC,
     Parameter::text("gdbVersion", "The version; there is one.").such_as(&["sde.DEFAULT"]),
-    DATUM,
     UNKNOWN_TIME,
     BRANCH,
 ];

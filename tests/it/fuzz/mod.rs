@@ -136,6 +136,8 @@ async fn send(server: &TestServer, sent: &Sent) -> (u16, String, Vec<u8>) {
 #[tokio::test]
 async fn whatever_is_sent_is_answered() {
     let looked_at = LookedAt::default();
+    // As long as there is only one, what other tests' threads do decides whether it is told of anything.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(looked_at.clone()));
     let (server, mut known) = with_everything().await;
     let jobs = server.run_jobs();
@@ -145,6 +147,8 @@ async fn whatever_is_sent_is_answered() {
     let n_requests = setting("SYNCLINE_FUZZ", at_length(4_000, 200_000));
     let started = Instant::now();
     let mut n_answers = 0;
+    let mut succeeded: BTreeSet<String> = BTreeSet::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut undescribed: BTreeSet<String> = BTreeSet::new();
     let mut faults: Vec<String> = Vec::new();
     for n in 0..n_requests {
@@ -167,14 +171,18 @@ async fn whatever_is_sent_is_answered() {
             let body = String::from_utf8_lossy(&body).chars().take(500).collect::<String>();
             faults.push(format!("{n}: {sent}: {what}: {body}"));
         }
-        if let Ok(answer) = serde_json::from_slice(&body) {
+        if let Ok(answer) = serde_json::from_slice::<Json>(&body) {
             known.learn(&answer);
+            if answer.get("error").is_none() {
+                succeeded.insert(template.clone());
+            }
         }
         let described = nasty::names(&operation);
         for name in looked_at.0.lock().unwrap().iter() {
             if !described.contains(name) && !["f", "callback"].contains(&name.as_str()) {
                 undescribed.insert(format!("{name} of {template}"));
             }
+            seen.insert(name.clone());
         }
     }
     jobs.stop().await;
@@ -184,7 +192,10 @@ async fn whatever_is_sent_is_answered() {
         undescribed.is_empty(),
         "src/http/openapi does not have these parameters, which are looked at: {undescribed:#?}"
     );
+    // Otherwise the test would say nothing.
     assert!(n_answers > 200, "only {n_answers} requests in {BOUND:?}");
-    let health: i64 = server.database.value("select count(*) from oak").await;
-    assert!(health >= 0);
+    let n_paths = document["paths"].as_object().unwrap().len();
+    assert!(succeeded.len() * 10 > n_paths * 7, "only these of {n_paths} succeeded: {succeeded:#?}");
+    assert!(seen.len() > 60, "only these parameters were looked at: {seen:?}");
+    println!("{n_answers} requests, {} of {n_paths} paths, {} parameters", succeeded.len(), seen.len());
 }

@@ -37,11 +37,10 @@ impl Known {
 
     fn fill(&self, placeholder: &str, dice: &mut Dice) -> String {
         let known = match placeholder {
-            "{service}" => return dice.pick(&["trees", "trees", "trees", "Trees", "none", "%00", "a%2Fb"]).to_owned(),
-            "{layer}" => return dice.pick(&["0", "0", "0", "1", "1", "2", "-1", "99999999999", "x"]).to_owned(),
+            "{service}" => return mostly(&["trees"], &["Trees", "none", "%00", "a%2Fb"], dice).to_owned(),
+            "{layer}" => return mostly(&["0", "0", "1"], &["2", "-1", "99999999999", "x"], dice).to_owned(),
             "{objectId}" | "{attachmentId}" | "{number}" => {
-                return dice
-                    .pick(&["1", "1", "2", "3", "0", "-1", "9223372036854775807", "9223372036854775808", "x"])
+                return mostly(&["1", "2"], &["0", "-1", "9223372036854775807", "9223372036854775808", "x"], dice)
                     .to_owned();
             }
             "{replicaId}" => &self.replicas,
@@ -57,6 +56,11 @@ impl Known {
         }
         dice.pick(known)
     }
+}
+
+/// One of the first, or, seldom, of the second.
+fn mostly<'a>(good: &[&'a str], bad: &[&'a str], dice: &mut Dice) -> &'a str {
+    if dice.roll(16) == 0 { dice.pick(bad) } else { dice.pick(good) }
 }
 
 /// A request as it is sent.
@@ -167,44 +171,44 @@ pub fn request(document: &Json, known: &Known, dice: &mut Dice) -> (String, Json
         .map(|part| if part.starts_with('{') { known.fill(part, dice) } else { part.to_owned() })
         .collect();
     let path = path.join("/");
+    // Of a request that is wrong everywhere only the first mistake is seen.
+    let wrong_of_16 = dice.pick(&[0, 1, 1, 8]);
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (name, schema, required) in parameters(&operation) {
         if name == "f" || schema["contentMediaType"] == "application/octet-stream" {
             continue;
         }
-        if dice.roll(10) < if required { 9 } else { 3 } {
+        if (required && wrong_of_16 < 8) || dice.roll(5) == 0 {
             let value = if name == "replicaID" && dice.roll(8) > 0 {
                 known.fill("{replicaId}", dice)
             } else if name == "editsUploadId" && dice.roll(4) > 0 {
                 known.fill("{itemId}", dice)
             } else {
-                value(&schema, dice)
+                value(&schema, wrong_of_16, dice)
             };
             pairs.push((name, value));
         }
     }
-    pairs.push((
-        "f".to_owned(),
-        dice.pick(&["json", "json", "json", "json", "json", "pjson", "html", "", "x"]).to_owned(),
-    ));
+    pairs.push(("f".to_owned(), mostly(&["json", "json", "json", "pjson", "html"], &["", "x"], dice).to_owned()));
     let takes_file =
         operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"].is_object();
     let sent = written(verb, path, &pairs, takes_file, dice);
     (template.clone(), operation, sent)
 }
 
-fn value(schema: &Json, dice: &mut Dice) -> String {
+fn value(schema: &Json, wrong_of_16: u64, dice: &mut Dice) -> String {
     let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut good: Vec<String> = schema["examples"].as_array().into_iter().flatten().map(text).collect();
     good.extend(schema["enum"].as_array().into_iter().flatten().map(text));
     if schema["type"] == "boolean" {
         good.extend(["true", "false", "True", "1"].map(str::to_owned));
     }
-    if good.is_empty() || dice.roll(8) == 0 {
+    let is_wrong = dice.roll(16) < wrong_of_16;
+    if good.is_empty() || (is_wrong && dice.roll(3) == 0) {
         return dice.pick(NASTY).to_owned();
     }
     let good = dice.pick(&good);
-    if dice.roll(3) == 0 { mutated(&good, dice) } else { good }
+    if is_wrong { mutated(&good, dice) } else { good }
 }
 
 /// A text with a mistake in it.
@@ -265,7 +269,7 @@ fn written(verb: &str, path: String, pairs: &[(String, String)], takes_file: boo
         _ => ("application/x-www-form-urlencoded", encoded(pairs).into_bytes()),
     };
     let mut content_type = content_type.to_owned();
-    match dice.roll(20) {
+    match dice.roll(40) {
         0 => body.truncate(usize::try_from(dice.roll(body.len() as u64 + 1)).unwrap()),
         1 => {
             let at = usize::try_from(dice.roll(body.len() as u64 + 1)).unwrap();
