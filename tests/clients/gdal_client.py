@@ -107,7 +107,26 @@ def check_layer(service, document, folder):
             raise Failed(f"{name}: GDAL takes it for EPSG:{srid}, the server says {reference}")
         shown = f"pages of {size}" if size else "the server's own pages"
         print(f"ok  {name}: {count} rows in {shown}, {len(document['fields'])} fields, EPSG:{srid}", flush=True)
+    check_geojson(layer, document, rows, folder)
     check_summary(layer, document, count)
+
+
+def check_geojson(layer, document, rows, folder):
+    """Reads the layer as GeoJSON, which is in longitude and latitude whatever the layer's own reference is."""
+    query = urllib.parse.urlencode({"where": "1=1", "outFields": "*", "orderByFields": "objectid", "f": "geojson"})
+    copies, srid = rows_of_gdal(f"GeoJSON:{layer}/query?{query}", document["objectIdField"], f"{folder}/geojson{document['id']}.gpkg")
+    # GDAL does not page here; what it is sent is a page.
+    expected = sorted(rows)[: document["maxRecordCount"]]
+    expect(sorted(copies) == expected and srid == 4326, f"{document['name']}: {len(expected)} rows come as GeoJSON")
+    degrees = features_of(layer, outSR="4326")
+    for object_id, copy in copies.items():
+        geometry, blob = degrees[object_id].get("geometry"), copy["gdal_geom"]
+        if bool(geometry) != bool(blob):
+            raise Failed(f"row {object_id}: only one of JSON and GeoJSON has a geometry")
+        if geometry and "x" in geometry:
+            found = struct.unpack("<2d", blob[-16:])
+            if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(found, (geometry["x"], geometry["y"]), strict=True)):
+                raise Failed(f"row {object_id}: JSON has the point {geometry}, GeoJSON {found}")
 
 
 def check_summary(layer, document, count):
@@ -117,7 +136,8 @@ def check_summary(layer, document, count):
     lines = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     expect(lines["Feature Count"] == str(count), f"{document['name']}: ogrinfo counts {count} features")
     corners = [float(text) for text in re.findall(r"-?\d+\.\d+", lines["Extent"])]
-    box = ask(f"{layer}/query", where="1=1", returnExtentOnly="true")["extent"]
+    # It asks for GeoJSON here, and takes the degrees for coordinates of the layer.
+    box = ask(f"{layer}/query", where="1=1", returnExtentOnly="true", outSR="4326")["extent"]
     wanted = [box[side] for side in ("xmin", "ymin", "xmax", "ymax")]
     near = all(math.isclose(found, there, abs_tol=1e-5) for found, there in zip(corners, wanted, strict=True))
     expect(near, f"{document['name']}: ogrinfo has the extent of the rows")

@@ -42,9 +42,13 @@ def read(service, document):
     url = f"{service}/{document['id']}"
     layer = restapi.FeatureLayer(url)
     expect(layer.name == document["name"] and len(layer.fields) == len(document["fields"]), "restapi: FeatureLayer has name and fields")
-    found = layer.query(where="visits < 10", f="json")
     wanted = features_of(url, where="visits < 10")
+    found = layer.query(where="visits < 10", f="json")
     expect({feature.attributes.objectid for feature in found} == wanted.keys(), f"restapi: query finds {len(wanted)} rows")
+    # Its own choice of format.
+    found = layer.query(where="visits < 10")
+    expect({feature.properties.objectid for feature in found} == wanted.keys(), "restapi: query finds them as GeoJSON")
+    expect(sorted(layer.getOIDs("visits < 10")) == sorted(wanted), "restapi: getOIDs has their ids")
 
 
 def run(service):

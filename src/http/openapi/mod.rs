@@ -58,6 +58,7 @@ fn path_item(operation: &Operation) -> Json {
     if names.as_array().is_some_and(|names| !names.is_empty()) {
         item.insert("parameters".to_owned(), names);
     }
+    // Features have more formats than the rest.
     let common = if matches!(operation.answer, Answer::Object(_) | Answer::Array) { COMMON } else { &[] };
     let parameters = || common.iter().chain(operation.parameters.iter().copied().flatten());
     let described = |id: String| {
@@ -131,6 +132,7 @@ fn schema(parameter: &Parameter) -> Json {
         Kind::Text => json!({"type": "string"}),
         Kind::Flag(default) => json!({"type": "boolean", "default": default}),
         Kind::Integer => json!({"type": "integer", "format": "int64"}),
+        Kind::Number => json!({"type": "number"}),
         Kind::Word(words) => json!({"type": "string", "enum": words}),
         Kind::Json(name) => json!({
             "type": "string",
@@ -154,6 +156,15 @@ fn content(operation: &Operation) -> Json {
             let required: Json = members.iter().map(|(name, _)| *name).collect();
             let answer = json!({"type": "object", "properties": properties, "required": required});
             json!({"application/json": {"schema": {"anyOf": [error, answer]}}, "text/html": {}})
+        }
+        Answer::Features => {
+            let answer = json!({"type": "object"});
+            json!({
+                "application/json": {"schema": {"anyOf": [error, answer]}},
+                "application/geo+json": {"schema": answer},
+                "application/x-protobuf": {},
+                "text/html": {},
+            })
         }
         Answer::Array => {
             let answer = json!({"type": "array", "items": {"type": "object"}});

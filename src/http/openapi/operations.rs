@@ -36,6 +36,8 @@ pub(super) enum Verbs {
 pub(super) enum Answer {
     /// An object that has at least these members, each with the name of its schema.
     Object(&'static [(&'static str, &'static str)]),
+    /// Features, in one of their formats.
+    Features,
     /// An array of objects.
     Array,
     /// Plain text.
@@ -44,7 +46,7 @@ pub(super) enum Answer {
     Bytes,
 }
 
-use Answer::{Array, Bytes, Object, Text};
+use Answer::{Array, Bytes, Features, Object, Text};
 use Verbs::{Get, GetOrPost, Post};
 
 impl Operation {
@@ -120,11 +122,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ("fields", "array"),
         ("objectIdField", "text"),
     ])),
-    Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.").takes(&[
-        p::AREA,
-        p::QUERY,
-        p::NOT_YET,
-    ]),
+    Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.")
+        .takes(&[p::AREA, p::QUERY, p::FORM, p::NOT_YET])
+        .gives(Features),
     Operation::new("features", GetOrPost, "{layer}/{objectId}", "feature", "One feature.")
         .gives(Object(&[("feature", "Feature")])),
     Operation::new(

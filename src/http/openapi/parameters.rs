@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Flag(bool),
     /// A whole number.
     Integer,
+    /// A number.
+    Number,
     /// One of these.
     Word(&'static [&'static str]),
     /// JSON of the schema with this name.
@@ -56,6 +58,11 @@ impl Parameter {
         Parameter::new(name, Kind::Integer, about)
     }
 
+    /// Takes a number.
+    pub(super) const fn number(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, Kind::Number, about)
+    }
+
     /// Takes one of some words.
     pub(super) const fn word(name: &'static str, words: &'static [&'static str], about: &'static str) -> Parameter {
         Parameter::new(name, Kind::Word(words), about)
@@ -82,11 +89,12 @@ impl Parameter {
     }
 }
 
+const CALLBACK: Parameter =
+    Parameter::text("callback", "The function that f=json is wrapped into, for old browsers.").such_as(&["cb"]);
+
 /// What every resource takes that is not only bytes.
-pub(super) const COMMON: &[Parameter] = &[
-    Parameter::word("f", &["html", "json", "pjson"], "The format of the answer; html if it is not given."),
-    Parameter::text("callback", "The function that f=json is wrapped into, for old browsers.").such_as(&["cb"]),
-];
+pub(super) const COMMON: &[Parameter] =
+    &[Parameter::word("f", &["html", "json", "pjson"], "The format of the answer; html if it is not given."), CALLBACK];
 
 const IDS: &[&str] = &["1,2", "[1,2]", "1"];
 const SPATIAL_REFERENCES: &[&str] = &["3857", "4326", r#"{"wkid":102100,"latestWkid":3857}"#];
@@ -162,6 +170,24 @@ pub(super) const QUERY: &[Parameter] = &[
     Parameter::off("returnM", "Whether measures come."),
 ];
 
+/// The form of features.
+pub(super) const FORM: &[Parameter] = &[
+    Parameter::word(
+        "f",
+        &["html", "json", "pjson", "geojson", "pbf"],
+        "The format of the answer; html if it is not given. geojson is in longitude and latitude; pbf are protocol buffers.",
+    ),
+    CALLBACK,
+    Parameter::json("quantizationParameters", "Object", "The grid on which coordinates are told as whole numbers.").such_as(&[
+        r#"{"extent":{"xmin":0,"ymin":0,"xmax":1000,"ymax":1000},"mode":"view","originPosition":"upperLeft","tolerance":2}"#,
+        r#"{"mode":"edit"}"#,
+    ]),
+    Parameter::number("maxAllowableOffset", "How far a simplified line may be from the line.").such_as(&["0", "2.5"]),
+    Parameter::integer("geometryPrecision", "Digits after the point of coordinates.").such_as(&["0", "3"]),
+    Parameter::off("returnCentroid", "Whether polygons come with a point in them."),
+    Parameter::off("returnEnvelope", "Whether features come with the box round them."),
+];
+
 /// What queries do not have yet, and refuse by name.
 pub(super) const NOT_YET: &[Parameter] = &[
     Parameter::text("outStatistics", "Not supported yet."),
@@ -170,11 +196,9 @@ pub(super) const NOT_YET: &[Parameter] = &[
     Parameter::text("havingClause", "Not supported yet."),
     Parameter::text("time", "Not supported yet."),
     Parameter::text("distance", "Not supported yet."),
-    Parameter::text("quantizationParameters", "Not supported yet."),
     Parameter::text("relationParam", "Not supported yet."),
     Parameter::text("historicMoment", "Not supported yet."),
     Parameter::text("fullText", "Not supported yet."),
-    Parameter::off("returnCentroid", "Not supported yet."),
     Parameter::off("returnDistinctValues", "Not supported yet."),
 ];
 

@@ -44,9 +44,12 @@ run(async (service, expect) => {
   const { deleteFeatureResults } = await survey.applyEdits({ deleteFeatures: [{ objectId }] });
   expect(deleteFeatureResults[0].error === null && (await one()) === undefined, "applyEdits deletes");
 
-  const view = new MapView({ container: "map", map: new Map({ layers: [cities] }), center: [10, 20], scale: 2e8, spatialReference: { wkid: 3857 } });
+  const view = new MapView({ container: "map", map: new Map({ layers: [countries, cities] }), center: [10, 20], scale: 2e8, spatialReference: { wkid: 3857 } });
   await view.when();
-  for (const [layer, n] of [[cities, 243]]) {
+  for (const [layer, n] of [
+    [countries, 177],
+    [cities, 243],
+  ]) {
     const shown = await view.whenLayerView(layer);
     await reactiveUtils.whenOnce(() => !shown.updating);
     const drawn = await shown.queryFeatureCount();
