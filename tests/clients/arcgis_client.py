@@ -244,6 +244,33 @@ def follow(service, survey):
     succeeded(deleted, "deleteResults")
 
 
+def attach(survey, folder):
+    """Adds, reads, changes and deletes an attachment of a feature."""
+    added = succeeded(survey.edit_features(adds=[{"attributes": {"name": "attached"}}]), "addResults")
+    object_id = added["objectId"]
+    try:
+        path = os.path.join(folder, "note.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("first")
+        result = survey.attachments.add(object_id, path)["addAttachmentResult"]
+        expect(result["success"] is True, "attachments.add")
+        listed = survey.attachments.get_list(object_id)
+        expect([(one["name"], one["size"]) for one in listed] == [("note.txt", 5)], "attachments.get_list has its name and size")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("second version")
+        changed = survey.attachments.update(object_id, result["objectId"], path)["updateAttachmentResult"]
+        expect(changed["success"] is True, "attachments.update")
+        os.remove(path)
+        fetched = survey.attachments.download(oid=object_id, attachment_id=result["objectId"], save_path=folder)
+        with open(fetched[0] if isinstance(fetched, list) else fetched, encoding="utf-8") as file:
+            expect(file.read() == "second version", "attachments.download brings what was sent")
+        survey.attachments.delete(object_id, result["objectId"])
+        expect(not survey.attachments.get_list(object_id), "attachments.delete")
+    finally:
+        deleted = survey.edit_features(deletes=str(object_id))
+    succeeded(deleted, "deleteResults")
+
+
 def upload(service, folder):
     """Sends a small file at once, and a large one in parts."""
     for name, n_bytes in [("small.json", 1000), ("large.json", 11_000_000)]:
@@ -262,6 +289,7 @@ def run(url):
     read_survey(survey)
     follow(service, survey)
     with tempfile.TemporaryDirectory() as folder:
+        attach(survey, folder)
         upload(service, folder)
         synchronize(service, layer, text_field, count, folder)
         take_per_layer(service, folder)

@@ -8,8 +8,10 @@
 import { readFileSync } from "node:fs";
 import { request } from "@esri/arcgis-rest-request";
 import {
+  addAttachment,
   addFeatures,
   applyEdits,
+  deleteAttachments,
   deleteFeatures,
   getAllLayersAndTables,
   getAttachments,
@@ -18,6 +20,7 @@ import {
   getService,
   queryAllFeatures,
   queryFeatures,
+  updateAttachment,
   updateFeatures,
 } from "@esri/arcgis-rest-feature-service";
 
@@ -79,6 +82,16 @@ async function edit(url) {
     expect(row.attributes.visits === 4 && row.attributes.depth === 1.5, "both changes are there");
     const { attachmentInfos } = await getAttachments({ url, featureId: objectid });
     expect(Array.isArray(attachmentInfos) && attachmentInfos.length === 0, "getAttachments: it has none");
+    const put = await addAttachment({ url, featureId: objectid, attachment: new File(["first"], "note.txt", { type: "text/plain" }) });
+    const attachmentId = put.addAttachmentResult.objectId;
+    expect(put.addAttachmentResult.success === true, "addAttachment");
+    const second = new File(["second version"], "note.txt", { type: "text/plain" });
+    const changed = await updateAttachment({ url, featureId: objectid, attachmentId, attachment: second });
+    expect(changed.updateAttachmentResult.success === true, "updateAttachment");
+    const bytes = await (await fetch(`${url}/${objectid}/attachments/${attachmentId}`)).text();
+    expect(bytes === "second version", "the attachment holds what was sent");
+    const gone = await deleteAttachments({ url, featureId: objectid, attachmentIds: [attachmentId] });
+    expect(gone.deleteAttachmentResults[0].success === true, "deleteAttachments");
   } finally {
     const deleted = await deleteFeatures({ url, objectIds: [objectid] });
     expect(deleted.deleteResults[0].success === true, "deleteFeatures");

@@ -154,8 +154,7 @@ fn content(operation: &Operation) -> Json {
             let properties: Map<String, Json> =
                 members.iter().map(|(name, schema)| ((*name).to_owned(), schemas::named(schema))).collect();
             let required: Json = members.iter().map(|(name, _)| *name).collect();
-            let answer = json!({"type": "object", "properties": properties, "required": required});
-            json!({"application/json": {"schema": {"anyOf": [error, answer]}}, "text/html": {}})
+            answers(operation, &json!({"type": "object", "properties": properties, "required": required}))
         }
         Answer::Features => {
             let answer = json!({"type": "object"});
@@ -166,11 +165,17 @@ fn content(operation: &Operation) -> Json {
                 "text/html": {},
             })
         }
-        Answer::Array => {
-            let answer = json!({"type": "array", "items": {"type": "object"}});
-            json!({"application/json": {"schema": {"anyOf": [error, answer]}}, "text/html": {}})
-        }
+        Answer::Array => answers(operation, &json!({"type": "array", "items": {"type": "object"}})),
         Answer::Text => json!({"text/plain": {}}),
         Answer::Bytes => json!({"application/octet-stream": {}, "application/json": {"schema": error}}),
     }
+}
+
+/// The answers that an operation with this one can give: itself, an error, and where to ask for a job.
+fn answers(operation: &Operation, answer: &Json) -> Json {
+    let mut any = vec![answer.clone(), json!({"$ref": "#/components/schemas/Failure"})];
+    if operation.parameters.iter().copied().flatten().any(|parameter| parameter.name == "async") {
+        any.push(json!({"$ref": "#/components/schemas/Accepted"}));
+    }
+    json!({"application/json": {"schema": {"anyOf": any}}, "text/html": {}})
 }

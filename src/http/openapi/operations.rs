@@ -146,24 +146,72 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("features", Get, "{layer}/attachments/{attachmentId}", "attachmentOfLayer", "The same.")
         .gives(Bytes),
     Operation::new("editing", Post, "applyEdits", "applyEdits", "Edits of several layers.")
-        .takes(&[p::SERVICE_EDITS])
+        .takes(&[p::SERVICE_EDITS, p::EDITING])
         .gives(Array),
     Operation::new("editing", Post, "{layer}/applyEdits", "applyEditsOfLayer", "Edits of a layer.")
-        .takes(&[p::LAYER_EDITS])
-        .gives(Object(&[
-            ("addResults", "EditResults"),
-            ("updateResults", "EditResults"),
-            ("deleteResults", "EditResults"),
-        ])),
+        .takes(&[p::LAYER_EDITS, p::EDITING]),
     Operation::new("editing", Post, "{layer}/addFeatures", "addFeatures", "Adds features.")
-        .takes(&[p::FEATURE_EDITS])
+        .takes(&[p::FEATURE_EDITS, p::EDITING])
         .gives(Object(&[("addResults", "EditResults")])),
     Operation::new("editing", Post, "{layer}/updateFeatures", "updateFeatures", "Changes features.")
-        .takes(&[p::FEATURE_EDITS])
+        .takes(&[p::FEATURE_EDITS, p::EDITING])
         .gives(Object(&[("updateResults", "EditResults")])),
-    Operation::new("editing", Post, "{layer}/deleteFeatures", "deleteFeatures", "Deletes features.")
-        .takes(&[p::DELETES])
-        .gives(Object(&[("deleteResults", "EditResults")])),
+    Operation::new("editing", Post, "{layer}/deleteFeatures", "deleteFeatures", "Deletes features.").takes(&[
+        p::SELECTED,
+        p::DELETES,
+        p::EDITING,
+    ]),
+    Operation::new("editing", Post, "{layer}/calculate", "calculate", "Sets fields of many features.").takes(&[
+        p::SELECTED,
+        p::CALCULATE,
+        p::EDITING,
+    ]),
+    Operation::new(
+        "editing",
+        GetOrPost,
+        "{layer}/validateSQL",
+        "validateSQL",
+        "Whether a text is a condition or an expression.",
+    )
+    .takes(&[p::VALIDATE_SQL])
+    .gives(Object(&[("isValidSQL", "flag")])),
+    Operation::new("editing", Post, "{layer}/append", "append", "Adds or changes many features out of a file.")
+        .takes(&[p::APPEND, p::EDITING]),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}/truncate",
+        "truncate",
+        "Deletes all features of a layer.",
+    )
+    .takes(&[p::TRUNCATE]),
+    Operation::new(
+        "editing",
+        Post,
+        "{layer}/{objectId}/addAttachment",
+        "addAttachment",
+        "Adds an attachment to a feature.",
+    )
+    .takes(&[p::ATTACHMENT])
+    .gives(Object(&[("addAttachmentResult", "EditResult")])),
+    Operation::new(
+        "editing",
+        Post,
+        "{layer}/{objectId}/updateAttachment",
+        "updateAttachment",
+        "Changes an attachment.",
+    )
+    .takes(&[p::ATTACHMENT_ID, p::ATTACHMENT])
+    .gives(Object(&[("updateAttachmentResult", "EditResult")])),
+    Operation::new(
+        "editing",
+        Post,
+        "{layer}/{objectId}/deleteAttachments",
+        "deleteAttachments",
+        "Deletes attachments.",
+    )
+    .takes(&[p::DELETE_ATTACHMENTS])
+    .gives(Object(&[("deleteAttachmentResults", "EditResults")])),
     Operation::new("replicas", Post, "createReplica", "createReplica", "Makes a replica, and its data.").takes(&[
         p::AREA,
         p::CREATE_REPLICA,

@@ -78,6 +78,11 @@ impl Parameter {
         Parameter { required: true, ..Parameter::new(name, Kind::File, about) }
     }
 
+    /// Need not be given.
+    pub(super) const fn optional(self) -> Parameter {
+        Parameter { required: false, ..self }
+    }
+
     /// Has to be given.
     pub(super) const fn required(self) -> Parameter {
         Parameter { required: true, ..self }
@@ -129,6 +134,21 @@ pub(super) const AREA: &[Parameter] = &[
         .such_as(SPATIAL_REFERENCES),
 ];
 
+const SPATIAL_RELATION: Parameter = Parameter::word(
+    "spatialRel",
+    &[
+        "esriSpatialRelIntersects",
+        "esriSpatialRelContains",
+        "esriSpatialRelWithin",
+        "esriSpatialRelCrosses",
+        "esriSpatialRelTouches",
+        "esriSpatialRelOverlaps",
+        "esriSpatialRelEnvelopeIntersects",
+        "esriSpatialRelIndexIntersects",
+    ],
+    "How features must stand to the geometry.",
+);
+
 /// Which features a query is about, and what comes back.
 pub(super) const QUERY: &[Parameter] = &[
     Parameter::text("where", "A condition in a subset of SQL-92.").such_as(&[
@@ -140,20 +160,7 @@ pub(super) const QUERY: &[Parameter] = &[
         "UPPER(species) <> 'ELM'",
     ]),
     Parameter::text("objectIds", "Object ids to choose from.").such_as(IDS),
-    Parameter::word(
-        "spatialRel",
-        &[
-            "esriSpatialRelIntersects",
-            "esriSpatialRelContains",
-            "esriSpatialRelWithin",
-            "esriSpatialRelCrosses",
-            "esriSpatialRelTouches",
-            "esriSpatialRelOverlaps",
-            "esriSpatialRelEnvelopeIntersects",
-            "esriSpatialRelIndexIntersects",
-        ],
-        "How features must stand to the geometry.",
-    ),
+    SPATIAL_RELATION,
     Parameter::text("outFields", "Names of fields with commas, or * for all.").such_as(&["*", "species,height"]),
     Parameter::on("returnGeometry", "Whether geometries come."),
     Parameter::text("outSR", "The spatial reference of the answer.").such_as(SPATIAL_REFERENCES),
@@ -207,43 +214,129 @@ const ROLLBACK: Parameter = Parameter::on("rollbackOnFailure", "Whether nothing 
 const BY_GLOBAL_IDS: Parameter =
     Parameter::off("useGlobalIds", "Whether adds keep their global ids, and features are named by them.");
 
+const EDIT_MOMENT: Parameter = Parameter::off("returnEditMoment", "Whether the answer has the time of the edits.");
+const SESSION: Parameter = Parameter::text("gdbVersion", "The version; there is one.").such_as(&["sde.DEFAULT"]);
+
+/// What all edits of features take.
+pub(super) const EDITING: &[Parameter] = &[
+    ROLLBACK,
+    BY_GLOBAL_IDS,
+    EDIT_MOMENT,
+    SESSION,
+    Parameter::text("datumTransformation", "Not supported: transformations are those that PostGIS chooses."),
+    Parameter::off("usePreviousEditMoment", "Not supported."),
+];
+
+const RETURN_RESULTS: Parameter = Parameter::on("returnEditResults", "Whether the answer has the result of each edit.");
+const IN_SEQUENCE: Parameter =
+    Parameter::off("honorSequenceOfEdits", "Whether updates may name what the adds of the same request add.");
+
 /// applyEdits of a layer.
 pub(super) const LAYER_EDITS: &[Parameter] = &[
     Parameter::json("adds", "Features", "Features to add.").such_as(&[FEATURES]),
     Parameter::json("updates", "Features", "Features with their object id, or global id, and what changes.")
         .such_as(&[r#"[{"attributes":{"objectid":1,"species":"elm"}}]"#, FEATURES]),
     Parameter::text("deletes", "Object ids, or global ids, of features to delete.").such_as(IDS),
-    Parameter::json("attachments", "Object", "Attachments to add, change and delete."),
-    ROLLBACK,
-    BY_GLOBAL_IDS,
+    Parameter::json("attachments", "Object", "Attachments to add, change and delete; with useGlobalIds.").such_as(&[
+        r#"{"adds":[{"globalId":"{7F9619FF-8B86-D011-B42D-00CF4FC964FF}","parentGlobalId":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","contentType":"text/plain","name":"a.txt","data":"YQ=="}]}"#,
+        r#"{"deletes":["{7F9619FF-8B86-D011-B42D-00CF4FC964FF}"]}"#,
+    ]),
+    RETURN_RESULTS,
+    IN_SEQUENCE,
+    EDITS_UPLOAD,
+    EDITS_UPLOAD_FORMAT,
+    ASYNC,
 ];
 
 /// addFeatures, updateFeatures.
-pub(super) const FEATURE_EDITS: &[Parameter] = &[
-    Parameter::json("features", "Features", "The features.").such_as(&[FEATURES]),
-    Parameter::json("attachments", "Object", "Attachments to add, change and delete."),
-    ROLLBACK,
-    BY_GLOBAL_IDS,
+pub(super) const FEATURE_EDITS: &[Parameter] =
+    &[Parameter::json("features", "Features", "The features.").required().such_as(&[FEATURES])];
+
+/// Which rows of a layer are meant.
+pub(super) const SELECTED: &[Parameter] = &[
+    Parameter::text("where", "A condition.").such_as(&["objectid = 1", "1=1", "height > 20"]),
+    Parameter::text("geometry", "A shape that they must stand in a relation to.").such_as(GEOMETRIES),
+    Parameter::word("geometryType", GEOMETRY_TYPES, "The type of the geometry; a JSON geometry says its own."),
+    Parameter::text("inSR", "The spatial reference of the geometry.").such_as(SPATIAL_REFERENCES),
+    SPATIAL_RELATION,
+    Parameter::text("objectIds", "Object ids to choose from.").such_as(IDS),
 ];
 
 /// deleteFeatures.
-pub(super) const DELETES: &[Parameter] = &[
-    Parameter::text("objectIds", "Object ids of features to delete.").such_as(IDS),
-    Parameter::text("where", "A condition for features to delete.").such_as(&["objectid = 1"]),
-    Parameter::text("geometry", "A geometry for features to delete.").such_as(GEOMETRIES),
-    Parameter::json("attachments", "Object", "Nothing that can be deleted here."),
+pub(super) const DELETES: &[Parameter] =
+    &[Parameter::off("returnDeleteResults", "Whether each deleted feature is told."), ASYNC];
+
+/// calculate
+pub(super) const CALCULATE: &[Parameter] = &[
+    Parameter::json("calcExpression", "Array", "Fields and what they become: a value, or an expression.")
+        .required()
+        .such_as(&[
+            r#"[{"field":"height","sqlExpression":"height * 2 + girth"}]"#,
+            r#"[{"field":"species","value":"oak"}]"#,
+        ]),
+    Parameter::word("sqlFormat", &["none", "standard", "native"], "The language of expressions; there is one."),
+    ASYNC,
+];
+
+/// validateSQL
+pub(super) const VALIDATE_SQL: &[Parameter] = &[
+    Parameter::text("sql", "A text to check.").required().such_as(&["height > 2", "height * 2"]),
+    Parameter::word("sqlType", &["where", "expression", "statement"], "What the text is."),
+];
+
+/// truncate
+pub(super) const TRUNCATE: &[Parameter] =
+    &[Parameter::off("attachmentOnly", "Whether only attachments go."), EDIT_MOMENT, SESSION, ASYNC];
+
+/// append
+pub(super) const APPEND: &[Parameter] = &[
+    Parameter::json("edits", "Object", "A feature collection, instead of an upload.").such_as(&[
+        r#"{"layers":[{"layerDefinition":{"fields":[{"name":"species","type":"esriFieldTypeString"}]},"featureSet":{"features":[{"attributes":{"species":"elm"}}]}}]}"#,
+    ]),
+    Parameter::text("appendUploadId", "The upload that has the features.").such_as(REPLICA_IDS),
+    Parameter::word("appendUploadFormat", &["featureCollection", "geojson", "csv"], "Its format."),
+    Parameter::json("appendSourceInfo", "Object", "How to read it.").such_as(&["{}"]),
+    Parameter::json("fieldMappings", "Array", "Which field goes where.").such_as(&[r#"[{"name":"species","sourceName":"species"}]"#]),
+    Parameter::off("upsert", "Whether features that are there are changed."),
+    Parameter::text("upsertMatchingField", "The field by which they are found.").such_as(&["species"]),
+    Parameter::off("skipUpdates", "Whether features that are there stay as they are."),
+    Parameter::off("skipInserts", "Whether features that are not there are left out."),
+    Parameter::on("updateGeometry", "Whether geometries change, too."),
+    Parameter::text("appendItemId", "Not supported."),
+    Parameter::text("layerMappings", "Not supported."),
+    Parameter::on("async", "Whether it runs as a job."),
+];
+
+/// addAttachment
+pub(super) const ATTACHMENT: &[Parameter] = &[
+    Parameter::file("attachment", "The file.").optional(),
+    Parameter::text("uploadId", "An upload that has it, instead.").such_as(REPLICA_IDS),
+    Parameter::text("keywords", "Words by which it is found.").such_as(&["a,b"]),
+    EDIT_MOMENT,
+    SESSION,
+];
+/// updateAttachment
+pub(super) const ATTACHMENT_ID: &[Parameter] =
+    &[Parameter::integer("attachmentId", "The attachment to change.").required().such_as(&["1"])];
+/// deleteAttachments
+pub(super) const DELETE_ATTACHMENTS: &[Parameter] = &[
+    Parameter::text("attachmentIds", "The attachments to delete.").required().such_as(IDS),
     ROLLBACK,
-    BY_GLOBAL_IDS,
+    EDIT_MOMENT,
+    SESSION,
 ];
 
 /// applyEdits of a service.
 pub(super) const SERVICE_EDITS: &[Parameter] = &[
-    Parameter::json("edits", "ServiceEdits", "Edits by layer.").required().such_as(&[
+    Parameter::json("edits", "ServiceEdits", "Edits by layer.").such_as(&[
         r#"[{"id":0,"adds":[{"attributes":{"species":"ash"}}],"updates":[{"attributes":{"objectid":1,"girth":3}}],"deletes":[2]}]"#,
         r#"[{"id":1,"adds":[{"attributes":{"note":"x"}}]}]"#,
     ]),
-    ROLLBACK,
-    BY_GLOBAL_IDS,
+    RETURN_RESULTS,
+    IN_SEQUENCE,
+    EDITS_UPLOAD,
+    EDITS_UPLOAD_FORMAT,
+    ASYNC,
 ];
 
 const LAYERS: Parameter = Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
@@ -251,6 +344,9 @@ const TRANSPORT: Parameter =
     Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
 const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json"], "The format of the data.");
 const ASYNC: Parameter = Parameter::off("async", "Whether it runs as a job; the answer says where to ask for it.");
+const EDITS_UPLOAD: Parameter =
+    Parameter::text("editsUploadId", "An upload with the edits, instead of edits.").such_as(REPLICA_IDS);
+const EDITS_UPLOAD_FORMAT: Parameter = Parameter::word("editsUploadFormat", &["json"], "The format of that upload.");
 const ATTACHMENTS_BY_URL: Parameter =
     Parameter::on("returnAttachmentsDataByUrl", "Whether attachments come as addresses instead of in the document.");
 const LAYER_QUERIES: Parameter = Parameter::json("layerQueries", "LayerQueries", "Which rows of each layer.").such_as(&[
@@ -307,8 +403,8 @@ pub(super) const SYNCHRONIZE: &[Parameter] = &[
     Parameter::json("edits", "SyncEdits", "The client's edits.").such_as(&[
         r#"[{"id":0,"features":{"adds":[{"attributes":{"globalid":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","species":"fir"}}],"updates":[],"deleteIds":[]}}]"#,
     ]),
-    Parameter::text("editsUploadId", "An upload with the edits, instead of edits.").such_as(REPLICA_IDS),
-    Parameter::word("editsUploadFormat", &["json"], "The format of that upload."),
+    EDITS_UPLOAD,
+    EDITS_UPLOAD_FORMAT,
     TRANSPORT,
     DATA_FORMAT,
     ASYNC,

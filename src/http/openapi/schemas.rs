@@ -27,6 +27,7 @@ pub(super) fn all() -> Json {
     json!({
         "Array": {"type": "array", "items": {"type": "object"}},
         "Object": {"type": "object"},
+        "Accepted": {"type": "object", "properties": {"statusUrl": {"type": "string"}}, "required": ["statusUrl"]},
         "Failure": {
             "type": "object",
             "properties": {"error": {

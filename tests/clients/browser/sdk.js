@@ -41,6 +41,15 @@ run(async (service, expect) => {
   const { updateFeatureResults } = await survey.applyEdits({ updateFeatures: [row] });
   row = await one();
   expect(updateFeatureResults[0].error === null && row.attributes.visits === 4, "applyEdits updates");
+  const form = new FormData();
+  form.append("attachment", new Blob(["from a browser"], { type: "text/plain" }), "note.txt");
+  form.append("f", "json");
+  const put = await survey.addAttachment(row, form);
+  expect(put.error === null && put.objectId > 0, "addAttachment");
+  const bytes = await (await fetch(`${service}/2/${objectId}/attachments/${put.objectId}`)).text();
+  expect(bytes === "from a browser", "the attachment holds what was sent");
+  const gone = await survey.deleteAttachments(row, [put.objectId]);
+  expect(gone[0].error === null, "deleteAttachments");
   const { deleteFeatureResults } = await survey.applyEdits({ deleteFeatures: [{ objectId }] });
   expect(deleteFeatureResults[0].error === null && (await one()) === undefined, "applyEdits deletes");
 

@@ -175,13 +175,13 @@ pub fn request(document: &Json, known: &Known, dice: &mut Dice) -> (String, Json
     let wrong_of_16 = dice.pick(&[0, 1, 1, 8]);
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (name, schema, required) in parameters(&operation) {
-        if name == "f" || schema["contentMediaType"] == "application/octet-stream" {
+        if name == "f" || is_file(&schema) {
             continue;
         }
         if (required && wrong_of_16 < 8) || dice.roll(5) == 0 {
             let value = if name == "replicaID" && dice.roll(8) > 0 {
                 known.fill("{replicaId}", dice)
-            } else if name == "editsUploadId" && dice.roll(4) > 0 {
+            } else if ["editsUploadId", "appendUploadId", "uploadId"].contains(&name.as_str()) && dice.roll(4) > 0 {
                 known.fill("{itemId}", dice)
             } else {
                 value(&schema, wrong_of_16, dice)
@@ -190,10 +190,15 @@ pub fn request(document: &Json, known: &Known, dice: &mut Dice) -> (String, Json
         }
     }
     pairs.push(("f".to_owned(), mostly(&["json", "json", "json", "pjson", "html"], &["", "x"], dice).to_owned()));
-    let takes_file =
-        operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"].is_object();
-    let sent = written(verb, path, &pairs, takes_file, dice);
+    let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"];
+    let files = form.as_object().into_iter().flatten().filter(|(_, schema)| is_file(schema));
+    let file = files.map(|(name, _)| name.clone()).next();
+    let sent = written(verb, path, &pairs, file.as_deref(), dice);
     (template.clone(), operation, sent)
+}
+
+fn is_file(schema: &Json) -> bool {
+    schema["contentMediaType"] == "application/octet-stream"
 }
 
 fn value(schema: &Json, wrong_of_16: u64, dice: &mut Dice) -> String {
@@ -247,14 +252,14 @@ fn encoded(pairs: &[(String, String)]) -> String {
 }
 
 /// The parameters in the query string or in one of the bodies that there are.
-fn written(verb: &str, path: String, pairs: &[(String, String)], takes_file: bool, dice: &mut Dice) -> Sent {
+fn written(verb: &str, path: String, pairs: &[(String, String)], file: Option<&str>, dice: &mut Dice) -> Sent {
     if verb == "get" {
         let uri = format!("{path}?{}", encoded(pairs));
         return Sent { verb: "GET", path, uri, content_type: None, body: Vec::new() };
     }
-    let way = if takes_file { 1 } else { dice.roll(6) };
+    let way = if file.is_some() { 1 } else { dice.roll(6) };
     let (content_type, mut body) = match way {
-        1 => multipart(pairs, takes_file, dice),
+        1 => multipart(pairs, file, dice),
         2 => {
             let members = pairs.iter().map(|(name, value)| {
                 (name.clone(), serde_json::from_str(value).unwrap_or_else(|_| Json::String(value.clone())))
@@ -283,15 +288,15 @@ fn written(verb: &str, path: String, pairs: &[(String, String)], takes_file: boo
     Sent { verb: "POST", uri: path.clone(), path, content_type: Some(content_type), body }
 }
 
-fn multipart(pairs: &[(String, String)], with_file: bool, dice: &mut Dice) -> (&'static str, Vec<u8>) {
+fn multipart(pairs: &[(String, String)], file: Option<&str>, dice: &mut Dice) -> (&'static str, Vec<u8>) {
     let mut body = Vec::new();
     for (name, value) in pairs {
         body.extend(format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes());
     }
-    if with_file && dice.roll(8) > 0 {
+    if let Some(file) = file.filter(|_| dice.roll(8) > 0) {
         let name = dice.pick(&["a.json", "a.json", "a.exe", "", "../../a.json", "a\u{0}.json", "🌳.json"]);
         body.extend(
-            format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n").into_bytes(),
+            format!("--B\r\nContent-Disposition: form-data; name=\"{file}\"; filename=\"{name}\"\r\n\r\n").into_bytes(),
         );
         body.extend(vec![b'x'; usize::try_from(dice.roll(5_000)).unwrap()]);
         body.extend(b"\r\n");
