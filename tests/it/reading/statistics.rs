@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{column, refusal};
-use crate::support::TestServer;
+use crate::support::{TestServer, server::encode};
 
 /// Three elms with girths 1, 2 and 6, a fir with 4, one without girth, and a tree without species.
 async fn forest() -> TestServer {
@@ -298,4 +298,47 @@ async fn a_query_that_takes_too_long_is_refused_with_the_limit() {
         server.get("0/query", &[("returnCountOnly", "true"), ("where", "girth > 1")]).await,
         json!({"count": 4})
     );
+}
+
+#[tokio::test]
+async fn tables_come_in_every_form() {
+    let server = forest().await;
+    let statistics = wanted(&[
+        ("count", "objectid", "n"),
+        ("max", "planted", "last"),
+        ("avg", "girth", "mean"),
+        ("min", "globalid", "id"),
+    ]);
+    let by = ("groupByFieldsForStatistics", "species");
+    for parameters in [
+        vec![("outStatistics", statistics.as_str()), by],
+        vec![("returnDistinctValues", "true"), ("outFields", "species,height")],
+    ] {
+        let json = server.get("0/query", &parameters).await;
+        let fetch = async |form: &str| {
+            let all: Vec<(&str, &str)> = parameters.iter().copied().chain([("f", form)]).collect();
+            let response = server.fetch(&format!("0/query?{}", encode(&all)), &[]).await;
+            axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        };
+        let read = crate::support::pbf::feature_set(&fetch("pbf").await);
+        let attributes = |answer: &Json| -> Json {
+            answer["features"].as_array().unwrap().iter().map(|feature| feature["attributes"].clone()).collect()
+        };
+        assert_eq!(attributes(&read), attributes(&json), "{parameters:?}");
+        let names = |answer: &Json| -> Json {
+            answer["fields"].as_array().unwrap().iter().map(|field| field["name"].clone()).collect()
+        };
+        assert_eq!(names(&read), names(&json));
+        let read: Json = serde_json::from_slice(&fetch("geojson").await).unwrap();
+        let features = read["features"].as_array().unwrap();
+        let properties: Json = features.iter().map(|feature| feature["properties"].clone()).collect();
+        assert_eq!(properties, attributes(&json));
+        assert!(features[0]["geometry"].is_null() && features[0].get("id").is_none(), "{}", features[0]);
+        let pretty: Json = serde_json::from_slice(&fetch("pjson").await).unwrap();
+        assert_eq!(pretty, json);
+        let count = [("returnCountOnly", "true"), ("f", "geojson")];
+        let all: Vec<(&str, &str)> = parameters.iter().copied().chain(count).collect();
+        let counted = server.get("0/query", &all).await;
+        assert_eq!(counted["count"], json["features"].as_array().unwrap().len());
+    }
 }
