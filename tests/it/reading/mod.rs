@@ -5,6 +5,7 @@ mod moments;
 mod related;
 mod space;
 mod statistics;
+mod times;
 
 use serde_json::Value as Json;
 
