@@ -26,6 +26,8 @@ const UNITS: &[(&str, &str)] = &[
 
 const MOMENT_HINT: &str = "milliseconds since 1970";
 
+const GRID_HINT: &str = "{\"mode\":\"view\",\"tolerance\":10,\"extent\":{…}}";
+
 pub(super) const QUERY: &[Group] = &[
     Group {
         name: "Which rows",
@@ -70,13 +72,33 @@ pub(super) const QUERY: &[Group] = &[
             Control::line("Order By Fields", "orderByFields").hint("name ASC, date DESC"),
             Control::line("Result Offset", "resultOffset").hint("rows to skip"),
             Control::line("Result Record Count", "resultRecordCount").hint("rows at most"),
+        ],
+    },
+    Group {
+        name: "Geometries",
+        controls: &[
             Control::off("Return Z", "returnZ").spatial(),
             Control::off("Return M", "returnM").spatial(),
+            Control::off("Return Centroid", "returnCentroid").spatial(),
+            Control::off("Return Envelope", "returnEnvelope").spatial(),
+            Control::line("Geometry Precision", "geometryPrecision").hint("decimals of x and y").spatial(),
+            Control::line("Max Allowable Offset", "maxAllowableOffset").hint("in units of the output").spatial(),
+            Control::lines("Quantization Parameters", "quantizationParameters").hint(GRID_HINT).spatial(),
         ],
     },
     Group {
         name: "Answer",
-        controls: &[Control::choice("Format", "f", &[("html", "HTML"), ("json", "JSON"), ("pjson", "Indented JSON")])],
+        controls: &[Control::choice(
+            "Format",
+            "f",
+            &[
+                ("html", "HTML"),
+                ("json", "JSON"),
+                ("pjson", "Indented JSON"),
+                ("geojson", "GeoJSON"),
+                ("pbf", "Protocol buffers"),
+            ],
+        )],
     },
 ];
 
