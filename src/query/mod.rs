@@ -33,7 +33,12 @@ use crate::{
         statistics,
     },
     store::{Session, Snapshot},
-    wire::{geometry::spatial_reference, output::transform, service, statistics::table_head},
+    wire::{
+        geometry::{spatial_reference, type_name},
+        output::transform,
+        service,
+        statistics::table_head,
+    },
 };
 
 /// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit.
@@ -159,6 +164,10 @@ async fn features(
     let mut head = service::feature_set_head(layer, columns);
     if let Some(grid) = &form.geometry.grid {
         head["transform"] = transform(grid);
+    }
+    // A widely used reader of protocol buffers must know the type of geometries also where none come.
+    if let (Encoding::Pbf, Some(shape)) = (form.encoding, &layer.shape) {
+        head["geometryType"] = type_name(shape.geometry_type).into();
     }
     let named: Vec<Column<'_>> = columns.fields.iter().map(|&index| Column::from(&layer.fields[index])).collect();
     let begin = || FeatureSetWriter::new(&head, &named, columns.srid.is_some(), form);

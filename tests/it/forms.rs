@@ -161,6 +161,8 @@ async fn protocol_buffers_say_what_json_says() {
     let types: Vec<u64> =
         read["fields"].as_array().unwrap().iter().map(|field| field["type"].as_u64().unwrap()).collect();
     assert_eq!(types, [6, 4, 0, 1, 13, 2, 3, 0, 5, 14, 15, 10, 11], "as the schema numbers them");
+    let bare = assert_same(&server, 1, &[ALL[0], ("returnGeometry", "false")], 0.0).await;
+    assert_eq!(bare["geometryType"], 3, "also where no geometries come");
     assert_eq!(assert_same(&server, 4, &ALL, 0.0).await["geometryType"], 127, "a table has none");
 }
 

@@ -15,6 +15,7 @@ mod data;
 mod delta;
 mod export;
 mod http;
+mod peers;
 mod query;
 mod report;
 mod upload;
@@ -42,6 +43,9 @@ struct Options {
     /// Only these subjects
     #[arg(long, value_delimiter = ',')]
     only: Vec<Subject>,
+    /// A Python that has tipg and pygeoapi, which are measured beside queries
+    #[arg(long, value_name = "PYTHON")]
+    peers: Option<PathBuf>,
     /// Also write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -98,7 +102,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
             Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
             Subject::Crowd => crowd::measure(bed, options.rounds)?,
             Subject::Attachments => attachments::measure(bed, options.rounds)?,
-            Subject::Query => query::measure(bed, options.rows, options.rounds)?,
+            Subject::Query => query::measure(bed, options.rows, options.rounds, options.peers.as_deref())?,
         });
     }
     Ok(comparisons)

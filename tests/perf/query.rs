@@ -1,6 +1,7 @@
-//! Queries of connected clients: a page of a thousand features in a box, against what the stack allows.
+//! Queries of connected clients: a page of a thousand features in a box, against what the stack allows and against other
+//! servers on the same table.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, path::Path, time::Instant};
 
 use serde_json::Value as Json;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -11,6 +12,7 @@ use super::{
     ceiling,
     data::{LARGE, Random},
     http::{Client, Request},
+    peers::Peer,
     report::{Comparison, Goal, Series, Unit, progress},
 };
 
@@ -20,11 +22,13 @@ const PAGE: u32 = 1_000;
 const IN_BOX: u32 = 1_200;
 /// How many pages a round asks for.
 const N_PAGES: usize = 320;
+/// How many for another server, which is slower.
+const N_PEER_PAGES: usize = 24;
 /// How many numbers of rows a round asks for.
 const N_COUNTS: usize = 20;
 
 /// Measures pages and numbers.
-pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
+pub fn measure(bed: &Bed, rows: u32, rounds: u32, peers: Option<&Path>) -> Result<Vec<Comparison>> {
     let server = Server::start(bed)?;
     let boxes = boxes(rows, IN_BOX, N_PAGES);
     let mut comparisons = Vec::new();
@@ -61,6 +65,18 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
         goal: Some(Goal::AtMost(1.0)),
     });
     comparisons.push(counts(bed, &server, rows, rounds)?);
+    for peer in peers.map(|python| Peer::start_all(bed, python)).unwrap_or_default() {
+        let few = &boxes[..N_PEER_PAGES];
+        let theirs: Vec<Request> = few.iter().map(|corners| peer.page(corners, PAGE)).collect();
+        let figures = compare(peer.name, rounds, || {
+            Ok((ask(server.address(), &json[..N_PEER_PAGES], 1)?.0, ask(peer.address, &theirs, 1)?.0))
+        })?;
+        comparisons.push(figures.against(
+            "the same page of it, one connection",
+            Unit::PerSecond,
+            Some(Goal::AtLeast(5.0)),
+        ));
+    }
     Ok(comparisons)
 }
 
