@@ -193,9 +193,9 @@ async fn pjson_is_the_same_document_indented() {
 #[tokio::test]
 async fn an_unknown_format_is_an_error_that_lists_the_known_ones() {
     let server = TestServer::with_trees().await;
-    let (code, words) = error(&server.get("0/query", &[("f", "xml"), ("where", "1=1")]).await);
+    let (code, words) = error(&server.get("0/query", &[("f", "kmz"), ("where", "1=1")]).await);
     assert_eq!(code, 400);
-    for word in ["'f' parameter", "'xml'", "html, json, pjson"] {
+    for word in ["'f' parameter", "'kmz'", "html, json, pjson", "geojson and pbf"] {
         assert!(words.contains(word), "{words}");
     }
 }
