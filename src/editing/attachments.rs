@@ -18,10 +18,7 @@ use crate::{
     },
     sql::{modify, select},
     store::Session,
-    sync::{
-        apply::{ATTEMPTS, Failure},
-        direct,
-    },
+    sync::{apply::ATTEMPTS, direct, failure::Failure},
     uploads::{self, payloads::store_payloads},
     wire::{
         attachment_form::{AttachmentForm, DeleteForm},

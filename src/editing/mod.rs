@@ -29,7 +29,7 @@ use crate::{
         answer::{Answer, Body},
     },
     store::{Session, WriteTx},
-    sync::apply::{ATTEMPTS, Failure},
+    sync::{apply::ATTEMPTS, failure::Failure},
     uploads,
     wire::{
         append::AppendRequest, apply_edits::ApplyEdits, calculate::CalculateRequest, params::Params,

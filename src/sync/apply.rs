@@ -31,13 +31,11 @@ use crate::{
 use super::{
     allowed::forbidden,
     books,
+    failure::{AT_THE_END, Failure, explain, is_fatal, is_foreign_key, suppressed},
     order::{Missing, links, parents_first},
     search::{ROWS_PER_STATEMENT, Search, culprit},
 };
 
-/// Why all edits are refused when the database complains about none of them.
-const AT_THE_END: &str = "Operation rolled back. A constraint of the database that is checked at the end of a transaction was violated; \
-     nothing was applied";
 /// How often edits are tried again when the database had to end a deadlock.
 pub(crate) const ATTEMPTS: usize = 5;
 
@@ -73,42 +71,6 @@ pub(crate) async fn submit(
         }
     }
     Err(Failure::Collided.into())
-}
-
-/// Why edits could not be committed.
-pub(crate) enum Failure {
-    /// The database ended the transaction for a reason that passes by itself: deadlock or serialization. They can be
-    /// applied again.
-    Collided,
-    /// A constraint that is checked at the end was violated.
-    AtTheEnd,
-    /// Anything else.
-    Other(Error),
-}
-
-impl Failure {
-    /// Tells them apart.
-    pub(crate) fn of(error: Error) -> Failure {
-        let code = match &error {
-            Error::Internal { source, .. } => database_code(source.as_ref()),
-            _ => None,
-        };
-        match code.as_deref().and_then(|code| code.get(..2)) {
-            Some("40") => Failure::Collided,
-            Some("23") => Failure::AtTheEnd,
-            _ => Failure::Other(error),
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        match failure {
-            Failure::Collided => Error::Unavailable("the edits collided with others; send them again".to_owned()),
-            Failure::AtTheEnd => Error::NotSupported(AT_THE_END.to_owned()),
-            Failure::Other(error) => error,
-        }
-    }
 }
 
 async fn submit_once(
@@ -165,18 +127,6 @@ pub(super) fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool
         },
     };
     results.into_iter().map(|(_, results)| results.into_iter().map(undone).collect()).collect()
-}
-
-/// Whether a row is missing that the edit refers to, or one still refers to what it deletes.
-fn is_foreign_key(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("23503"))
-}
-
-fn database_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
-    match error.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(database)) => database.code().map(std::borrow::Cow::into_owned),
-        _ => None,
-    }
 }
 
 /// Finds the features that edits name by their object ids.
@@ -641,17 +591,6 @@ fn settle(layer: &Layer, op: Op, edits: &[(usize, &Edit)], applied: &Applied, re
     }
 }
 
-/// Why an edit that the database took had no effect.
-pub(super) fn suppressed(layer: &Layer, op: Op) -> EditError {
-    EditError {
-        code: EditErrorCode::failed(layer, op),
-        description: format!(
-            "a trigger of table {} dropped the edit; ask the table's owner which rule it follows",
-            layer.table_name
-        ),
-    }
-}
-
 /// Whether the stored row may differ from what the client holds after its edit.
 fn is_altered(layer: &Layer, edit: &Edit) -> bool {
     let filled_in = |index: usize| {
@@ -659,58 +598,4 @@ fn is_altered(layer: &Layer, edit: &Edit) -> bool {
         field.has_default && layer.is_writable(index) && !edit.values.iter().any(|(named, _)| *named == index)
     };
     layer.alters_rows || (edit.op == Op::Add && (0..layer.fields.len()).any(filled_in))
-}
-
-/// Whether the failure is not about one of the edits.
-pub(super) fn is_fatal(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(database) = error else { return true };
-    let code = database.code().unwrap_or_default();
-    ["08", "25", "26", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
-        || ["42501", "42P01", "42703", "42883"].contains(&code.as_ref())
-}
-
-/// Says in the client's terms why the database refused an edit. The database's own text stays in the log, since it may
-/// speak of rows that the client must not see.
-pub(super) fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
-    tracing::debug!(layer = layer.id.0, %error, "the database refused an edit");
-    let sqlx::Error::Database(database) = error else {
-        return EditError { code: EditErrorCode::Other, description: "the database refused the edit".to_owned() };
-    };
-    let code = database.code().unwrap_or_default();
-    let constraint = database.constraint().map(|name| format!(" '{name}'")).unwrap_or_default();
-    let message = database.message();
-    let column = database
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .and_then(|database| database.column())
-        .unwrap_or("?")
-        .to_owned();
-    let (code, description) = match code.as_ref() {
-        "23502" => (EditErrorCode::NotNullable, format!("field '{column}' needs a value")),
-        "23505" => (
-            EditErrorCode::NotUnique,
-            format!("another feature has the same value, which the rule{constraint} forbids"),
-        ),
-        "23514" => {
-            (EditErrorCode::Value, format!("the values break the rule{constraint} of table {}", layer.table_name))
-        }
-        "23503" if op == Op::Delete => (
-            EditErrorCode::DeleteFailed,
-            format!("other rows refer to the feature (rule{constraint}); delete them first"),
-        ),
-        "23503" => {
-            (EditErrorCode::Value, format!("the feature refers to a row that does not exist (rule{constraint})"))
-        }
-        "P0001" => (
-            EditErrorCode::Other,
-            format!("refused by a trigger of table {}: {}", layer.table_name, crate::model::value::brief(message)),
-        ),
-        _ if message.to_ascii_lowercase().contains("geometry") || message.contains("transform") || code == "XX000" => (
-            EditErrorCode::Geometry,
-            "the geometry cannot be stored in the layer; check its type, its coordinates and their spatial reference"
-                .to_owned(),
-        ),
-        other if other.starts_with("22") => (EditErrorCode::Value, "a value does not fit its field".to_owned()),
-        _ => (EditErrorCode::failed(layer, op), "the database refused the edit; the server's log says why".to_owned()),
-    };
-    EditError { code, description }
 }

@@ -9,6 +9,7 @@ pub(crate) mod books;
 pub(crate) mod direct;
 pub(crate) mod download;
 pub(crate) mod extract;
+pub(crate) mod failure;
 mod order;
 pub(crate) mod put_back;
 mod search;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    apply::{explain, is_fatal, suppressed},
+    failure::{explain, is_fatal, suppressed},
     search::{Culprit, Search},
 };
 

@@ -16,7 +16,8 @@ use crate::{
 };
 
 use super::{
-    apply::{Sender, apply_all, explain, is_fatal},
+    apply::{Sender, apply_all},
+    failure::{explain, is_fatal},
     search::{Culprit, ROWS_PER_STATEMENT, Search},
 };
 

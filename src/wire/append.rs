@@ -38,6 +38,8 @@ pub(crate) struct AppendRequest {
     format: SourceFormat,
     /// Names in the source, and the fields that they mean.
     renamed: Vec<(String, String)>,
+    /// The only fields that are taken; all of them if `None`.
+    taken: Option<Vec<usize>>,
     /// By what a feature is known to be there already; `None`: each is a new one.
     pub(crate) upsert: Option<Upsert>,
     /// What happens to the others when one is refused.
@@ -111,6 +113,7 @@ impl AppendRequest {
             format: SourceFormat::parse(params)?,
             upload,
             renamed: field_mappings(params, layer)?,
+            taken: append_fields(params, layer)?,
             upsert: upsert(params, layer, use_global_ids)?,
             policy: policy(params)?,
             use_global_ids,
@@ -137,6 +140,14 @@ impl AppendRequest {
         for (name, _) in features.iter_mut().flat_map(|feature| &mut feature.attributes) {
             if let Some((_, target)) = self.renamed.iter().find(|(source, _)| source.eq_ignore_ascii_case(name)) {
                 name.clone_from(target);
+            }
+        }
+        if let Some(taken) = &self.taken {
+            // What tells features apart is needed, whether it is to be stored or not.
+            let key = self.upsert.as_ref().map(|upsert| upsert.field);
+            let is_taken = |index: usize| taken.contains(&index) || Some(index) == key || index == layer.global_id;
+            for feature in &mut features {
+                feature.attributes.retain(|(name, _)| layer.field_index(name).is_some_and(is_taken));
             }
         }
         Ok(SourceFeatures { features, srid, use_global_ids: self.use_global_ids })
@@ -196,6 +207,18 @@ fn field_mappings(params: &Params, layer: &Layer) -> Result<Vec<(String, String)
         renamed.push((source.to_owned(), target.to_owned()));
     }
     Ok(renamed)
+}
+
+/// Reads `appendFields`: names in an array, or with commas.
+fn append_fields(params: &Params, layer: &Layer) -> Result<Option<Vec<usize>>> {
+    let Some(text) = params.text("appendFields").filter(|text| !matches!(*text, "null" | "[]" | "*")) else {
+        return Ok(None);
+    };
+    let names: Vec<String> = match text.starts_with('[') {
+        true => super::params::json("appendFields", text)?,
+        false => text.split(',').map(|name| name.trim().to_owned()).collect(),
+    };
+    names.iter().map(|name| field_named("appendFields", name, layer)).collect::<Result<Vec<_>>>().map(Some)
 }
 
 fn field_named(name: &'static str, field: &str, layer: &Layer) -> Result<usize> {

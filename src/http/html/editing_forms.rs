@@ -1,4 +1,4 @@
-//! The forms of the operations that edit layers, beside applyEdits.
+//! The forms of the operations that edit layers.
 
 use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SR_HINT};
 use super::query_forms::SPATIAL_RELATIONSHIPS;
@@ -22,6 +22,46 @@ pub(super) fn of(operation: &str) -> (&'static str, &'static [Group]) {
 const ROLLBACK: Control = Control::on("Rollback on Failure", "rollbackOnFailure");
 const MOMENT: Control = Control::off("Return Edit Moment", "returnEditMoment");
 const ASYNC: Control = Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it");
+
+/// applyEdits of a layer.
+pub(super) const LAYER_EDITS: &[Group] = &[
+    Group {
+        name: "Edits",
+        controls: &[
+            Control::lines("Adds", "adds").hint("[{\"attributes\":{…},\"geometry\":{…}}]"),
+            Control::lines("Updates", "updates").hint("features with their object id, or global id"),
+            Control::lines("Deletes", "deletes").hint("1,2,3, or global ids"),
+            Control::lines("Attachments", "attachments")
+                .hint("{\"adds\":[],\"updates\":[],\"deletes\":[]}, with global ids"),
+            Control::on("Rollback on Failure", "rollbackOnFailure"),
+            Control::off("Use GlobalIds", "useGlobalIds"),
+            Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
+        ],
+    },
+    FORMAT,
+];
+
+/// applyEdits of a service.
+pub(super) const SERVICE_EDITS: &[Group] = &[
+    Group {
+        name: "Edits",
+        controls: &[
+            Control::lines("Edits", "edits").hint("[{\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]}]"),
+            Control::off("Use GlobalIds", "useGlobalIds"),
+            Control::on("Rollback on Failure", "rollbackOnFailure"),
+            Control::off("Honor Sequence Of Edits", "honorSequenceOfEdits"),
+            Control::choice(
+                "Return Service Edits Option",
+                "returnServiceEditsOption",
+                &[("none", "None"), ("originalAndCurrentFeatures", "Original and current features")],
+            ),
+            Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
+        ],
+    },
+    FORMAT,
+];
 
 const ADD_FEATURES: &[Group] = &[
     Group {

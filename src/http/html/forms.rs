@@ -2,7 +2,7 @@
 
 use super::query_forms::{ATTACHMENTS, QUERY, RELATED_RECORDS, SERVICE_QUERY};
 use super::writer::Html;
-use super::{Kind, Page};
+use super::{Kind, Page, editing_forms};
 
 /// A form: the parameters of one operation, in the customary order.
 pub(super) struct Form {
@@ -269,44 +269,6 @@ const EXTRACT_CHANGES: &[Group] = &[
     FORMAT,
 ];
 
-const LAYER_EDITS: &[Group] = &[
-    Group {
-        name: "Edits",
-        controls: &[
-            Control::lines("Adds", "adds").hint("[{\"attributes\":{…},\"geometry\":{…}}]"),
-            Control::lines("Updates", "updates").hint("features with their object id, or global id"),
-            Control::lines("Deletes", "deletes").hint("1,2,3, or global ids"),
-            Control::lines("Attachments", "attachments")
-                .hint("{\"adds\":[],\"updates\":[],\"deletes\":[]}, with global ids"),
-            Control::on("Rollback on Failure", "rollbackOnFailure"),
-            Control::off("Use GlobalIds", "useGlobalIds"),
-            Control::off("Return Edit Moment", "returnEditMoment"),
-            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
-        ],
-    },
-    FORMAT,
-];
-
-const SERVICE_EDITS: &[Group] = &[
-    Group {
-        name: "Edits",
-        controls: &[
-            Control::lines("Edits", "edits").hint("[{\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]}]"),
-            Control::off("Use GlobalIds", "useGlobalIds"),
-            Control::on("Rollback on Failure", "rollbackOnFailure"),
-            Control::off("Honor Sequence Of Edits", "honorSequenceOfEdits"),
-            Control::choice(
-                "Return Service Edits Option",
-                "returnServiceEditsOption",
-                &[("none", "None"), ("originalAndCurrentFeatures", "Original and current features")],
-            ),
-            Control::off("Return Edit Moment", "returnEditMoment"),
-            Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
-        ],
-    },
-    FORMAT,
-];
-
 const UPLOAD: &[Group] = &[
     Group {
         name: "File",
@@ -406,11 +368,11 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         Kind::Books { operation: "restore" } => post("Restore", "Restore", RESTORE),
         Kind::Books { .. } => post("Dismiss Refused Edit", "Dismiss", &[FORMAT]),
         Kind::Editing { operation } => {
-            let (name, groups) = super::editing_forms::of(operation);
+            let (name, groups) = editing_forms::of(operation);
             post(name, name, groups)
         }
-        Kind::LayerEdits => post("Apply Edits", "Apply Edits", LAYER_EDITS),
-        Kind::ServiceEdits => post("Apply Edits", "Apply Edits", SERVICE_EDITS),
+        Kind::LayerEdits => post("Apply Edits", "Apply Edits", editing_forms::LAYER_EDITS),
+        Kind::ServiceEdits => post("Apply Edits", "Apply Edits", editing_forms::SERVICE_EDITS),
         Kind::Upload => post("Upload", "Upload", UPLOAD),
         Kind::RegisterUpload => post("Register", "Register", REGISTER_UPLOAD),
         Kind::UploadPart => post("Upload Part", "Upload Part", UPLOAD_PART),

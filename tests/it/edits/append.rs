@@ -72,6 +72,18 @@ async fn upserts_can_leave_alone_what_is_there_or_what_is_not() {
 }
 
 #[tokio::test]
+async fn only_the_fields_that_are_named_are_taken() {
+    let server = with_oaks().await;
+    let set = r#"[{"attributes":{"species":"yew","girth":7,"height":3}}]"#;
+    let fields = [("edits", set), ("async", "false"), ("appendFields", r#"["species","HEIGHT"]"#)];
+    assert_eq!(server.post("0/append", &fields).await["recordCount"], 1);
+    let row = &server.features(0).await[3]["attributes"];
+    assert_eq!((&row["species"], &row["girth"], &row["height"]), (&json!("yew"), &Json::Null, &json!(3.0)));
+    let (_, said) = error(&server.post("0/append", &[("edits", set), ("appendFields", "trunk")]).await);
+    assert!(said.contains("'trunk'"), "{said}");
+}
+
+#[tokio::test]
 async fn geojson_is_read_whatever_its_geometries() {
     let server = TestServer::new().await;
     server
