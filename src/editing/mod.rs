@@ -101,7 +101,7 @@ impl Request {
             }
             Operation::Calculate => {
                 let layer = of_layer()?;
-                Request::Rows(RowEdits::calculate(layer.clone(), CalculateRequest::parse(params, layer)?)?)
+                Request::Rows(RowEdits::calculate(layer.clone(), CalculateRequest::parse(params, layer)?))
             }
             Operation::Truncate => Request::Rows(RowEdits::truncate(of_layer()?.clone(), params)?),
             Operation::Append => {

@@ -10,7 +10,8 @@ use crate::{
     app::App,
     error::{Error, Result},
     model::{
-        edit::{Assigned, EditResult, FailurePolicy, Op},
+        capability::Capability,
+        edit::{Assigned, EditResult, FailurePolicy},
         layer::{Layer, Service},
     },
     query,
@@ -53,23 +54,23 @@ impl RowEdits {
     /// deleteFeatures.
     pub(super) fn delete(layer: Arc<Layer>, rows: SelectedRows, params: &Params) -> Result<RowEdits> {
         refuse_unsupported(params)?;
-        require(&layer, Op::Delete)?;
+        layer.require(Capability::Delete).map_err(Error::NotSupported)?;
         let change = Change::Delete { policy: policy(params)?, results: params.flag(&["returnDeleteResults"], false)? };
         Ok(RowEdits { layer, rows, change, moment: params.flag(&["returnEditMoment"], false)? })
     }
 
     /// calculate.
-    pub(super) fn calculate(layer: Arc<Layer>, request: CalculateRequest) -> Result<RowEdits> {
+    pub(super) fn calculate(layer: Arc<Layer>, request: CalculateRequest) -> RowEdits {
         let CalculateRequest { rows, assignments, moment } = request;
-        require(&layer, Op::Update)?;
-        Ok(RowEdits { layer, rows, change: Change::Set(assignments), moment })
+        RowEdits { layer, rows, change: Change::Set(assignments), moment }
     }
 
     /// truncate: all rows go, or all attachments. Rows are deleted one by one rather than with TRUNCATE, which would be seen
     /// by snapshots from before it.
     pub(super) fn truncate(layer: Arc<Layer>, params: &Params) -> Result<RowEdits> {
         let attachments_only = params.flag(&["attachmentOnly"], false)?;
-        require(&layer, if attachments_only { Op::Update } else { Op::Delete })?;
+        let needed = if attachments_only { Capability::Update } else { Capability::Delete };
+        layer.require(needed).map_err(Error::NotSupported)?;
         let layer = match attachments_only {
             false => layer,
             true => layer.attachments.clone().ok_or_else(|| {
@@ -211,16 +212,4 @@ struct Removed {
     outcome: Outcome,
     /// The first of those that could not be deleted.
     refused: Vec<EditResult>,
-}
-
-/// Refuses at once what no row would be allowed.
-fn require(layer: &Layer, op: Op) -> Result<()> {
-    if layer.rules.allows(op) {
-        return Ok(());
-    }
-    let what = if op == Op::Delete { "deleted" } else { "changed" };
-    Err(Error::NotSupported(format!(
-        "rows of layer {} ({}) must not be {what}: its capabilities are '{}'; nothing was changed",
-        layer.id, layer.name, layer.rules.capabilities
-    )))
 }

@@ -11,6 +11,7 @@ use super::route::{OfLayer, OfService};
 /// Refuses what the service, or the layer that a request is about, does not allow.
 pub(super) fn check(service: &Service, what: &OfService) -> Result<()> {
     let allowed = match what {
+        OfService::Query => service.require(Capability::Query),
         OfService::Uploads(_) => service.require(Capability::Uploads),
         OfService::ImportReplica => service.require(Capability::Sync),
         OfService::ApplyEdits => service.require(Capability::Editing),
@@ -39,11 +40,12 @@ fn needed(what: OfLayer) -> Capability {
         | OfLayer::AddFeatures
         | OfLayer::UpdateFeatures
         | OfLayer::DeleteFeatures
-        | OfLayer::Calculate
-        | OfLayer::Truncate
         | OfLayer::Append
         | OfLayer::AddAttachment(_)
         | OfLayer::UpdateAttachment(_)
         | OfLayer::DeleteAttachments(_) => Capability::Editing,
+        OfLayer::Calculate => Capability::Update,
+        // Of all rows, or of their attachments; see there.
+        OfLayer::Truncate => Capability::Editing,
     }
 }

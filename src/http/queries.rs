@@ -4,7 +4,10 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     error::{Error, Result},
-    model::layer::{Layer, Service},
+    model::{
+        capability::Capability,
+        layer::{Layer, Service},
+    },
     query,
     wire::{related, url},
 };
@@ -22,6 +25,9 @@ pub(super) async fn of_service(call: &Call, service: &Service) -> Result<Reply> 
         return Ok(Reply::Form);
     }
     let queries = related::parse_service(&call.params, service)?;
+    for (layer, _) in &queries {
+        layer.require(Capability::Query).map_err(Error::NotSupported)?;
+    }
     Ok(Reply::Bytes(query::run_all(&call.app, service, &queries).await?))
 }
 
@@ -31,6 +37,7 @@ pub(super) async fn related(call: &Call, service: &Service, layer: &Layer) -> Re
         return Ok(Reply::Form);
     }
     let wanted = related::parse_related(&call.params, service, layer)?;
+    wanted.related.require(Capability::Query).map_err(Error::NotSupported)?;
     Ok(Reply::Bytes(query::related::run(&call.app, service, &wanted).await?))
 }
 

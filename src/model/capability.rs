@@ -31,6 +31,10 @@ pub enum Capability {
     Query,
     /// Editing anything in any way.
     Editing,
+    /// Changing features.
+    Update,
+    /// Deleting features.
+    Delete,
     /// Sending files before it is said what for.
     Uploads,
     /// Making and synchronizing replicas.
@@ -104,6 +108,8 @@ impl Capabilities {
         let has = match needed {
             Capability::Query => self.query,
             Capability::Editing => self.edits(),
+            Capability::Update => self.update,
+            Capability::Delete => self.delete,
             Capability::Uploads => self.uploads,
             Capability::Sync => self.sync,
             Capability::Extract => self.extract,

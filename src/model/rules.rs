@@ -463,6 +463,14 @@ impl Rules {
         }
     }
 
+    /// Whether some values of a field are refused, in rows of any type.
+    pub fn has_domain(&self, field: usize) -> bool {
+        let types = self.types.iter().flat_map(|types| &types.types);
+        self.fields.get(field).is_some_and(|rules| rules.domain.is_some())
+            || types.flat_map(|of_type| &of_type.domains).any(|(of, _)| *of == field)
+            || self.types.as_ref().is_some_and(|types| types.are_subtypes && types.field == field)
+    }
+
     /// Whether a field, or the types, have domains at all.
     fn limits(&self, field: usize) -> bool {
         self.types.is_some() || self.fields.get(field).is_some_and(|rules| rules.domain.is_some())

@@ -28,6 +28,13 @@ pub(crate) struct Rows<'a> {
     pub(crate) reproject: bool,
 }
 
+impl Rows<'_> {
+    /// The attributes that are named.
+    fn fields(&self) -> Vec<usize> {
+        self.columns.iter().map(|(index, _)| *index).collect()
+    }
+}
+
 /// Puts features: those whose global id exists are changed instead, so that an upload sent twice has the effect of one.
 /// Returns global id and object id of each row.
 pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
@@ -42,7 +49,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
-    let added = stamps(layer, rows, Stamped::Added);
+    let added = stamps(layer, &rows.fields(), Stamped::Added);
     for (index, _) in &added {
         out.sql(", ").ident(&column(layer, *index));
     }
@@ -76,7 +83,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
             &mut out,
         );
     }
-    for (index, _) in stamps(layer, rows, Stamped::Changed) {
+    for (index, _) in stamps(layer, &rows.fields(), Stamped::Changed) {
         let name = column(layer, index);
         out.sql(", ").ident(&name).sql(" = excluded.").ident(&name);
     }
@@ -99,7 +106,7 @@ pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         },
         &mut out,
     );
-    for (index, stamp) in stamps(layer, rows, Stamped::Changed) {
+    for (index, stamp) in stamps(layer, &rows.fields(), Stamped::Changed) {
         out.sql(", ").ident(&column(layer, index)).sql(" = ");
         write_stamp(&layer.fields[index], stamp, &mut out);
     }
@@ -133,6 +140,11 @@ pub(crate) fn calculate(layer: &Layer, assignments: &[(usize, Assigned)], global
                 predicate::render_expression(expression, &columns(layer), shape.as_ref(), "n", &mut out);
             }
         }
+    }
+    let named: Vec<usize> = assignments.iter().map(|(field, _)| *field).collect();
+    for (index, stamp) in stamps(layer, &named, Stamped::Changed) {
+        out.sql(", ").ident(&column(layer, index)).sql(" = ");
+        write_stamp(&layer.fields[index], stamp, &mut out);
     }
     out.sql("\nwhere n.").ident(&global_id).sql(" = any(").bind(global_ids).sql(")\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
@@ -257,12 +269,12 @@ enum Stamp {
 
 /// The columns that the server fills in: those that the edits do not name, as only another server's do. A row that is added
 /// has been changed, too.
-fn stamps(layer: &Layer, rows: &Rows<'_>, stamped: Stamped) -> Vec<(usize, Stamp)> {
+fn stamps(layer: &Layer, named: &[usize], stamped: Stamped) -> Vec<(usize, Stamp)> {
     let tracking = layer.rules.tracking;
     let added = [(tracking.creator, Stamp::Who), (tracking.created, Stamp::When)];
     let changed = [(tracking.editor, Stamp::Who), (tracking.edited, Stamp::When)];
     let also_added = added.into_iter().filter(|_| stamped == Stamped::Added);
-    let unnamed = |index: &usize| !rows.columns.iter().any(|(named, _)| named == index);
+    let unnamed = |index: &usize| !named.contains(index);
     changed.into_iter().chain(also_added).filter_map(|(index, stamp)| Some((index.filter(unnamed)?, stamp))).collect()
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     model::{
+        capability::Capability,
         edit::{Assigned, Edit, EditResult, GeometryEdit, LayerEdits, Op},
         id::GlobalId,
         layer::{Layer, Service},
@@ -75,6 +76,7 @@ pub(crate) async fn calculate_next(
     assignments: &[(usize, Assigned)],
     walk: &mut Walk<'_>,
 ) -> Result<Option<usize>> {
+    layer.require(Capability::Update).map_err(Error::NotSupported)?;
     let ids = walk.next(tx).await?;
     let mut n_touched = 0;
     let mut search = Search::new(ids.len());

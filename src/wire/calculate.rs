@@ -87,10 +87,18 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
         (Some(value), None) => {
             let value = coerce(scalar(value), field.field_type, field.length)
                 .map_err(|problem| wrong(format!("field '{}' cannot be set to the value: {problem}", field.name)))?;
-            if value == Value::Null && !field.nullable {
+            if value == Value::Null && !layer.is_nullable(index) {
                 return Err(wrong(format!("field '{}' needs a value, and cannot be set to null", field.name)));
             }
+            let given = [(index, value.clone())];
+            layer.rules.check(layer, &given).map_err(wrong)?;
             Assigned::Value(value)
+        }
+        (None, Some(_)) if layer.rules.has_domain(index) || !layer.is_nullable(index) && field.nullable => {
+            return Err(wrong(format!(
+                "field '{}' takes only some values (it has a domain, or needs a value), and what an expression gives cannot be held against them; set it to a value",
+                field.name
+            )));
         }
         (None, Some(Json::String(text))) => Assigned::Computed(
             Expression::parse_for(text, &layer.fields, field.field_type)

@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-use super::{params::Params, query::MAX_RECORD_COUNT};
+use super::{
+    params::Params,
+    query::{MAX_RECORD_COUNT, RESULT_TYPE_MAX_RECORD_COUNT},
+};
 
 /// A field, as layers and feature sets list it.
 pub(crate) fn field(layer: &Layer, index: usize) -> Json {
@@ -153,7 +156,10 @@ pub(super) fn put_definition(layer: &Layer, shown: &mut Map<String, Json>) {
     put("defaultVisibility", definition.default_visibility.unwrap_or(true).into());
     put("htmlPopupType", definition.html_popup_type.as_deref().unwrap_or("esriServerHTMLPopupTypeNone").into());
     put("hasStaticData", definition.has_static_data.unwrap_or(false).into());
-    put("maxRecordCount", max_record_count(layer).into());
+    put("maxRecordCount", max_record_count(layer, MAX_RECORD_COUNT).into());
+    for name in ["standardMaxRecordCount", "tileMaxRecordCount"] {
+        put(name, max_record_count(layer, RESULT_TYPE_MAX_RECORD_COUNT).into());
+    }
     put("capabilities", layer.rules.capabilities.to_string().into());
     put("allowGeometryUpdates", layer.rules.geometry_updates.into());
     put("editFieldsInfo", edit_fields(layer));
@@ -176,9 +182,9 @@ fn number(value: f64) -> Json {
     if value.fract() == 0.0 && value.abs() < 9e15 { Json::from(value as i64) } else { Json::from(value) }
 }
 
-/// The most features in a page of the layer.
-pub(crate) fn max_record_count(layer: &Layer) -> i64 {
-    layer.definition.max_record_count.unwrap_or(MAX_RECORD_COUNT)
+/// The most features in a page of the layer, if its definition says so, or else the usual.
+pub(crate) fn max_record_count(layer: &Layer, usual: i64) -> i64 {
+    layer.definition.max_record_count.unwrap_or(usual)
 }
 
 fn edit_fields(layer: &Layer) -> Json {

@@ -292,16 +292,16 @@ pub(crate) fn columns(params: &Params, fields: Vec<usize>, out_srid: i32, form: 
 
 /// Reads how many rows to pass over, and how many to give at most.
 pub(crate) fn limits(params: &Params, layer: &Layer) -> Result<(i64, i64)> {
-    let normal = max_record_count(layer);
+    let usual = max_record_count(layer, MAX_RECORD_COUNT);
     let most = params
         .word("resultType", "none, standard, tile", |word| {
             Some(match word.to_ascii_lowercase().as_str() {
-                "none" => normal,
-                "standard" | "tile" => RESULT_TYPE_MAX_RECORD_COUNT.max(normal),
+                "none" => usual,
+                "standard" | "tile" => max_record_count(layer, RESULT_TYPE_MAX_RECORD_COUNT),
                 _ => return None,
             })
         })?
-        .unwrap_or(normal);
+        .unwrap_or(usual);
     let factor = params.integer("maxRecordCountFactor")?.unwrap_or(1).clamp(1, MAX_RECORD_COUNT_FACTOR);
     let offset = params.integer("resultOffset")?.unwrap_or(0);
     let wanted = params.integer("resultRecordCount")?.unwrap_or(i64::MAX);

@@ -17,7 +17,7 @@ use crate::model::{
 use super::{
     describe::{cardinality, field, indexes, put_definition, relationships},
     geometry::{spatial_reference, type_name},
-    query::{MAX_RECORD_COUNT, RESULT_TYPE_MAX_RECORD_COUNT},
+    query::MAX_RECORD_COUNT,
 };
 
 /// The version of the API whose documents and parameters these are.
@@ -221,8 +221,6 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
         "globalIdField": layer.global_id_field().name,
         "fields": (0..layer.fields.len()).map(|index| field(layer, index)).collect::<Json>(),
         "indexes": indexes(&facts.indexes),
-        "standardMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
-        "tileMaxRecordCount": RESULT_TYPE_MAX_RECORD_COUNT,
         "maxRecordCountFactor": 1,
         "supportedQueryFormats": QUERY_FORMATS,
         "supportedExportFormats": EXPORT_FORMATS,

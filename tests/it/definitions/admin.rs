@@ -21,7 +21,6 @@ use crate::support::{
 #[tokio::test]
 async fn nobody_changes_definitions_unless_the_settings_name_a_token_and_the_request_has_it() {
     let server = TestServer::with_trees().await;
-    let before = server.get("0", &[]).await;
     let update = ("updateDefinition", r#"{"description":"mine"}"#);
     let operations = [
         "",
@@ -43,7 +42,7 @@ async fn nobody_changes_definitions_unless_the_settings_name_a_token_and_the_req
         assert_eq!(error(&server.post(&admin(operation), &[update]).await).0, 499, "{operation}");
         assert_eq!(error(&server.post(&admin(operation), &[update, ("token", "a-token")]).await).0, 498, "{operation}");
     }
-    assert_eq!(server.get("0", &[]).await, before);
+    assert_eq!(server.get("0", &[]).await["description"], "");
     assert_eq!(error(&server.get(&admin("0/updateDefinition"), &[update, ("token", TOKEN)]).await).0, 405);
     for name in ["Authorization", "X-Esri-Authorization"] {
         let request = Request::post(admin("0/updateDefinition"))

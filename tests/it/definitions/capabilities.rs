@@ -85,6 +85,9 @@ async fn reading_replicas_exports_and_changes_are_allowed_each_by_itself() {
     assert_eq!(code, 400);
     assert!(text.contains("layer 0 (oak) does not have the capability Query"), "{text}");
     assert_eq!(server.get("1/query", &[("where", "1=1")]).await["features"], json!([]));
+    let of_service = server.get("query", &[("layerDefs", r#"{"0":"1=1","1":"1=1"}"#)]).await;
+    assert!(error(&of_service).1.contains("layer 0 (oak) does not have the capability Query"));
+    assert!(error(&server.get("0/queryRelatedRecords", &[("objectIds", "1")]).await).1.contains("capability Query"));
     let again = server.post("createReplica", &[("layers", "0"), EMBEDDED]).await;
     assert!(error(&again).1.contains("capability Sync"));
     let export = server.post("createReplica", &[("layers", "0"), EMBEDDED, ("syncModel", "none")]).await;

@@ -68,6 +68,21 @@ async fn a_field_that_clients_must_not_write_is_passed_over_in_edits() {
 }
 
 #[tokio::test]
+async fn a_time_field_of_the_definition_is_what_time_in_queries_is_about() {
+    let server = with_admin().await;
+    apply(
+        &server,
+        "adds",
+        &json!([{"attributes": {"girth": 1, "planted": 1000}}, {"attributes": {"girth": 2, "planted": 9000}}]),
+    )
+    .await;
+    change(&server, "0/updateDefinition", json!({"timeInfo": {"startTimeField": "planted"}})).await;
+    let found = server.get("0/query", &[("time", "500,2000"), ("outFields", "girth")]).await;
+    assert_eq!(found["features"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["features"][0]["attributes"]["girth"], 1);
+}
+
+#[tokio::test]
 async fn indexes_and_relationships_are_those_of_the_database() {
     let server = with_admin().await;
     server.database.sql("create index girths on oak (girth desc); create index on oak (lower(species)); create index on oak (girth) where girth > 5").await;

@@ -192,3 +192,26 @@ async fn a_row_must_be_of_a_subtype_if_there_are_subtypes() {
     assert!(refused[1].contains("domain 'High'"), "{}", refused[1]);
     assert_eq!(refused[2], "field 'girth': 3 is not one of the subtypes, which are 1, 2");
 }
+
+#[tokio::test]
+async fn a_calculation_keeps_to_domains_and_to_what_is_allowed() {
+    let server = with_domains().await;
+    apply(&server, "adds", &json!([{"attributes": {"species": "oak", "girth": 5}}])).await;
+    let calculate = async |expression: &str| {
+        let answer = server.post("0/calculate", &[("where", "1=1"), ("calcExpression", expression)]).await;
+        answer.get("error").map_or_else(String::new, |_| error(&answer).1)
+    };
+    assert!(calculate(r#"[{"field":"girth","value":501}]"#).await.contains("domain 'Girth'"));
+    assert!(calculate(r#"[{"field":"species","value":null}]"#).await.contains("needs a value"));
+    assert!(calculate(r#"[{"field":"girth","sqlExpression":"girth * 200"}]"#).await.contains("has a domain"));
+    assert_eq!(calculate(r#"[{"field":"girth","value":500}]"#).await, "");
+    assert_eq!(server.features(0).await[0]["attributes"]["girth"], 500);
+    change(&server, "0/updateDefinition", json!({"capabilities": "Query,Create,Delete"})).await;
+    assert!(calculate(r#"[{"field":"girth","value":6}]"#).await.contains("capability Update"));
+    change(&server, "0/updateDefinition", json!({"capabilities": "Query,Create,Update"})).await;
+    let truncate = server.post("/arcgis/rest/admin/services/trees/FeatureServer/0/truncate", &[]).await;
+    assert!(error(&truncate).1.contains("capability Delete"));
+    let delete = server.post("0/deleteFeatures", &[("where", "1=1")]).await;
+    assert!(delete.to_string().contains("must not be deleted"), "{delete}");
+    assert_eq!(server.features(0).await.len(), 1);
+}

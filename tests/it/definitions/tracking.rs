@@ -54,6 +54,14 @@ async fn the_server_fills_in_who_edited_and_when_and_clients_cannot() {
     assert_eq!((&updated["maker"], &updated["made"]), (&json!("psql"), &json!(0)), "who added it stays");
     assert_eq!(updated["changer"], "Esri_Anonymous");
     assert!(updated["changed"].as_i64().unwrap() >= made);
+
+    server.database.sql("update oak set changed = 'epoch', changer = 'psql'").await;
+    let calculation = r#"[{"field":"girth","value":4}]"#;
+    let answer = server.post("0/calculate", &[("where", "1=1"), ("calcExpression", calculation)]).await;
+    assert_eq!(answer["updatedFeatureCount"], 1, "{answer}");
+    let calculated = row(&server).await;
+    assert_eq!((&calculated["changer"], &calculated["maker"]), (&json!("Esri_Anonymous"), &json!("psql")));
+    assert!(calculated["changed"].as_i64().unwrap() >= made);
 }
 
 #[tokio::test]
