@@ -6,6 +6,7 @@
 
 mod operations;
 mod parameters;
+mod querying;
 mod schemas;
 
 use serde_json::{Map, Value as Json, json};

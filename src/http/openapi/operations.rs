@@ -1,6 +1,9 @@
 //! Every resource and operation there is.
 
-use super::parameters::{self as p, Parameter};
+use super::{
+    parameters::{self as p, Parameter},
+    querying as q,
+};
 
 /// A resource or operation.
 pub(super) struct Operation {
@@ -123,10 +126,124 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ("objectIdField", "text"),
     ])),
     Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.")
-        .takes(&[p::AREA, p::QUERY, p::FORM, p::NOT_YET])
+        .takes(&[p::AREA, q::QUERY, q::CHOICE, q::SUMMARY, q::FORM])
         .gives(Features),
     Operation::new("features", GetOrPost, "{layer}/{objectId}", "feature", "One feature.")
-        .gives(Object(&[("feature", "Feature")])),
+        .takes(&[q::FEATURE, q::FORM])
+        .gives(Features),
+    Operation::new(
+        "features",
+        GetOrPost,
+        "query",
+        "queryService",
+        "Features of several layers, or their ids or numbers.",
+    )
+    .takes(&[q::LAYER_DEFS, p::AREA, q::QUERY, q::CHOICE, q::SUMMARY, q::FORM])
+    .gives(Features),
+    Operation::new(
+        "features",
+        GetOrPost,
+        "{layer}/queryRelatedRecords",
+        "queryRelatedRecords",
+        "Records that belong to features.",
+    )
+    .takes(&[q::RELATED, q::FORM])
+    .gives(Features),
+    Operation::new("features", GetOrPost, "{layer}/queryAttachments", "queryAttachments", "Attachments of features.")
+        .takes(&[q::ATTACHMENTS]),
+    Operation::new("resources", GetOrPost, "relationships", "relationships", "Which rows belong to which.")
+        .gives(Object(&[("relationships", "array")])),
+    Operation::new("resources", GetOrPost, "queryDomains", "queryDomains", "The domains of fields.")
+        .takes(&[q::OF_LAYERS])
+        .gives(Object(&[("domains", "array")])),
+    Operation::new(
+        "administration",
+        GetOrPost,
+        "/arcgis/rest/admin/services/{service}/FeatureServer",
+        "admin",
+        "What administrators see of a service.",
+    )
+    .takes(&[q::ADMINISTRATION]),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/addToDefinition",
+        "addToDefinition",
+        "Adds to the definition of a service.",
+    )
+    .takes(&[q::ADMINISTRATION, q::ADD_TO_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/updateDefinition",
+        "updateDefinition",
+        "Changes the definition of a service.",
+    )
+    .takes(&[q::ADMINISTRATION, q::UPDATE_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/deleteFromDefinition",
+        "deleteFromDefinition",
+        "Deletes from the definition of a service.",
+    )
+    .takes(&[q::ADMINISTRATION, q::DELETE_FROM_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/refresh",
+        "refresh",
+        "Reads the catalogue again.",
+    )
+    .takes(&[q::ADMINISTRATION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        GetOrPost,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}",
+        "adminOfLayer",
+        "What administrators see of a layer.",
+    )
+    .takes(&[q::ADMINISTRATION]),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}/addToDefinition",
+        "addToDefinitionOfLayer",
+        "Adds to the definition of a layer.",
+    )
+    .takes(&[q::ADMINISTRATION, q::ADD_TO_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}/updateDefinition",
+        "updateDefinitionOfLayer",
+        "Changes the definition of a layer.",
+    )
+    .takes(&[q::ADMINISTRATION, q::UPDATE_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}/deleteFromDefinition",
+        "deleteFromDefinitionOfLayer",
+        "Deletes from the definition of a layer.",
+    )
+    .takes(&[q::ADMINISTRATION, q::DELETE_FROM_DEFINITION])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "administration",
+        Post,
+        "/arcgis/rest/admin/services/{service}/FeatureServer/{layer}/refresh",
+        "refreshOfLayer",
+        "Reads the catalogue again.",
+    )
+    .takes(&[q::ADMINISTRATION])
+    .gives(Object(&[("success", "flag")])),
     Operation::new(
         "features",
         GetOrPost,
@@ -151,18 +268,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("editing", Post, "{layer}/applyEdits", "applyEditsOfLayer", "Edits of a layer.")
         .takes(&[p::LAYER_EDITS, p::EDITING]),
     Operation::new("editing", Post, "{layer}/addFeatures", "addFeatures", "Adds features.")
-        .takes(&[p::FEATURE_EDITS, p::EDITING])
-        .gives(Object(&[("addResults", "EditResults")])),
+        .takes(&[p::FEATURE_EDITS, p::EDITING]),
     Operation::new("editing", Post, "{layer}/updateFeatures", "updateFeatures", "Changes features.")
-        .takes(&[p::FEATURE_EDITS, p::EDITING])
-        .gives(Object(&[("updateResults", "EditResults")])),
+        .takes(&[p::FEATURE_EDITS, p::EDITING]),
     Operation::new("editing", Post, "{layer}/deleteFeatures", "deleteFeatures", "Deletes features.").takes(&[
         p::SELECTED,
+        q::CHOICE,
         p::DELETES,
         p::EDITING,
     ]),
     Operation::new("editing", Post, "{layer}/calculate", "calculate", "Sets fields of many features.").takes(&[
         p::SELECTED,
+        q::CHOICE,
         p::CALCULATE,
         p::EDITING,
     ]),

@@ -94,16 +94,20 @@ impl Parameter {
     }
 }
 
-const CALLBACK: Parameter =
+/// For old browsers.
+pub(super) const CALLBACK: Parameter =
     Parameter::text("callback", "The function that f=json is wrapped into, for old browsers.").such_as(&["cb"]);
 
 /// What every resource takes that is not only bytes.
 pub(super) const COMMON: &[Parameter] =
     &[Parameter::word("f", &["html", "json", "pjson"], "The format of the answer; html if it is not given."), CALLBACK];
 
-const IDS: &[&str] = &["1,2", "[1,2]", "1"];
-const SPATIAL_REFERENCES: &[&str] = &["3857", "4326", r#"{"wkid":102100,"latestWkid":3857}"#];
-const GEOMETRIES: &[&str] = &[
+/// Object ids, as clients write them.
+pub(super) const IDS: &[&str] = &["1,2", "[1,2]", "1"];
+/// Spatial references, as clients write them.
+pub(super) const SPATIAL_REFERENCES: &[&str] = &["3857", "4326", r#"{"wkid":102100,"latestWkid":3857}"#];
+/// Geometries, as clients write them.
+pub(super) const GEOMETRIES: &[&str] = &[
     "0,0,100000,100000",
     "1.5,2.5",
     r#"{"xmin":0,"ymin":0,"xmax":100000,"ymax":100000,"spatialReference":{"wkid":3857}}"#,
@@ -112,7 +116,8 @@ const GEOMETRIES: &[&str] = &[
     r#"{"paths":[[[0,0],[10,10]]]}"#,
     r#"{"points":[[0,0],[10,10]]}"#,
 ];
-const GEOMETRY_TYPES: &[&str] = &[
+/// The types of geometries.
+pub(super) const GEOMETRY_TYPES: &[&str] = &[
     "esriGeometryEnvelope",
     "esriGeometryPoint",
     "esriGeometryMultipoint",
@@ -122,7 +127,8 @@ const GEOMETRY_TYPES: &[&str] = &[
 const TRANSPORTS: &[&str] = &["esriTransportTypeUrl", "esriTransportTypeEmbedded"];
 const DIRECTIONS: &[&str] = &["bidirectional", "upload", "download", "snapshot"];
 const GENERATIONS: &[&str] = &["0", "1", "2"];
-const GLOBAL_IDS: &[&str] = &["{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff8b86d011b42d00cf4fc964ff"];
+/// Global ids, as clients write them.
+pub(super) const GLOBAL_IDS: &[&str] = &["{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff8b86d011b42d00cf4fc964ff"];
 const REPLICA_IDS: &[&str] = &["6f9619ff-8b86-d011-b42d-00cf4fc964ff"];
 const FEATURES: &str = r#"[{"attributes":{"globalid":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","species":"oak","height":1.5,"girth":7,"planted":0},"geometry":{"x":1,"y":2}}]"#;
 
@@ -134,7 +140,8 @@ pub(super) const AREA: &[Parameter] = &[
         .such_as(SPATIAL_REFERENCES),
 ];
 
-const SPATIAL_RELATION: Parameter = Parameter::word(
+/// How features must stand to a geometry.
+pub(super) const SPATIAL_RELATION: Parameter = Parameter::word(
     "spatialRel",
     &[
         "esriSpatialRelIntersects",
@@ -149,66 +156,6 @@ const SPATIAL_RELATION: Parameter = Parameter::word(
     "How features must stand to the geometry.",
 );
 
-/// Which features a query is about, and what comes back.
-pub(super) const QUERY: &[Parameter] = &[
-    Parameter::text("where", "A condition in a subset of SQL-92.").such_as(&[
-        "1=1",
-        "species = 'oak' AND height > 2.5",
-        "species LIKE 'o%' OR girth IN (1, 2, 3)",
-        "planted BETWEEN DATE '2020-01-01' AND TIMESTAMP '2021-01-01 00:00:00'",
-        "CASE WHEN girth IS NULL THEN 0 ELSE girth END + 1 > 2",
-        "UPPER(species) <> 'ELM'",
-    ]),
-    Parameter::text("objectIds", "Object ids to choose from.").such_as(IDS),
-    SPATIAL_RELATION,
-    Parameter::text("outFields", "Names of fields with commas, or * for all.").such_as(&["*", "species,height"]),
-    Parameter::on("returnGeometry", "Whether geometries come."),
-    Parameter::text("outSR", "The spatial reference of the answer.").such_as(SPATIAL_REFERENCES),
-    Parameter::off("returnIdsOnly", "All object ids instead of features."),
-    Parameter::off("returnCountOnly", "Their number instead of features."),
-    Parameter::off(
-        "returnExtentOnly",
-        "The box round them instead of features; together with returnCountOnly also their number.",
-    ),
-    Parameter::text("orderByFields", "Fields to sort by.").such_as(&["species", "height DESC, objectid"]),
-    Parameter::integer("resultOffset", "How many to pass over.").such_as(&["0", "1", "1000"]),
-    Parameter::integer("resultRecordCount", "How many at most.").such_as(&["0", "1", "2000"]),
-    Parameter::off("returnZ", "Whether heights come."),
-    Parameter::off("returnM", "Whether measures come."),
-];
-
-/// The form of features.
-pub(super) const FORM: &[Parameter] = &[
-    Parameter::word(
-        "f",
-        &["html", "json", "pjson", "geojson", "pbf"],
-        "The format of the answer; html if it is not given. geojson is in longitude and latitude; pbf are protocol buffers.",
-    ),
-    CALLBACK,
-    Parameter::json("quantizationParameters", "Object", "The grid on which coordinates are told as whole numbers.").such_as(&[
-        r#"{"extent":{"xmin":0,"ymin":0,"xmax":1000,"ymax":1000},"mode":"view","originPosition":"upperLeft","tolerance":2}"#,
-        r#"{"mode":"edit"}"#,
-    ]),
-    Parameter::number("maxAllowableOffset", "How far a simplified line may be from the line.").such_as(&["0", "2.5"]),
-    Parameter::integer("geometryPrecision", "Digits after the point of coordinates.").such_as(&["0", "3"]),
-    Parameter::off("returnCentroid", "Whether polygons come with a point in them."),
-    Parameter::off("returnEnvelope", "Whether features come with the box round them."),
-];
-
-/// What queries do not have yet, and refuse by name.
-pub(super) const NOT_YET: &[Parameter] = &[
-    Parameter::text("outStatistics", "Not supported yet."),
-    Parameter::text("groupByFieldsForStatistics", "Not supported yet."),
-    Parameter::text("having", "Not supported yet."),
-    Parameter::text("havingClause", "Not supported yet."),
-    Parameter::text("time", "Not supported yet."),
-    Parameter::text("distance", "Not supported yet."),
-    Parameter::text("relationParam", "Not supported yet."),
-    Parameter::text("historicMoment", "Not supported yet."),
-    Parameter::text("fullText", "Not supported yet."),
-    Parameter::off("returnDistinctValues", "Not supported yet."),
-];
-
 /// Whether what can be applied is applied when something cannot.
 const ROLLBACK: Parameter = Parameter::on("rollbackOnFailure", "Whether nothing is applied if one edit is refused.");
 const BY_GLOBAL_IDS: Parameter =
@@ -217,17 +164,21 @@ const BY_GLOBAL_IDS: Parameter =
 const EDIT_MOMENT: Parameter = Parameter::off("returnEditMoment", "Whether the answer has the time of the edits.");
 const SESSION: Parameter = Parameter::text("gdbVersion", "The version; there is one.").such_as(&["sde.DEFAULT"]);
 
+const DATUM_OF_EDITS: Parameter =
+    Parameter::text("datumTransformation", "Not supported: transformations are those that PostGIS chooses.");
+const PREVIOUS_MOMENT: Parameter = Parameter::off("usePreviousEditMoment", "Not supported.");
+
 /// What all edits of features take.
 pub(super) const EDITING: &[Parameter] = &[
     ROLLBACK,
     BY_GLOBAL_IDS,
     EDIT_MOMENT,
     SESSION,
-    Parameter::text("datumTransformation", "Not supported: transformations are those that PostGIS chooses."),
-    Parameter::off("usePreviousEditMoment", "Not supported."),
+    DATUM_OF_EDITS,
+    PREVIOUS_MOMENT,
+    Parameter::on("returnEditResults", "Whether the answer has the result of each edit."),
 ];
 
-const RETURN_RESULTS: Parameter = Parameter::on("returnEditResults", "Whether the answer has the result of each edit.");
 const IN_SEQUENCE: Parameter =
     Parameter::off("honorSequenceOfEdits", "Whether updates may name what the adds of the same request add.");
 
@@ -241,7 +192,6 @@ pub(super) const LAYER_EDITS: &[Parameter] = &[
         r#"{"adds":[{"globalId":"{7F9619FF-8B86-D011-B42D-00CF4FC964FF}","parentGlobalId":"{6F9619FF-8B86-D011-B42D-00CF4FC964FF}","contentType":"text/plain","name":"a.txt","data":"YQ=="}]}"#,
         r#"{"deletes":["{7F9619FF-8B86-D011-B42D-00CF4FC964FF}"]}"#,
     ]),
-    RETURN_RESULTS,
     IN_SEQUENCE,
     EDITS_UPLOAD,
     EDITS_UPLOAD_FORMAT,
@@ -274,7 +224,6 @@ pub(super) const CALCULATE: &[Parameter] = &[
             r#"[{"field":"height","sqlExpression":"height * 2 + girth"}]"#,
             r#"[{"field":"species","value":"oak"}]"#,
         ]),
-    Parameter::word("sqlFormat", &["none", "standard", "native"], "The language of expressions; there is one."),
     ASYNC,
 ];
 
@@ -314,6 +263,8 @@ pub(super) const ATTACHMENT: &[Parameter] = &[
     Parameter::text("keywords", "Words by which it is found.").such_as(&["a,b"]),
     EDIT_MOMENT,
     SESSION,
+    DATUM_OF_EDITS,
+    PREVIOUS_MOMENT,
 ];
 /// updateAttachment
 pub(super) const ATTACHMENT_ID: &[Parameter] =
@@ -324,6 +275,8 @@ pub(super) const DELETE_ATTACHMENTS: &[Parameter] = &[
     ROLLBACK,
     EDIT_MOMENT,
     SESSION,
+    DATUM_OF_EDITS,
+    PREVIOUS_MOMENT,
 ];
 
 /// applyEdits of a service.
@@ -332,14 +285,16 @@ pub(super) const SERVICE_EDITS: &[Parameter] = &[
         r#"[{"id":0,"adds":[{"attributes":{"species":"ash"}}],"updates":[{"attributes":{"objectid":1,"girth":3}}],"deletes":[2]}]"#,
         r#"[{"id":1,"adds":[{"attributes":{"note":"x"}}]}]"#,
     ]),
-    RETURN_RESULTS,
+    Parameter::text("returnServiceEditsOption", "Which edits the answer tells of.").such_as(&["none"]),
     IN_SEQUENCE,
     EDITS_UPLOAD,
     EDITS_UPLOAD_FORMAT,
     ASYNC,
 ];
 
-const LAYERS: Parameter = Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
+/// Layers by their ids.
+pub(super) const LAYERS: Parameter =
+    Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
 const TRANSPORT: Parameter =
     Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
 const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json"], "The format of the data.");

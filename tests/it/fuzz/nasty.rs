@@ -97,6 +97,9 @@ fn parameters(operation: &Json) -> Vec<(String, Json, bool)> {
     of_query.chain(of_form.map(|(name, schema)| (name.clone(), schema.clone(), required(name)))).collect()
 }
 
+/// The administrator's token.
+pub const TOKEN: &str = "a token for the tests";
+
 /// What breaks programs.
 const NASTY: &[&str] = &[
     "",
@@ -178,8 +181,10 @@ pub fn request(document: &Json, known: &Known, dice: &mut Dice) -> (String, Json
         if name == "f" || is_file(&schema) {
             continue;
         }
-        if (required && wrong_of_16 < 8) || dice.roll(5) == 0 {
-            let value = if name == "replicaID" && dice.roll(8) > 0 {
+        if ((required || name == "token") && wrong_of_16 < 8) || dice.roll(5) == 0 {
+            let value = if name == "token" {
+                TOKEN.to_owned()
+            } else if name == "replicaID" && dice.roll(8) > 0 {
                 known.fill("{replicaId}", dice)
             } else if ["editsUploadId", "appendUploadId", "uploadId"].contains(&name.as_str()) && dice.roll(4) > 0 {
                 known.fill("{itemId}", dice)
