@@ -1,12 +1,13 @@
 //! The books: what replicas uploaded and what became of it, and what can be done about what went wrong.
 //!
-//! [`uploads`] shows receipts and undoes uploads; [`rejected`] applies or dismisses refused edits, and rescues those that
+//! [`uploads`] shows receipts and undoes uploads; [`rejected`] applies or dismisses refused edits, [`geojson`] shows them to maps, and rescues those that
 //! come too late; [`conflicts`] puts back what was overwritten; [`verify`] and [`explain`] answer for what a
 //! replica should hold.
 
 pub(crate) mod conflicts;
 pub(crate) mod documents;
 pub(crate) mod explain;
+pub(crate) mod geojson;
 pub(crate) mod rejected;
 pub(crate) mod uploads;
 pub(crate) mod verify;

@@ -123,7 +123,7 @@ fn only(results: Results) -> Result<EditResult> {
 }
 
 /// The spatial reference of geometries that name none: that of the replica, if anything is still known of it.
-async fn reference(app: &App, service: &Service, replica: ReplicaId, layer: &Layer) -> Result<i32> {
+pub(super) async fn reference(app: &App, service: &Service, replica: ReplicaId, layer: &Layer) -> Result<i32> {
     match super::known(app, service, replica).await {
         Ok(known) => Ok(known.replica.srid),
         Err(Error::ReplicaNotFound { .. }) => Ok(layer.shape.as_ref().map_or(4326, |shape| shape.srid)),

@@ -4,15 +4,18 @@ use serde_json::Value as Json;
 
 use crate::{
     books::{
-        ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, conflicts, documents, explain, rejected, uploads,
-        verify,
+        ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, conflicts, documents, explain, geojson, rejected,
+        uploads, verify,
     },
     error::{Error, Result},
     model::{id::ReplicaId, layer::Service, value::brief},
     wire::books as wire,
 };
 
-use super::{Call, respond::Reply};
+use super::{
+    Call,
+    respond::{Format, Reply},
+};
 
 /// A resource or operation of the books. Texts are ids and numbers as they stand in the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +146,10 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
                 global_id: wire::global_id(params)?,
             };
             let (edits, more) = rejected::list(app, service, &wanted, wire::page(params)?).await?;
+            if call.format == Format::GeoJson {
+                let collection = geojson::rejected_edits(app, service, &edits, more).await?;
+                return Ok(Reply::Bytes(collection.to_string().into_bytes()));
+            }
             documents::rejected_list(service, &edits, more)
         }
         Books::RejectedEdit(number) => {

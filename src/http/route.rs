@@ -2,7 +2,7 @@
 //!
 //! Words of paths are compared without case, and a slash at the end is passed over: clients write both.
 
-use super::books::Books;
+use super::{books::Books, respond::Format};
 
 /// A resource or operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,8 +232,12 @@ impl Route {
     }
 
     /// Whether it answers with features, which have formats of their own.
-    pub(crate) fn gives_features(&self) -> bool {
-        matches!(self, Route::Service(_, OfService::Layer(_, OfLayer::Query)))
+    pub(crate) fn gives_features(&self, format: Format) -> bool {
+        match self {
+            Route::Service(_, OfService::Layer(_, OfLayer::Query)) => true,
+            Route::Service(_, OfService::Books(Books::RejectedEdits)) => format == Format::GeoJson,
+            _ => false,
+        }
     }
 
     /// The name of an operation that changes data, and therefore takes POST only.

@@ -1,5 +1,6 @@
 //! Edits that were received and refused. They are kept whole until they are applied or dismissed.
 
+use serde_json::Value as Json;
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{OwnTx, WriteTx};
+use super::{OwnTx, Store, WriteTx};
 
 /// A refused edit that is to be kept.
 #[derive(Debug)]
@@ -283,4 +284,40 @@ fn rejected(row: &PgRow) -> Result<Rejected> {
         times_received: row.try_get(13)?,
         closed,
     })
+}
+
+impl Store {
+    /// EWKB as GeoJSON geometries in longitude and latitude; null for none. One that lies outside of what its reference is made
+    /// for fails the statement: then each is asked for alone, and that one is null.
+    pub(crate) async fn as_geojson(&self, places: &[Option<Vec<u8>>]) -> Result<Vec<Json>> {
+        if let Ok(all) = self.all_as_geojson(places).await {
+            return Ok(all);
+        }
+        let mut each = Vec::with_capacity(places.len());
+        for place in places {
+            match self.all_as_geojson(std::slice::from_ref(place)).await {
+                Ok(one) => each.extend(one),
+                Err(sqlx::Error::Database(problem)) => {
+                    tracing::debug!(%problem, "the geometry of a refused edit cannot be brought to longitude and latitude");
+                    each.push(Json::Null);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(each)
+    }
+
+    async fn all_as_geojson(&self, places: &[Option<Vec<u8>>]) -> std::result::Result<Vec<Json>, sqlx::Error> {
+        sqlx::query(
+            "-- geometry_as_geojson
+             select ST_AsGeoJSON(ST_ForcePolygonCCW(case when ST_SRID(g) = 4326 then g else ST_Transform(g, 4326) end), 9, 0)::jsonb
+             from (select e::geometry as g, n from unnest($1::bytea[]) with ordinality u(e, n)) p order by n",
+        )
+        .bind(places)
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| Ok(row.try_get::<Option<Json>, _>(0)?.unwrap_or(Json::Null)))
+        .collect()
+    }
 }

@@ -210,3 +210,46 @@ async fn f40_edits_of_a_replica_that_is_gone_are_rescued() {
     assert!(!words.contains("kept"), "a replica that never was has no books: {words}");
     assert_eq!(rejected(&server, &[]).await.len(), 3);
 }
+
+#[tokio::test]
+async fn refused_edits_are_shown_to_maps() {
+    let server = with_rule().await;
+    let mut field = Field::new(&server, &[]).await;
+    let mut here = tree(1, &json!({"species": "elm", "girth": -1}));
+    here["geometry"] = json!({"x": 1_113_194.907_932_736, "y": 0, "spatialReference": {"wkid": 3857}});
+    let mut nowhere = tree(2, &json!({"girth": -1}));
+    nowhere["geometry"] = json!({"x": 1, "y": 1, "spatialReference": {"wkid": 998_877}});
+    let ring = json!({"rings": [[[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]]], "spatialReference": {"wkid": 4326}});
+    let polygon = json!({"attributes": {"globalid": id(3), "girth": -1}, "geometry": ring});
+    good(field.synchronize(&edits(&json!([here, nowhere, polygon]), &json!([]), &json!(["nonsense"])), &[]).await);
+    let answer = server.get("rejectedEdits", &[("f", "geojson")]).await;
+    assert_eq!(answer["type"], "FeatureCollection", "{answer}");
+    let kept = rejected(&server, &[]).await;
+    let features = answer["features"].as_array().unwrap();
+    assert_eq!(features.len(), kept.len());
+    let of = |n: usize| {
+        let place = kept.iter().position(|edit| edit["globalId"] == id(n).as_str()).unwrap();
+        (&features[place], &kept[place])
+    };
+    let (first, known) = of(1);
+    assert_eq!(first["geometry"], json!({"type": "Point", "coordinates": [10, 0]}));
+    let properties = &first["properties"];
+    assert_eq!((&properties["species"], &properties["girth"]), (&json!("elm"), &json!(-1)));
+    assert_eq!(
+        (&properties["rejected_edit"], &properties["rejected_state"]),
+        (&known["rejectedEditId"], &json!("open"))
+    );
+    assert_eq!(properties["rejected_reason"], known["reason"]["description"]);
+    assert_eq!(of(2).0["geometry"], Json::Null, "nobody knows where that is");
+    assert_eq!(
+        of(3).0["geometry"]["coordinates"],
+        json!([[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]),
+        "counter-clockwise"
+    );
+    let nonsense = features.iter().find(|feature| feature["properties"].get("girth").is_none()).unwrap();
+    assert_eq!(nonsense["geometry"], Json::Null);
+    let page = server.get("rejectedEdits", &[("f", "geojson"), ("resultRecordCount", "1")]).await;
+    assert_eq!((page["features"].as_array().unwrap().len(), &page["exceededTransferLimit"]), (1, &json!(true)));
+    let (_, words) = error(&server.get("conflicts", &[("f", "geojson")]).await);
+    assert!(words.contains("f=json"), "{words}");
+}
