@@ -111,7 +111,7 @@ fn check_differing(verified: &Json, before: &State, after: &State) {
 
 #[tokio::test]
 async fn g11_windows_and_verification_know_what_was_stored_at_every_generation() {
-    let (n_histories, n_steps) = at_length((2, 40), (40, 80));
+    let (n_histories, n_steps) = at_length((2, 40), (12, 80));
     for seed in seed()..seed() + n_histories {
         let mut chance = Chance::new(seed);
         let mut world = World::new().await;
