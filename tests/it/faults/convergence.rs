@@ -17,7 +17,7 @@ use crate::{
         seed,
     },
     sync::{
-        device::{Device, Line, rows_of},
+        device::{Device, Line, files_of, rows_of},
         model::{Change, Fate, Fields, N_LAYERS, REFUSED_GIRTH, TREES, TestFilter, Way},
     },
 };
@@ -32,6 +32,11 @@ fn shared(n: u64) -> Uuid {
 /// A row that only this device edits, and numbers.
 fn private(device: usize) -> Uuid {
     Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0001_0000 + device as u128)
+}
+
+/// An attachment that everybody edits.
+fn attached(n: u64) -> Uuid {
+    Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0002_0000 + u128::from(n))
 }
 
 fn random_change(dice: &mut Dice) -> Change {
@@ -78,6 +83,13 @@ fn in_the_field(
                 fields.x = None;
             }
             device.edit(layer, shared(dice.roll(n_shared)), &change);
+            if dice.roll(3) == 0 {
+                let file = attached(dice.roll(n_shared));
+                match dice.roll(4) {
+                    0 => device.detach(file),
+                    _ => device.attach(file, shared(dice.roll(n_shared)), &format!("{number} {n}")),
+                }
+            }
             let count = Fields { species: None, girth: Some(Some(i32::try_from(n).unwrap() * 1000)), x: None };
             device.edit(1, private(number), &Change::Put(count));
             if dice.roll(3) == 0 || n == n_edits {
@@ -142,6 +154,7 @@ async fn everybody_agrees_in_the_end() {
     for table in ["tree", "note"] {
         program.done(&["publish", "--service", "trees", "--table", table]);
     }
+    program.done(&["attachments", "--service", "trees", "--layer", "tree"]);
     let mut server = program.serve();
     let proxy = Arc::new(Proxy::to(server.address()));
     let (progress, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -183,9 +196,11 @@ async fn everybody_agrees_in_the_end() {
         }
     }
     let rows = rows_of(&mut database.connect().await).await;
+    let files = files_of(&mut database.connect().await).await;
     for (number, device) in devices.iter().enumerate() {
         assert!(!device.has_pending());
         device.check(&rows, &format!("seed {seed}, device {number}"));
+        device.check_files(&rows, &files, &format!("seed {seed}, device {number}"));
         let count = rows[1].get(&private(number)).and_then(|row| row.girth);
         assert_eq!(
             count,
@@ -202,9 +217,9 @@ async fn everybody_agrees_in_the_end() {
         ),
         (
             "what one device alone edited has changed as often as it was uploaded",
-            "select count(*) from (select c.globalid, count(*) n from syncline.change_2 c where c.globalid > '51170000-0000-4000-8000-00000000ffff' group by 1) c
+            "select count(*) from (select c.globalid, count(*) n from syncline.change_2 c where c.globalid between '51170000-0000-4000-8000-000000010000' and '51170000-0000-4000-8000-00000001ffff' group by 1) c
              full join (select r.global_id, count(distinct r.batch_id) n from syncline.receipt r
-               where r.global_id > '51170000-0000-4000-8000-00000000ffff' and code is null group by 1) r on r.global_id = c.globalid
+               where r.global_id between '51170000-0000-4000-8000-000000010000' and '51170000-0000-4000-8000-00000001ffff' and code is null group by 1) r on r.global_id = c.globalid
              where r.n is distinct from c.n",
         ),
     ] {

@@ -6,8 +6,10 @@ use std::{
     net::SocketAddr,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
-use sqlx::PgConnection;
+use sha2::{Digest as _, Sha256};
+use sqlx::{AssertSqlSafe, PgConnection};
 use syncline::model::id::GlobalId;
 use uuid::Uuid;
 
@@ -19,6 +21,25 @@ pub type Rows = [BTreeMap<Uuid, Row>; N_LAYERS];
 
 /// Layer, global id, species, girth, easting.
 type TableRow = (i32, Uuid, Option<String>, Option<i32>, Option<i32>);
+
+/// The attachments of trees: the tree and the name of each. What one holds follows from its name.
+pub type Files = BTreeMap<Uuid, (Uuid, String)>;
+
+/// What the table of attachments holds.
+pub async fn files_of(connection: &mut PgConnection) -> Files {
+    let name = "select 'syncline.' || table_name from syncline.layer where attached_to is not null";
+    let table: String = sqlx::query_scalar(name).fetch_one(&mut *connection).await.unwrap();
+    let query = format!("select globalid, parent_globalid, name, sha256 from {table}");
+    let found: Vec<(Uuid, Uuid, String, String)> =
+        sqlx::query_as(AssertSqlSafe(query)).fetch_all(connection).await.unwrap();
+    let mut files = Files::new();
+    for (id, tree, name, sha256) in found {
+        let expected: String = Sha256::digest(&name).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(sha256, expected, "attachment {id} holds what another one should: {name}");
+        files.insert(id, (tree, name));
+    }
+    files
+}
 
 /// What the tables hold, without the server's help.
 pub async fn rows_of(connection: &mut PgConnection) -> Rows {
@@ -55,6 +76,14 @@ impl Line<'_> {
     }
 }
 
+/// What waits to be uploaded of an attachment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum PendingFile {
+    Add,
+    Update,
+    Delete,
+}
+
 /// An edit that waits to be uploaded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pending {
@@ -75,6 +104,9 @@ pub struct Device {
     pub refused: [BTreeMap<Uuid, Pending>; N_LAYERS],
     /// Rows that were ever edited on this device.
     pub own: [BTreeSet<Uuid>; N_LAYERS],
+    files: Files,
+    pending_files: BTreeMap<Uuid, PendingFile>,
+    own_files: BTreeSet<Uuid>,
 }
 
 impl Device {
@@ -84,6 +116,7 @@ impl Device {
             ("syncModel", if per_layer { "perLayer" } else { "perReplica" }),
             ("geometry", "0,0,100,100"),
             ("layerQueries", filter.layer_queries()),
+            ("returnAttachments", "true"),
             ("transportType", "esriTransportTypeEmbedded"),
         ];
         let answer = loop {
@@ -101,6 +134,9 @@ impl Device {
             pending: Default::default(),
             refused: Default::default(),
             own: Default::default(),
+            files: Files::new(),
+            pending_files: BTreeMap::new(),
+            own_files: BTreeSet::new(),
         };
         device.note_generations(&answer);
         for layer in answer["layers"].as_array().unwrap() {
@@ -118,6 +154,12 @@ impl Device {
             Change::Delete => {
                 self.rows[layer].remove(&id);
                 self.pending[layer].insert(id, Pending::Delete);
+                // It may be made again before anything is uploaded, and then without them.
+                let files: Vec<Uuid> =
+                    self.files.iter().filter(|(_, (tree, _))| *tree == id).map(|(file, _)| *file).collect();
+                for file in files {
+                    self.detach(file);
+                }
             }
             Change::Put(fields) => {
                 let known = self.rows[layer].contains_key(&id);
@@ -136,9 +178,31 @@ impl Device {
         }
     }
 
+    /// Somebody attaches something to a tree, or replaces an attachment that is there; if the device has the tree.
+    pub fn attach(&mut self, file: Uuid, tree: Uuid, name: &str) {
+        if let Some((_, known)) = self.files.get_mut(&file) {
+            name.clone_into(known);
+            self.pending_files.entry(file).or_insert(PendingFile::Update);
+        } else if self.rows[0].contains_key(&tree) {
+            self.files.insert(file, (tree, name.to_owned()));
+            self.pending_files.insert(file, PendingFile::Add);
+        } else {
+            return;
+        }
+        self.own_files.insert(file);
+    }
+
+    /// Somebody deletes an attachment.
+    pub fn detach(&mut self, file: Uuid) {
+        if self.files.remove(&file).is_some() {
+            self.pending_files.insert(file, PendingFile::Delete);
+            self.own_files.insert(file);
+        }
+    }
+
     /// Whether edits wait to be uploaded.
     pub fn has_pending(&self) -> bool {
-        self.pending.iter().any(|pending| !pending.is_empty())
+        self.pending.iter().any(|pending| !pending.is_empty()) || !self.pending_files.is_empty()
     }
 
     /// The layers that take part if these are asked for: a replica that is not perLayer synchronizes all.
@@ -170,11 +234,8 @@ impl Device {
         let chosen = self.chosen(layers);
         let uploads = matches!(way, Way::Bidirectional | Way::Upload);
         // A snapshot throws away what waits to be uploaded, so a sensible device uploads first.
-        let way = if way == Way::Snapshot && chosen.iter().any(|&layer| !self.pending[layer].is_empty()) {
-            Way::Download
-        } else {
-            way
-        };
+        let waits = |&layer: &usize| !self.pending[layer].is_empty() || (layer == 0 && !self.pending_files.is_empty());
+        let way = if way == Way::Snapshot && chosen.iter().any(waits) { Way::Download } else { way };
         let sent: Vec<(usize, BTreeMap<Uuid, Pending>)> = match uploads {
             true => chosen.iter().map(|&layer| (layer, self.pending[layer].clone())).collect(),
             false => Vec::new(),
@@ -198,6 +259,9 @@ impl Device {
                 for (layer, pending) in &sent {
                     for id in pending.keys() {
                         self.pending[*layer].remove(id);
+                    }
+                    if *layer == 0 {
+                        self.pending_files.clear();
                     }
                 }
                 // The device knows what was refused before it takes the rows, which may replace it.
@@ -234,6 +298,23 @@ impl Device {
                     rows.get(id)
                 );
             }
+        }
+    }
+
+    /// The same for attachments: those of trees that pass the filter.
+    pub fn check_files(&self, rows: &Rows, files: &Files, name: &str) {
+        let passes = |tree: &Uuid| rows[0].get(tree).is_some_and(|row| self.filter.passes(0, row));
+        for (id, file) in files.iter().filter(|(_, (tree, _))| passes(tree)) {
+            assert_eq!(self.files.get(id), Some(file), "{name} ({:?}), attachment {id}", self.filter);
+        }
+        for (id, held) in &self.files {
+            let is_there = files.get(id).is_some_and(|(tree, _)| passes(tree));
+            assert!(
+                is_there || self.own_files.contains(id),
+                "{name} ({:?}) holds attachment {id} {held:?}, which is {:?} on the server",
+                self.filter,
+                files.get(id)
+            );
         }
     }
 
@@ -290,7 +371,28 @@ impl Device {
                 Pending::Delete => deletes.push(json!(GlobalId(*id).to_string())),
             }
         }
-        json!({"id": layer, "features": {"adds": adds, "updates": updates, "deleteIds": deletes}})
+        let mut edits = json!({"id": layer, "features": {"adds": adds, "updates": updates, "deleteIds": deletes}});
+        if layer == 0 && !self.pending_files.is_empty() {
+            edits["attachments"] = self.files_json();
+        }
+        edits
+    }
+
+    fn files_json(&self) -> Json {
+        let (mut adds, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, pending) in &self.pending_files {
+            let whole = || {
+                let (tree, name) = &self.files[id];
+                json!({"globalId": GlobalId(*id).to_string(), "parentGlobalId": GlobalId(*tree).to_string(), "name": name,
+                    "contentType": "text/plain", "data": STANDARD.encode(name)})
+            };
+            match pending {
+                PendingFile::Add => adds.push(whole()),
+                PendingFile::Update => updates.push(whole()),
+                PendingFile::Delete => deletes.push(json!(GlobalId(*id).to_string())),
+            }
+        }
+        json!({"adds": adds, "updates": updates, "deleteIds": deletes})
     }
 
     /// The user puts right what the server would refuse.
@@ -314,6 +416,11 @@ impl Device {
     fn apply_results(&mut self, answer: &Json, sent: &[(usize, BTreeMap<Uuid, Pending>)]) {
         for element in answer["edits"].as_array().into_iter().flatten() {
             let layer = layer_of(element);
+            for result in file_results(element) {
+                assert_eq!(result["success"], false, "only refused edits were asked for: {result}");
+                // Its tree is gone, or was refused, or the attachment is gone: the user gives it up.
+                self.files.remove(&GlobalId::parse(result["globalId"].as_str().unwrap()).unwrap().0);
+            }
             for list in ["addResults", "updateResults", "deleteResults"] {
                 for result in element["features"][list].as_array().unwrap() {
                     assert_eq!(result["success"], false, "only refused edits were asked for: {result}");
@@ -351,6 +458,17 @@ impl Device {
                     self.refused[layer].remove(&id);
                 }
             }
+            let attachments = &element["attachments"];
+            for list in ["adds", "updates"] {
+                self.put_files(&attachments[list]);
+            }
+            for id in attachments["deleteIds"].as_array().into_iter().flatten() {
+                let id = GlobalId::parse(id.as_str().unwrap()).unwrap().0;
+                if self.pending_files.get(&id) != Some(&PendingFile::Add) {
+                    self.files.remove(&id);
+                    self.pending_files.remove(&id);
+                }
+            }
         }
         for element in answer["layers"].as_array().into_iter().flatten() {
             self.replace(element);
@@ -373,8 +491,22 @@ impl Device {
         }
     }
 
+    /// Takes attachments from the server; what waits to be uploaded stays on top of them.
+    fn put_files(&mut self, list: &Json) {
+        for file in list.as_array().into_iter().flatten() {
+            let id = |name: &str| GlobalId::parse(file[name].as_str().unwrap()).unwrap().0;
+            if !self.pending_files.contains_key(&id("globalId")) {
+                self.files.insert(id("globalId"), (id("parentGlobalId"), file["name"].as_str().unwrap().to_owned()));
+            }
+        }
+    }
+
     fn replace(&mut self, element: &Json) {
         let layer = layer_of(element);
+        if layer == 0 {
+            self.files.clear();
+            self.put_files(&element["attachments"]);
+        }
         self.rows[layer].clear();
         self.refused[layer].clear();
         for feature in element["features"].as_array().unwrap() {
@@ -400,9 +532,19 @@ impl Device {
 fn results(answer: &Json) -> Vec<&Json> {
     let edits = answer["edits"].as_array().into_iter().flatten();
     let lists = edits.flat_map(|layer| {
-        ["addResults", "updateResults", "deleteResults"].map(|list| layer["features"][list].as_array())
+        ["addResults", "updateResults", "deleteResults"]
+            .into_iter()
+            .flat_map(|list| layer["features"][list].as_array())
+            .flatten()
+            .chain(file_results(layer))
     });
-    lists.flatten().flatten().collect()
+    lists.collect()
+}
+
+/// What the answer says about the attachments that were sent.
+fn file_results(layer: &Json) -> impl Iterator<Item = &Json> {
+    let lists = ["addResults", "updateResults", "deleteResults"].into_iter();
+    lists.flat_map(|list| layer["attachments"][list].as_array()).flatten()
 }
 
 fn layer_of(element: &Json) -> usize {

@@ -12,14 +12,14 @@ use proptest::{
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
-use syncline::model::id::GlobalId;
+use syncline::model::id::{GlobalId, LayerId};
 use uuid::Uuid;
 
 use super::{
-    device::{Device, Line, Rows, feature, rows_of},
+    device::{Device, Line, Rows, feature, files_of, rows_of},
     model::{
-        Change, Fate, Fields, Model, N_DEVICES, N_LAYERS, N_ROWS, Row, Step, TREES, TestFilter, Way, histories,
-        histories_with_restores, id_of,
+        Change, Fate, Fields, Model, N_DEVICES, N_LAYERS, N_ROWS, Row, Step, TREES, TestFilter, Way, file_id,
+        histories, histories_with_restores, id_of,
     },
     overwrites::{Log, Lost},
 };
@@ -30,13 +30,15 @@ struct Stage {
     server: TestServer,
     connection: PgConnection,
     is_set: bool,
+    /// The table of attachments.
+    files: String,
 }
 
 impl Stage {
     async fn new() -> Stage {
         let server = TestServer::new().await;
         let connection = server.database.connect().await;
-        Stage { server, connection, is_set: false }
+        Stage { server, connection, is_set: false, files: String::new() }
     }
 
     async fn sql(&mut self, statements: &str) {
@@ -49,7 +51,7 @@ impl Stage {
 
     /// The conflicts of uploads after this one.
     async fn conflicts(&mut self, batch: i64) -> BTreeMap<(usize, Uuid), Lost> {
-        let query = "select l.layer_id, k.global_id, k.op, k.fields from syncline.conflict k join syncline.layer l using (layer_key) where k.batch_id > $1";
+        let query = "select l.layer_id, k.global_id, k.op, k.fields from syncline.conflict k join syncline.layer l using (layer_key) where k.batch_id > $1 and l.attached_to is null";
         let rows: Vec<(i32, Uuid, String, Vec<String>)> =
             sqlx::query_as(query).bind(batch).fetch_all(&mut self.connection).await.unwrap();
         let mut found = BTreeMap::new();
@@ -70,6 +72,9 @@ impl Stage {
         for table in TABLES {
             self.server.publish(table).await;
         }
+        self.server.app.store.enable_attachments("trees", LayerId(0)).await.unwrap();
+        let name = "select 'syncline.' || table_name from syncline.layer where attached_to is not null";
+        self.files = self.server.database.value(name).await;
         self.is_set = true;
     }
 }
@@ -80,6 +85,7 @@ struct World<'a> {
     devices: Vec<Device>,
     backups: Vec<Option<Device>>,
     log: Log,
+    n_attached: usize,
 }
 
 const TABLES: [&str; N_LAYERS] = ["tree", "note"];
@@ -93,6 +99,7 @@ impl World<'_> {
             devices: Vec::new(),
             backups: vec![None; N_DEVICES],
             log: Log::default(),
+            n_attached: 0,
         };
         for row in 0..3 {
             let whole =
@@ -166,6 +173,23 @@ impl World<'_> {
                 self.stage.sql(&statements).await;
             }
             Step::Device { device, layer, row, change } => self.devices[*device].edit(*layer, id_of(*row), change),
+            Step::Attach { device, file, row } => {
+                self.n_attached += 1;
+                let name = format!("{device} {}", self.n_attached);
+                self.devices[*device].attach(file_id(*file), id_of(*row), &name);
+            }
+            Step::Detach { device, file } => self.devices[*device].detach(file_id(*file)),
+            Step::SqlAttach { file, row } => {
+                self.n_attached += 1;
+                let (table, n) = (&self.stage.files, self.n_attached);
+                let statement = format!(
+                    "insert into {table} as a (globalid, parent_globalid, name, content_type, size_bytes, sha256)
+                     select '{}', globalid, 'sql {n}', 'text/plain', length('sql {n}'), encode(sha256('sql {n}'), 'hex') from tree where globalid = '{}'
+                     on conflict (globalid) do update set name = excluded.name, size_bytes = excluded.size_bytes, sha256 = excluded.sha256",
+                    file_id(*file), id_of(*row)
+                );
+                self.stage.sql(&statement).await;
+            }
             Step::Sync { device, way, fate, layers, roll_back } => {
                 let uploads = matches!(way, Way::Bidirectional | Way::Upload);
                 self.sync(*device, *way, *fate, *layers, *roll_back).await;
@@ -253,8 +277,10 @@ impl World<'_> {
             }
         }
         let rows = self.rows().await;
+        let files = files_of(&mut self.stage.connection).await;
         for (number, device) in self.devices.iter().enumerate() {
             device.check(&rows, &format!("device {number}"));
+            device.check_files(&rows, &files, &format!("device {number}"));
             device.check_quiet(Line::Near(&self.stage.server)).await;
         }
         assert_eq!(self.rows().await, rows, "devices without edits changed the server");

@@ -162,6 +162,12 @@ pub enum Step {
     SqlRolledBack { layer: usize },
     /// Somebody edits on a device.
     Device { device: usize, layer: usize, row: u8, change: Change },
+    /// Somebody attaches something on a device, or replaces an attachment.
+    Attach { device: usize, file: u8, row: u8 },
+    /// Somebody deletes an attachment on a device.
+    Detach { device: usize, file: u8 },
+    /// Somebody attaches something with SQL, or replaces an attachment.
+    SqlAttach { file: u8, row: u8 },
     /// A device synchronizes.
     Sync { device: usize, way: Way, fate: Fate, layers: u8, roll_back: bool },
     /// A device is backed up …
@@ -173,6 +179,11 @@ pub enum Step {
 pub const N_DEVICES: usize = 4;
 /// Few rows, so that everybody edits the same ones.
 pub const N_ROWS: u8 = 5;
+
+/// The identity of an attachment.
+pub fn file_id(file: u8) -> Uuid {
+    Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0002_0000 + u128::from(file))
+}
 
 /// The identity of a row.
 pub fn id_of(row: u8) -> Uuid {
@@ -215,6 +226,9 @@ fn others() -> impl Strategy<Value = Step> {
         2 => edit().prop_map(|(layer, row, change)| Step::Sql { layer, row, change }),
         1 => (0..N_LAYERS, prop_oneof![Just("oak"), Just("elm")]).prop_map(|(layer, species)| Step::SqlAll { layer, species }),
         1 => (0..N_LAYERS).prop_map(|layer| Step::SqlRolledBack { layer }),
+        2 => (0..N_DEVICES, 0..N_ROWS, 0..N_ROWS).prop_map(|(device, file, row)| Step::Attach { device, file, row }),
+        1 => (0..N_DEVICES, 0..N_ROWS).prop_map(|(device, file)| Step::Detach { device, file }),
+        1 => (0..N_ROWS, 0..N_ROWS).prop_map(|(file, row)| Step::SqlAttach { file, row }),
     ]
 }
 
