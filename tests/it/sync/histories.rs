@@ -1,9 +1,15 @@
 //! T-M1: random histories, played against the server and against the model.
 //!
-//! The number of histories is set by `SYNCLINE_HISTORIES`, that of their steps by `SYNCLINE_STEPS`, the seed by `SYNCLINE_SEED`; a
+//! The number of histories is set by `SYNCLINE_HISTORIES`, that of their steps by `SYNCLINE_STEPS`, the seed by `SYNCLINE_SEED`;
+//! after `SYNCLINE_MINUTES` no new one is begun. A
 //! history that fails is shrunk, and kept here by name once it is understood.
 
-use std::{cell::RefCell, collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use proptest::{
@@ -288,6 +294,7 @@ impl World<'_> {
 }
 
 /// Plays random histories. Long ones make many more of the rare meetings; short ones are easier to understand.
+#[expect(clippy::print_stdout, reason = "a long run says how far it came")]
 fn run(name: &str, strategy: impl Strategy<Value = Vec<Step>>, salt: u8) {
     let n_histories = setting("SYNCLINE_HISTORIES", at_length(100, 2000));
     let max_shrink_iters = u32::try_from(setting("SYNCLINE_SHRINKS", 400)).unwrap();
@@ -298,7 +305,13 @@ fn run(name: &str, strategy: impl Strategy<Value = Vec<Step>>, salt: u8) {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stage = RefCell::new(runtime.block_on(Stage::new()));
+    let (begun, n_played) = (Instant::now(), Cell::new(0));
+    let limit = Duration::from_secs(setting("SYNCLINE_MINUTES", 24 * 60) * 60);
     let played = runner.run(&strategy, |steps| {
+        if begun.elapsed() > limit {
+            return Ok(());
+        }
+        n_played.set(n_played.get() + 1);
         let mut stage = stage.borrow_mut();
         let history = async {
             let mut world = World::new(&mut stage).await;
@@ -316,7 +329,7 @@ fn run(name: &str, strategy: impl Strategy<Value = Vec<Step>>, salt: u8) {
         })
     });
     match played {
-        Ok(()) => {}
+        Ok(()) => println!("{name}: {} histories played", n_played.get()),
         Err(TestError::Fail(reason, steps)) => {
             let listing: Vec<String> = steps.iter().map(|step| format!("    {step:?},")).collect();
             panic!(
