@@ -251,6 +251,7 @@ pub(super) const APPEND: &[Parameter] = &[
     Parameter::off("skipUpdates", "Whether features that are there stay as they are."),
     Parameter::off("skipInserts", "Whether features that are not there are left out."),
     Parameter::on("updateGeometry", "Whether geometries change, too."),
+    Parameter::text("appendFields", "Only these fields.").such_as(&["species", "[\"species\"]"]),
     Parameter::text("appendItemId", "Not supported."),
     Parameter::text("layerMappings", "Not supported."),
     Parameter::on("async", "Whether it runs as a job."),

@@ -155,6 +155,7 @@ pub(super) const ATTACHMENTS: &[Parameter] = &[
     FACTOR,
     Parameter::integer("offset", "The same as resultOffset.").such_as(&["0"]),
     MOMENT,
+    Parameter::word("resultType", &["none", "standard", "tile"], "How large a page is."),
 ];
 
 const OUT_FIELDS: Parameter =
