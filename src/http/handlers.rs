@@ -7,14 +7,12 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     error::{Error, Result},
     model::{
         digest::parse_sha256,
         id::{LayerId, ReplicaId},
         job::Operation,
         layer::{Layer, Service},
-        value::brief,
     },
     query,
     replica::{
@@ -30,15 +28,12 @@ use crate::{
         params::Params,
         query as wire_query,
         replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
-        service,
-        url::{self, encode},
+        service, url,
     },
 };
 
 use super::{
-    Call, admin, books, editing, health,
-    html::{Crumb, Kind},
-    jobs, openapi, permit, queries,
+    Call, admin, books, editing, health, jobs, openapi, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -262,107 +257,4 @@ async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {
         Some((file, length)) if length == size_bytes => Ok(Reply::File(Sent { file, size_bytes, sha256 })),
         _ => Err(gone()),
     }
-}
-
-/// The way to a page, its title, and what it is about.
-pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
-    let crumb = |text: &str, href: String| Crumb { text: text.to_owned(), href };
-    let mut path = vec![crumb("services", "/arcgis/rest/services".to_owned())];
-    let Route::Service(name, what) = route else {
-        return match route {
-            Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
-            Route::Info => (vec![crumb("info", "/arcgis/rest/info".to_owned())], "Info".to_owned(), Kind::Other),
-            _ => (path, "Not found".to_owned(), Kind::Other),
-        };
-    };
-    let catalogue = app.store.catalogue();
-    let service = catalogue.service(name);
-    let name = service.map_or_else(|| brief(name), |service| service.name.clone());
-    let root = format!("/arcgis/rest/services/{}/FeatureServer", encode(&name));
-    let shown = format!("{name} (FeatureServer)");
-    path.push(crumb(&shown, root.clone()));
-    let mut operation = |text: &str, kind: Kind| {
-        path.push(crumb(text, format!("{root}/{text}")));
-        (format!("{text} ({name})"), kind)
-    };
-    let (title, kind) = match what {
-        OfService::Itself => (shown, Kind::Service),
-        OfService::Layers => operation("layers", Kind::AllLayers),
-        OfService::Query => operation("query", Kind::ServiceQuery),
-        OfService::Relationships => operation("relationships", Kind::Other),
-        OfService::QueryDomains => operation("queryDomains", Kind::Other),
-        OfService::Admin(..) => (format!("Administration ({name})"), Kind::Other),
-        OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
-        OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
-        OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
-        OfService::UnregisterReplica => operation("unRegisterReplica", Kind::UnregisterReplica),
-        OfService::ImportReplica => operation("importReplica", Kind::ImportReplica),
-        OfService::ExtractChanges => operation("extractChanges", Kind::ExtractChanges),
-        OfService::Replicas => {
-            operation("replicas", Kind::Replicas);
-            (format!("All Replicas ({name})"), Kind::Replicas)
-        }
-        OfService::Replica(id) => {
-            operation("replicas", Kind::Replicas);
-            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
-            (format!("Replica ({name})"), Kind::Replica)
-        }
-        OfService::ReplicaStatus(id) => {
-            operation("replicas", Kind::Replicas);
-            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
-            path.push(crumb("status", format!("{root}/replicas/{}/status", encode(id))));
-            (format!("Replica status ({name})"), Kind::Other)
-        }
-        OfService::CleanUp => (format!("cleanupChangeTracking ({name})"), Kind::Other),
-        OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
-        OfService::Jobs => {
-            operation("jobs", Kind::Jobs);
-            (format!("All Jobs ({name})"), Kind::Jobs)
-        }
-        OfService::Job(id) => {
-            operation("jobs", Kind::Jobs);
-            path.push(crumb(&brief(id), format!("{root}/jobs/{}", encode(id))));
-            (format!("Job ({name})"), Kind::Job)
-        }
-        OfService::Uploads(what) => {
-            operation("uploads", Kind::Uploads);
-            uploads::crumbs(what, &name, &mut path)
-        }
-        OfService::Books(what) => {
-            let mut href = root.clone();
-            for step in what.steps() {
-                href = format!("{href}/{}", encode(step));
-                path.push(crumb(&brief(step), href.clone()));
-            }
-            let kind = match what.post_only() {
-                Some(operation) => Kind::Books { operation },
-                None => Kind::Other,
-            };
-            (books::title(what, &name), kind)
-        }
-        OfService::Layer(id, what) => {
-            let layer = service.and_then(|service| service.layer(LayerId(*id)));
-            let layer_name = layer.map_or_else(|| id.to_string(), |layer| layer.name.clone());
-            path.push(crumb(&format!("{layer_name} ({id})"), format!("{root}/{id}")));
-            let (operation, kind) = match what {
-                OfLayer::Itself => return (path, format!("Layer: {layer_name} (ID: {id})"), Kind::Layer),
-                OfLayer::Query => ("query", Kind::Query { table: layer.is_some_and(|layer| layer.shape.is_none()) }),
-                OfLayer::QueryRelatedRecords => ("queryRelatedRecords", Kind::RelatedRecords),
-                OfLayer::QueryAttachments => ("queryAttachments", Kind::AttachmentQuery),
-                OfLayer::Feature(feature) => {
-                    path.push(crumb(&feature.to_string(), format!("{root}/{id}/{feature}")));
-                    return (path, format!("Feature {feature}: {layer_name} (ID: {id})"), Kind::Other);
-                }
-                edit => editing::page(*edit),
-            };
-            let below = match what.feature() {
-                Some(feature) => format!("{feature}/{operation}"),
-                None => operation.to_owned(),
-            };
-            let root = if *what == OfLayer::Truncate { root.replacen("/rest/", "/rest/admin/", 1) } else { root };
-            path.push(crumb(operation, format!("{root}/{id}/{below}")));
-            (format!("{operation}: {layer_name} (ID: {id})"), kind)
-        }
-    };
-    (path, title, kind)
 }

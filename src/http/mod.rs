@@ -5,6 +5,7 @@
 
 mod admin;
 mod books;
+mod crumbs;
 mod editing;
 mod handlers;
 mod health;
@@ -127,7 +128,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         Some(_) if params.text("f").is_none() => Ok(Format::Json),
         _ => Format::of(&params),
     };
-    let (path, title, kind) = handlers::crumbs(&app, &route);
+    let (path, title, kind) = crumbs::crumbs(&app, &route);
     let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
     let shown =
         Shown { path: &path, title: &title, kind, params: &params, method: &method, headers: &headers, json_url };

@@ -24,8 +24,39 @@ const IN_BOX: u32 = 1_200;
 const N_PAGES: usize = 320;
 /// How many for another server, which is slower.
 const N_PEER_PAGES: usize = 24;
-/// How many numbers of rows a round asks for.
-const N_COUNTS: usize = 20;
+/// How many numbers a round asks for.
+const N_NUMBERS: usize = 20;
+
+/// A number about rows: how a client asks for it, and the SQL that gives it.
+struct Asked {
+    name: &'static str,
+    parameters: &'static [(&'static str, &'static str)],
+    selected: &'static str,
+    grouped: &'static str,
+}
+
+const NUMBERS: [Asked; 2] = [
+    Asked {
+        name: "the number of 50,000 rows in a box",
+        parameters: &[("returnCountOnly", "true")],
+        selected: "count(*)",
+        grouped: "",
+    },
+    Asked {
+        name: "statistics of 50,000 rows in a box",
+        parameters: &[
+            ("groupByFieldsForStatistics", "species"),
+            (
+                "outStatistics",
+                r#"[{"statisticType":"count","onStatisticField":"objectid","outStatisticFieldName":"n"},
+                    {"statisticType":"avg","onStatisticField":"girth","outStatisticFieldName":"girth"},
+                    {"statisticType":"max","onStatisticField":"height","outStatisticFieldName":"height"}]"#,
+            ),
+        ],
+        selected: "count(objectid), avg(girth), max(height), species",
+        grouped: "group by species",
+    },
+];
 
 /// Measures pages and numbers.
 pub fn measure(bed: &Bed, rows: u32, rounds: u32, peers: Option<&Path>) -> Result<Vec<Comparison>> {
@@ -64,7 +95,9 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32, peers: Option<&Path>) -> Resul
         reference: sizes.1,
         goal: Some(Goal::AtMost(1.0)),
     });
-    comparisons.push(counts(bed, &server, rows, rounds)?);
+    for asked in &NUMBERS {
+        comparisons.push(number(bed, &server, rows, rounds, asked)?);
+    }
     for peer in peers.map(|python| Peer::start_all(bed, python)).unwrap_or_default() {
         let few = &boxes[..N_PEER_PAGES];
         let theirs: Vec<Request> = few.iter().map(|corners| peer.page(corners, PAGE)).collect();
@@ -176,30 +209,33 @@ fn page(corners: &[f64; 4], format: &str) -> Request {
     )
 }
 
-/// How long it takes to count the trees in boxes that have a twentieth of them, against the statement alone.
-fn counts(bed: &Bed, server: &Server, rows: u32, rounds: u32) -> Result<Comparison> {
-    let boxes = boxes(rows, rows / 20, N_COUNTS);
+/// How long it takes to ask for a number about the trees in boxes that have a twentieth of them, against the statement alone.
+fn number(bed: &Bed, server: &Server, rows: u32, rounds: u32, asked: &Asked) -> Result<Comparison> {
+    let boxes = boxes(rows, rows / 20, N_NUMBERS);
     let requests: Vec<Request> = boxes
         .iter()
         .map(|corners| {
-            let parameters =
-                [("geometry", listed(corners)), ("inSR", "4326".to_owned()), ("returnCountOnly", "true".to_owned())];
-            let parameters: Vec<(&str, &str)> =
-                parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let area = listed(corners);
+            let parameters: Vec<(&str, &str)> = [("geometry", area.as_str()), ("inSR", "4326")]
+                .into_iter()
+                .chain(asked.parameters.iter().copied())
+                .collect();
             Request::get(&format!("{LARGE}/FeatureServer/0/query"), &parameters)
         })
         .collect();
     let mut client = server.connect()?;
     let mut connection = bed.connect()?;
-    let statement =
-        format!("select count(*) from {LARGE} where ST_Intersects(shape, ST_MakeEnvelope($1, $2, $3, $4, 4326))");
+    let statement = format!(
+        "select {} from {LARGE} where ST_Intersects(shape, ST_MakeEnvelope($1, $2, $3, $4, 4326)) {}",
+        asked.selected, asked.grouped
+    );
     bed.wait(
         sqlx::raw_sql(
             "set max_parallel_workers_per_gather = 0; set plan_cache_mode = force_custom_plan; set jit = off",
         )
         .execute(&mut connection),
     )?;
-    let figures = compare("the number of 50,000 rows in a box", rounds, || {
+    let figures = compare(asked.name, rounds, || {
         let (mut of_server, mut of_database) = (0.0, 0.0);
         for (request, corners) in requests.iter().zip(&boxes) {
             of_server += client.send(request)?.1.as_secs_f64();
@@ -208,8 +244,9 @@ fn counts(bed: &Bed, server: &Server, rows: u32, rounds: u32) -> Result<Comparis
                 query = query.bind(corner);
             }
             let started = Instant::now();
-            let counted: i64 = bed.wait(query.fetch_one(&mut connection))?.try_get(0)?;
+            let found = bed.wait(query.fetch_all(&mut connection))?;
             of_database += started.elapsed().as_secs_f64();
+            let counted: i64 = found.first().ok_or("no row")?.try_get(0)?;
             if counted == 0 {
                 return Err("a box is empty".into());
             }

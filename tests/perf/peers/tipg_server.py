@@ -8,12 +8,16 @@ os.environ["DATABASE_URL"] = "postgresql://nobody@localhost/nothing"
 os.environ["TIPG_TABLES"] = '["public.trees"]'
 
 import functools  # noqa: E402
+import urllib.parse  # noqa: E402
 
 import tipg.main  # noqa: E402
 import uvicorn  # noqa: E402
 from tipg.settings import PostgresSettings  # noqa: E402
 
-# Its settings take no socket; its driver does.
+# Its settings take no socket; its driver does, if no host stands before the name of the database.
+parts = urllib.parse.urlsplit(url)
+if "host=" in parts.query:
+    url = parts._replace(netloc=f"{parts.username or ''}@").geturl()
 settings = PostgresSettings.model_construct(
     database_url=url,
     db_min_conn_size=1,

@@ -1,0 +1,124 @@
+//! Where a page stands: the pages above it, its title, and what it is about.
+
+use crate::{
+    app::App,
+    model::{id::LayerId, layer::Layer, value::brief},
+    wire::url::encode,
+};
+
+use super::{
+    books, editing,
+    html::{Crumb, Kind},
+    route::{OfLayer, OfService, Route},
+    uploads,
+};
+
+/// The way to a page, its title, and what it is about.
+pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
+    let mut path = vec![crumb("services", "/arcgis/rest/services".to_owned())];
+    let Route::Service(name, what) = route else {
+        return match route {
+            Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
+            Route::Info => (vec![crumb("info", "/arcgis/rest/info".to_owned())], "Info".to_owned(), Kind::Other),
+            _ => (path, "Not found".to_owned(), Kind::Other),
+        };
+    };
+    let catalogue = app.store.catalogue();
+    let service = catalogue.service(name);
+    let name = service.map_or_else(|| brief(name), |service| service.name.clone());
+    let root = format!("/arcgis/rest/services/{}/FeatureServer", encode(&name));
+    let shown = format!("{name} (FeatureServer)");
+    path.push(crumb(&shown, root.clone()));
+    let mut operation = |text: &str, kind: Kind| {
+        path.push(crumb(text, format!("{root}/{text}")));
+        (format!("{text} ({name})"), kind)
+    };
+    let (title, kind) = match what {
+        OfService::Itself => (shown, Kind::Service),
+        OfService::Layers => operation("layers", Kind::AllLayers),
+        OfService::Query => operation("query", Kind::ServiceQuery),
+        OfService::Relationships => operation("relationships", Kind::Other),
+        OfService::QueryDomains => operation("queryDomains", Kind::Other),
+        OfService::Admin(..) => (format!("Administration ({name})"), Kind::Other),
+        OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
+        OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
+        OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
+        OfService::UnregisterReplica => operation("unRegisterReplica", Kind::UnregisterReplica),
+        OfService::ImportReplica => operation("importReplica", Kind::ImportReplica),
+        OfService::ExtractChanges => operation("extractChanges", Kind::ExtractChanges),
+        OfService::Replicas => {
+            operation("replicas", Kind::Replicas);
+            (format!("All Replicas ({name})"), Kind::Replicas)
+        }
+        OfService::Replica(id) => {
+            operation("replicas", Kind::Replicas);
+            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
+            (format!("Replica ({name})"), Kind::Replica)
+        }
+        OfService::ReplicaStatus(id) => {
+            operation("replicas", Kind::Replicas);
+            path.push(crumb(&brief(id), format!("{root}/replicas/{}", encode(id))));
+            path.push(crumb("status", format!("{root}/replicas/{}/status", encode(id))));
+            (format!("Replica status ({name})"), Kind::Other)
+        }
+        OfService::CleanUp => (format!("cleanupChangeTracking ({name})"), Kind::Other),
+        OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
+        OfService::Jobs => {
+            operation("jobs", Kind::Jobs);
+            (format!("All Jobs ({name})"), Kind::Jobs)
+        }
+        OfService::Job(id) => {
+            operation("jobs", Kind::Jobs);
+            path.push(crumb(&brief(id), format!("{root}/jobs/{}", encode(id))));
+            (format!("Job ({name})"), Kind::Job)
+        }
+        OfService::Uploads(what) => {
+            operation("uploads", Kind::Uploads);
+            uploads::crumbs(what, &name, &mut path)
+        }
+        OfService::Books(what) => {
+            let mut href = root.clone();
+            for step in what.steps() {
+                href = format!("{href}/{}", encode(step));
+                path.push(crumb(&brief(step), href.clone()));
+            }
+            let kind = match what.post_only() {
+                Some(operation) => Kind::Books { operation },
+                None => Kind::Other,
+            };
+            (books::title(what, &name), kind)
+        }
+        OfService::Layer(id, what) => {
+            let layer = service.and_then(|service| service.layer(LayerId(*id)));
+            of_layer(layer.map(AsRef::as_ref), *id, *what, &root, &mut path)
+        }
+    };
+    (path, title, kind)
+}
+
+fn of_layer(layer: Option<&Layer>, id: i32, what: OfLayer, root: &str, path: &mut Vec<Crumb>) -> (String, Kind) {
+    let name = layer.map_or_else(|| id.to_string(), |layer| layer.name.clone());
+    path.push(crumb(&format!("{name} ({id})"), format!("{root}/{id}")));
+    let (operation, kind) = match what {
+        OfLayer::Itself => return (format!("Layer: {name} (ID: {id})"), Kind::Layer),
+        OfLayer::Query => ("query", Kind::Query { table: layer.is_some_and(|layer| layer.shape.is_none()) }),
+        OfLayer::QueryRelatedRecords => ("queryRelatedRecords", Kind::RelatedRecords),
+        OfLayer::QueryAttachments => ("queryAttachments", Kind::AttachmentQuery),
+        OfLayer::Feature(feature) => {
+            path.push(crumb(&feature.to_string(), format!("{root}/{id}/{feature}")));
+            return (format!("Feature {feature}: {name} (ID: {id})"), Kind::Other);
+        }
+        edit => editing::page(edit),
+    };
+    let below = match what.feature() {
+        Some(feature) => format!("{feature}/{operation}"),
+        None => operation.to_owned(),
+    };
+    let root = if what == OfLayer::Truncate { root.replacen("/rest/", "/rest/admin/", 1) } else { root.to_owned() };
+    path.push(crumb(operation, format!("{root}/{id}/{below}")));
+    (format!("{operation}: {name} (ID: {id})"), kind)
+}
+
+fn crumb(text: &str, href: String) -> Crumb {
+    Crumb { text: text.to_owned(), href }
+}
