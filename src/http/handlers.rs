@@ -27,8 +27,10 @@ use crate::{
         life::CleanUpRequest,
         params::Params,
         query as wire_query,
-        replica::{CreateReplicaRequest, SynchronizeReplicaRequest, Unregister, info, list_item},
-        service, url,
+        replica::{CreateReplicaRequest, Unregister, info, list_item},
+        service,
+        synchronize::SynchronizeReplicaRequest,
+        url,
     },
 };
 

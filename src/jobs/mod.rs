@@ -25,12 +25,8 @@ use crate::{
     replica::{self, Run},
     store::jobs::{Claimed, GiveBack, Lease, NewJob},
     wire::{
-        error::envelope,
-        extract::ExtractChangesRequest,
-        job,
-        params::Params,
-        replica::{CreateReplicaRequest, SynchronizeReplicaRequest},
-        url,
+        error::envelope, extract::ExtractChangesRequest, job, params::Params, replica::CreateReplicaRequest,
+        synchronize::SynchronizeReplicaRequest, url,
     },
 };
 

@@ -38,7 +38,7 @@ use crate::{
     uploads::{self, payloads::store_payloads},
     wire::{
         edits::SyncEdits,
-        replica::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
+        synchronize::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
     },
 };
 

@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     Store,
-    publish::describe,
+    inspect::describe,
     repair::{Repaired, lock, repair_tracked},
 };
 

@@ -16,6 +16,7 @@ mod facts;
 mod figures;
 pub mod gaps;
 mod history;
+mod inspect;
 mod instance;
 pub(crate) mod jobs;
 pub mod life;

@@ -17,7 +17,8 @@ use crate::{
 use super::{
     Store,
     gaps::note_tracking,
-    publish::{inspect, register, run},
+    inspect::inspect,
+    publish::{register, run},
 };
 
 /// A relationship that somebody declares.

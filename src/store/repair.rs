@@ -19,7 +19,8 @@ use crate::{
 use super::{
     Store,
     gaps::{inspect_tracking, note_tracking, open_gap},
-    publish::{describe, insert_fields, run},
+    inspect::describe,
+    publish::{insert_fields, run},
     session::generation,
 };
 

@@ -28,5 +28,6 @@ pub(crate) mod replica;
 pub(crate) mod selected;
 pub(crate) mod service;
 pub(crate) mod statistics;
+pub(crate) mod synchronize;
 pub(crate) mod upload_item;
 pub(crate) mod url;
