@@ -86,14 +86,19 @@ pub(super) fn split(name: &str) -> (String, String) {
     }
 }
 
-/// The layer that a person names by its id or its table.
+/// The layer that a person names by its id, its table, or its own name if only one has it.
 pub(super) fn layer_id(service: &Service, named: &str) -> Result<LayerId> {
     let (schema, table) = split(named);
-    let found = service
-        .layers
-        .iter()
-        .find(|layer| layer.id.to_string() == named || (layer.table_schema == schema && layer.table_name == table));
-    found.map(|layer| layer.id).ok_or_else(|| Error::NotFound(format!("service {} has no layer {named}", service.name)))
+    let known = || service.layers.iter();
+    let mut called = known().filter(|layer| layer.name == named);
+    let found = known()
+        .find(|layer| layer.id.to_string() == named || (layer.table_schema == schema && layer.table_name == table))
+        .or_else(|| called.next().filter(|_| called.next().is_none()));
+    found.map(|layer| layer.id).ok_or_else(|| {
+        let known: Vec<String> =
+            known().map(|layer| format!("{} ({}.{})", layer.id, layer.table_schema, layer.table_name)).collect();
+        Error::NotFound(format!("service {} has no layer '{named}'; it has {}", service.name, known.join(", ")))
+    })
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,8 @@ pub struct Peer {
     /// Where it listens.
     pub address: SocketAddr,
     path: String,
+    /// What it calls GeoJSON.
+    format: &'static str,
     child: Child,
 }
 
@@ -32,20 +34,26 @@ impl Peer {
     /// Starts those that `python` has; one that does not start is told, and left out.
     pub fn start_all(bed: &Bed, python: &Path) -> Vec<Peer> {
         let known = [
-            ("query, pages of 1,000, against tipg", "tipg_server.py", format!("/collections/public.{LARGE}/items")),
-            ("query, pages of 1,000, against pygeoapi", "pygeoapi_server.py", format!("/collections/{LARGE}/items")),
+            ("tipg", "query, pages of 1,000, against tipg", format!("/collections/public.{LARGE}/items"), "geojson"),
+            ("pygeoapi", "query, pages of 1,000, against pygeoapi", format!("/collections/{LARGE}/items"), "json"),
         ];
         let mut started = Vec::new();
-        for (name, script, path) in known {
-            match Peer::start(bed, python, name, script, path) {
+        for (program, name, path, format) in known {
+            match Peer::start(bed, python, &format!("{program}_server.py"), |address, child| Peer {
+                name,
+                address,
+                path,
+                format,
+                child,
+            }) {
                 Ok(peer) => started.push(peer),
-                Err(error) => progress(&format!("{script} does not start: {error}")),
+                Err(error) => progress(&format!("{program} does not start: {error}")),
             }
         }
         started
     }
 
-    fn start(bed: &Bed, python: &Path, name: &'static str, script: &str, path: String) -> Result<Peer> {
+    fn start(bed: &Bed, python: &Path, script: &str, peer: impl FnOnce(SocketAddr, Child) -> Peer) -> Result<Peer> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(python)
             .arg(format!("{}/tests/perf/peers/{script}", env!("CARGO_MANIFEST_DIR")))
@@ -55,7 +63,7 @@ impl Peer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
-        let mut peer = Peer { name, address, path, child };
+        let mut peer = peer(address, child);
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = peer.child.try_wait()? {
@@ -78,7 +86,7 @@ impl Peer {
     /// A page of features in a box.
     pub fn page(&self, corners: &[f64; 4], n_features: u32) -> Request {
         let listed = corners.map(|corner| corner.to_string()).join(",");
-        Request::plain(&self.path, &[("bbox", &listed), ("limit", &n_features.to_string()), ("f", "json")])
+        Request::plain(&self.path, &[("bbox", &listed), ("limit", &n_features.to_string()), ("f", self.format)])
     }
 }
 
