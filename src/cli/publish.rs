@@ -97,7 +97,8 @@ pub(super) fn layer_id(service: &Service, named: &str) -> Result<LayerId> {
     found.map(|layer| layer.id).ok_or_else(|| {
         let known: Vec<String> =
             known().map(|layer| format!("{} ({}.{})", layer.id, layer.table_schema, layer.table_name)).collect();
-        Error::NotFound(format!("service {} has no layer '{named}'; it has {}", service.name, known.join(", ")))
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Error::NotFound(format!("service {} has no layer {named}; there is {known}", service.name))
     })
 }
 
