@@ -206,6 +206,9 @@ async fn a_plan_is_printed_a_table_published_checked_and_unpublished() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("PROBLEM:") && said.contains("by update are not recorded"), "{said}");
+    let unknown = program.failed(&["definition", "show", "--service", "trees", "--layer", "ash"]);
+    assert!(unknown.contains("no layer ash; there is 0 (public.oak)"), "{unknown}");
+    program.done(&["definition", "show", "--service", "trees", "--layer", "oak"]);
     let said = program.done(&["unpublish", "--service", "trees", "--layer", "public.oak"]);
     assert!(said.contains("table public.oak and its rows stay"), "{said}");
     assert_eq!(database.value::<i64>("select count(*) from oak").await, 1);
