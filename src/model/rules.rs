@@ -535,16 +535,5 @@ fn templates(definition: &Definition) -> impl Iterator<Item = &BTreeMap<String, 
 
 /// A value of a document as one of a field.
 fn value(given: &Json, field: &Field) -> Result<Value, String> {
-    let scalar = match given {
-        Json::Null => Scalar::Null,
-        Json::Bool(value) => Scalar::Bool(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Scalar::Integer(whole),
-            (None, Some(float)) => Scalar::Float(float),
-            (None, None) => Scalar::Compound,
-        },
-        Json::String(text) => Scalar::Text(text.clone()),
-        Json::Array(_) | Json::Object(_) => Scalar::Compound,
-    };
-    coerce(scalar, field.field_type, field.length)
+    coerce(Scalar::from(given), field.field_type, field.length)
 }

@@ -115,6 +115,23 @@ pub enum Scalar {
     Compound,
 }
 
+/// A value of a JSON document; what is not one value is compound.
+impl From<&serde_json::Value> for Scalar {
+    fn from(given: &serde_json::Value) -> Scalar {
+        match given {
+            serde_json::Value::Null => Scalar::Null,
+            serde_json::Value::Bool(value) => Scalar::Bool(*value),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Scalar::Integer(whole),
+                (None, Some(float)) => Scalar::Float(float),
+                (None, None) => Scalar::Compound,
+            },
+            serde_json::Value::String(text) => Scalar::Text(text.clone()),
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => Scalar::Compound,
+        }
+    }
+}
+
 /// Gives a scalar the meaning that a field of type `field_type` gives it. `max_length` counts UTF-16 units, as clients do.
 ///
 /// Blank text is null for everything but text; numbers in quotes are accepted; nothing is ever cut or rounded to fit.

@@ -85,7 +85,7 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
     }
     let assigned = match (member("value"), member("sqlExpression")) {
         (Some(value), None) => {
-            let value = coerce(scalar(value), field.field_type, field.length)
+            let value = coerce(Scalar::from(value), field.field_type, field.length)
                 .map_err(|problem| wrong(format!("field '{}' cannot be set to the value: {problem}", field.name)))?;
             if value == Value::Null && !layer.is_nullable(index) {
                 return Err(wrong(format!("field '{}' needs a value, and cannot be set to null", field.name)));
@@ -112,20 +112,6 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
         }
     };
     Ok((index, assigned))
-}
-
-fn scalar(value: &Json) -> Scalar {
-    match value {
-        Json::Null => Scalar::Null,
-        Json::Bool(value) => Scalar::Bool(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Scalar::Integer(whole),
-            (None, Some(float)) => Scalar::Float(float),
-            (None, None) => Scalar::Compound,
-        },
-        Json::String(text) => Scalar::Text(text.clone()),
-        Json::Array(_) | Json::Object(_) => Scalar::Compound,
-    }
 }
 
 /// What validateSQL says of a text.
