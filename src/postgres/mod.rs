@@ -9,16 +9,17 @@
 //! That is why it trusts whoever connects.
 
 mod install;
+mod lock;
 mod place;
 mod server;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use lock::{StartLock, UserLock};
 use server::Server;
 
 /// The superuser of the cluster, and the database that Syncline uses.
@@ -26,9 +27,6 @@ const NAME: &str = "syncline";
 
 /// The port in the name of the socket. No network port is opened.
 const PORT: u16 = 5432;
-
-/// How long to wait for another process that is starting or stopping the cluster.
-const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long the server may take to start, recovery after a crash included, or to stop.
 const SERVER_LIMIT: Duration = Duration::from_mins(5);
@@ -44,8 +42,7 @@ pub struct Cluster {
     server: Server,
     dir: PathBuf,
     url: String,
-    /// Holds the shared lock.
-    users: File,
+    user: UserLock,
 }
 
 impl Cluster {
@@ -77,25 +74,21 @@ impl Cluster {
     fn start_blocking(dir: &Path, bin_dir: Option<&Path>) -> Result<Cluster, Error> {
         fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
         let dir = fs::canonicalize(dir).map_err(Error::io("open the directory", dir))?;
-        let start_lock = lock_start(&dir)?;
-        let users = lock_users(&dir)?;
+        let start_lock = StartLock::take(&dir)?;
+        let user = UserLock::take(&dir, &start_lock)?;
         let server = Server::open_or_create(&dir, bin_dir, &start_lock)?;
         server.bring_up(&start_lock)?;
         let url = url(server.socket_dir(), NAME);
-        Ok(Cluster { server, dir, url, users })
+        Ok(Cluster { server, dir, url, user })
     }
 
     fn stop_blocking(self) -> Result<(), Error> {
-        let start_lock = lock_start(&self.dir)?;
-        let path = users_path(&self.dir);
-        self.users.unlock().map_err(Error::io("unlock", &path))?;
-        match self.users.try_lock() {
-            Ok(()) => self.server.bring_down(&start_lock),
-            Err(TryLockError::WouldBlock) => {
-                tracing::debug!("other processes use the database: it is left running");
-                Ok(())
-            }
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        let start_lock = StartLock::take(&self.dir)?;
+        if self.user.was_the_last(&start_lock)? {
+            self.server.bring_down(&start_lock)
+        } else {
+            tracing::debug!("other processes use the database: it is left running");
+            Ok(())
         }
     }
 }
@@ -127,77 +120,6 @@ fn percent_encode(bytes: &[u8]) -> String {
     encoded
 }
 
-fn users_path(dir: &Path) -> PathBuf {
-    dir.join("postgres-users.lock")
-}
-
-/// Takes the lock that whoever starts or stops the cluster holds, waiting for its holder.
-fn lock_start(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("postgres-start.lock");
-    let mut file = open_lock(dir, &path)?;
-    let deadline = Instant::now() + LOCK_LIMIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(POLL_INTERVAL);
-            }
-            Err(TryLockError::WouldBlock) => {
-                let note = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-                let holder = note.lines().next().unwrap_or("another process").to_owned();
-                return Err(Error::Locked { path, holder });
-            }
-            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
-        }
-    }
-    note_holder(&mut file).map_err(Error::io("write", &path))?;
-    Ok(file)
-}
-
-/// Leaves word for those who wait. It is read only while the lock is held, so an old note misleads
-/// nobody.
-fn note_holder(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "process {}", std::process::id())
-}
-
-/// Takes a user's share of the cluster. The start lock must be held: nobody holds this one alone
-/// then.
-fn lock_users(dir: &Path) -> Result<File, Error> {
-    let path = users_path(dir);
-    let file = open_lock(dir, &path)?;
-    match file.try_lock_shared() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::Locked { holder: "a program that is not Syncline".to_owned(), path })
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
-    }
-}
-
-/// Opens a lock file of the data directory, making it if missing.
-///
-/// It is made in the name of the directory's owner: else root, working once in the directory of
-/// another user, would lock that user out.
-fn open_lock(dir: &Path, path: &Path) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            if rustix::process::geteuid().is_root() {
-                let owner = fs::metadata(dir).map_err(Error::io("look at", dir))?;
-                fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(Error::io("change the owner of", path))?;
-            }
-            Ok(file)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            options.open(path).map_err(Error::io("open", path))
-        }
-        Err(error) => Err(Error::io("create", path)(error)),
-    }
-}
-
 /// Why the private cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -217,7 +139,7 @@ pub enum Error {
     #[error(
         "{} has been locked for {} seconds by {holder}, which is starting or stopping the \
          database; wait for it or end it, then try again",
-        path.display(), LOCK_LIMIT.as_secs()
+        path.display(), lock::LIMIT.as_secs()
     )]
     Locked {
         /// The lock file.
@@ -426,23 +348,5 @@ mod tests {
             "postgres://syncline@localhost:5432/syncline?host=%2Fsrv%2Fa%20b%2Fpostgres"
         );
         assert_eq!(percent_encode("ß/?&%".as_bytes()), "%C3%9F%2F%3F%26%25");
-    }
-
-    #[test]
-    fn users_share_and_the_starter_is_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let (first, second) = (lock_users(dir.path()).unwrap(), lock_users(dir.path()).unwrap());
-        first.unlock().unwrap();
-        assert!(matches!(first.try_lock(), Err(TryLockError::WouldBlock)));
-        drop(second);
-        first.try_lock().unwrap();
-
-        let starter = lock_start(dir.path()).unwrap();
-        let path = dir.path().join("postgres-start.lock");
-        assert!(matches!(open_lock(dir.path(), &path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
-        let holder = fs::read_to_string(&path).unwrap();
-        assert_eq!(holder.trim(), format!("process {}", std::process::id()));
-        drop(starter);
-        open_lock(dir.path(), &path).unwrap().try_lock().unwrap();
     }
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::install::{self, Install};
+use super::lock::StartLock;
 use super::place::{self, Account, with_suffix};
 use super::{Error, NAME, POLL_INTERVAL, PORT, SERVER_LIMIT};
 
@@ -52,7 +53,7 @@ enum State {
 
 impl Server {
     /// Opens the cluster of the data directory `dir`, making it first if there is none.
-    pub(super) fn open_or_create(dir: &Path, bin_dir: Option<&Path>, start_lock: &File) -> Result<Server, Error> {
+    pub(super) fn open_or_create(dir: &Path, bin_dir: Option<&Path>, start_lock: &StartLock) -> Result<Server, Error> {
         let link = dir.join("postgres");
         if let Some(data) = place::existing_cluster(&link)? {
             return Server::open(data, bin_dir);
@@ -90,7 +91,7 @@ impl Server {
 
     /// Makes the cluster and its database aside, so that a kill on the way leaves no half of it in
     /// place.
-    fn create(&self, link: &Path, start_lock: &File) -> Result<(), Error> {
+    fn create(&self, link: &Path, start_lock: &StartLock) -> Result<(), Error> {
         let (directory, version) = (self.data.display(), self.install.major);
         tracing::info!(%directory, version, "creating the database");
         let new = with_suffix(&self.data, ".new");
@@ -136,7 +137,7 @@ impl Server {
     }
 
     /// Starts the server, or waits for one that runs already, until it takes connections.
-    pub(super) fn bring_up(&self, start_lock: &File) -> Result<(), Error> {
+    pub(super) fn bring_up(&self, start_lock: &StartLock) -> Result<(), Error> {
         let deadline = Instant::now() + SERVER_LIMIT;
         loop {
             match self.state()? {
@@ -160,7 +161,7 @@ impl Server {
     }
 
     /// Stops the server if it runs, ending its connections.
-    pub(super) fn bring_down(&self, start_lock: &File) -> Result<(), Error> {
+    pub(super) fn bring_down(&self, start_lock: &StartLock) -> Result<(), Error> {
         if self.state()? == State::Stopped {
             tracing::warn!(directory = %self.data.display(), "the database had stopped already");
             return Ok(());
@@ -178,7 +179,7 @@ impl Server {
         Ok(())
     }
 
-    fn launch(&self, start_lock: &File) -> Result<(), Error> {
+    fn launch(&self, start_lock: &StartLock) -> Result<(), Error> {
         self.remove_misleading_locks()?;
         self.write_settings(&self.data)?;
         // `pg_ctl` appends to it.
@@ -252,8 +253,8 @@ impl Server {
     /// It inherits the start lock as its input: if this process is killed, the lock stays taken
     /// until the program is done. Its process group is its own, so that an interrupt from the
     /// terminal does not reach it.
-    fn command(&self, program: &Path, cwd: &Path, start_lock: &File) -> Result<Command, Error> {
-        let lock = start_lock.try_clone().map_err(Error::io("prepare", program))?;
+    fn command(&self, program: &Path, cwd: &Path, start_lock: &StartLock) -> Result<Command, Error> {
+        let lock = start_lock.share().map_err(Error::io("prepare", program))?;
         let mut command = Command::new(program);
         command.current_dir(cwd).env("LC_ALL", "C").process_group(0).stdin(lock);
         if !self.account.is_this_process() {
