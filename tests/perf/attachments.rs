@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     Result,
     bed::{Bed, Server},
+    ceiling,
     data::Random,
     http::{Client, Request},
     report::{Comparison, Goal, Series, Unit, progress},
@@ -24,6 +25,8 @@ const N_PICTURES: usize = 40;
 const PICTURE_BYTES: usize = 3 << 20;
 /// How large one large file is.
 const LARGE_BYTES: u64 = 1 << 30;
+/// How many of them at most.
+const N_LARGE: u32 = 3;
 
 /// Measures both ways, and the memory that a very large attachment takes.
 pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
@@ -40,11 +43,13 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     let server = Server::start(bed)?;
     let mut device = Device::new(&server, parent)?;
     let mut random = Random::new(4);
-    let mut series: [Series; 4] = std::array::from_fn(|_| Series::default());
+    let mut bare = Client::connect(ceiling::start_taking(bed, &bed.directory.join("taken"))?)?;
+    let mut series: [Series; 5] = std::array::from_fn(|_| Series::default());
     for round in 0..=rounds {
         progress(&format!("attachments: round {round} of {rounds} (the first does not count)"));
         let pictures: Vec<Vec<u8>> = (0..N_PICTURES).map(|_| picture(&mut random)).collect();
         let (urls, taken) = device.attach(&pictures)?;
+        let bare_taken = take_barely(&mut bare, &pictures)?;
         let (paths, written) = write_durably(&bed.directory.join(format!("pictures_{round}")), &pictures)?;
         let handed_out = device.fetch(&urls)?;
         let read = read_back(&paths)?;
@@ -52,17 +57,24 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
             std::fs::remove_file(path)?;
         }
         if round > 0 {
-            let figures = [taken, written, handed_out, read].map(|took| took.as_secs_f64());
+            let figures = [taken, bare_taken, written, handed_out, read].map(|took| took.as_secs_f64());
             series.iter_mut().zip(figures).for_each(|(series, figure)| series.one(figure));
         }
     }
     let before = server.peak_memory()?;
-    progress("attachments: one of 1 GiB");
-    device.attach_large()?;
+    let [mut large_taken, mut large_bare, mut large_written]: [Series; 3] = Default::default();
+    for round in 1..=rounds.min(N_LARGE) {
+        progress(&format!("attachments: one of 1 GiB, round {round}"));
+        large_taken.one(device.attach_large(round)?.as_secs_f64());
+        let started = Instant::now();
+        bare.send_file("take", LARGE_BYTES, |stream| write_large(round, stream))?;
+        large_bare.one(started.elapsed().as_secs_f64());
+        large_written.one(write_large_durably(round, &bed.directory.join("large"))?.as_secs_f64());
+    }
     let (mut peak, mut baseline) = (Series::default(), Series::default());
     peak.one(server.peak_memory()?);
     baseline.one(before);
-    let [taken, written, handed_out, read] = series;
+    let [taken, bare_taken, written, handed_out, read] = series;
     let line =
         |name, against, unit, measured, reference, goal| Comparison { name, against, unit, measured, reference, goal };
     Ok(vec![
@@ -70,11 +82,22 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
             "40 attachments of 3 MiB, uploaded and entered",
             "files, each synced",
             Unit::Seconds,
-            taken,
-            written,
+            taken.clone(),
+            written.clone(),
             Some(Goal::AtMost(1.5)),
         ),
+        line("the same", "a bare server, each synced", Unit::Seconds, taken, bare_taken.clone(), None),
+        line("taken by the bare server", "files, each synced", Unit::Seconds, bare_taken, written, None),
         line("the same, fetched", "files, read from the cache", Unit::Seconds, handed_out, read, None),
+        line(
+            "attachment of 1 GiB, uploaded and entered",
+            "a file, synced",
+            Unit::Seconds,
+            large_taken.clone(),
+            large_written,
+            Some(Goal::AtMost(1.5)),
+        ),
+        line("the same", "a bare server, synced", Unit::Seconds, large_taken, large_bare, None),
         line("attachment of 1 GiB, peak memory", "before it", Unit::Mebibytes, peak, baseline, Some(Goal::AtMost(1.1))),
     ])
 }
@@ -102,6 +125,34 @@ fn write_durably(directory: &Path, pictures: &[Vec<u8>]) -> Result<(Vec<std::pat
         paths.push(path);
     }
     Ok((paths, started.elapsed()))
+}
+
+/// Sends pictures to a server that only keeps them.
+fn take_barely(client: &mut Client, pictures: &[Vec<u8>]) -> Result<Duration> {
+    let started = Instant::now();
+    for bytes in pictures {
+        client.send_file("take", bytes.len() as u64, |stream| Ok(stream.write_all(bytes)?))?;
+    }
+    Ok(started.elapsed())
+}
+
+fn write_large_durably(round: u32, path: &Path) -> Result<Duration> {
+    let started = Instant::now();
+    let mut file = File::create(path)?;
+    write_large(round, &mut file)?;
+    file.sync_all()?;
+    let took = started.elapsed();
+    std::fs::remove_file(path)?;
+    Ok(took)
+}
+
+/// Writes the file of a round, which is like no other.
+fn write_large(round: u32, to: &mut dyn std::io::Write) -> Result<()> {
+    let chunk = round.to_le_bytes().repeat(1 << 18);
+    for _ in 0..LARGE_BYTES >> 20 {
+        to.write_all(&chunk)?;
+    }
+    Ok(())
 }
 
 fn read_back(paths: &[std::path::PathBuf]) -> Result<Duration> {
@@ -151,17 +202,14 @@ impl Device {
         Ok((ids, started.elapsed()))
     }
 
-    fn attach_large(&mut self) -> Result<()> {
-        let chunk = vec![7; 1 << 20];
-        let upload = self.upload(LARGE_BYTES, |stream| {
-            for _ in 0..LARGE_BYTES >> 20 {
-                stream.write_all(&chunk)?;
-            }
-            Ok(())
-        })?;
+    /// Uploads, attaches and fetches a large file. Returns how long the first two took.
+    fn attach_large(&mut self, round: u32) -> Result<Duration> {
+        let started = Instant::now();
+        let upload = self.upload(LARGE_BYTES, |stream| write_large(round, stream))?;
         let ids = self.enter(&[upload])?;
+        let took = started.elapsed();
         self.fetch(&ids)?;
-        Ok(())
+        Ok(took)
     }
 
     fn upload(&mut self, size_bytes: u64, body: impl FnOnce(&mut dyn std::io::Write) -> Result<()>) -> Result<String> {

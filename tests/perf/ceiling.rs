@@ -1,11 +1,16 @@
-//! What the stack allows: a bare axum server that runs one statement and writes what it gives as JSON, and knows nothing else.
+//! What the stack allows: bare axum servers that know nothing else. One runs a statement and writes what it gives as JSON;
+//! one takes files.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Router,
     body::Body,
-    extract::{RawQuery, State},
+    extract::{DefaultBodyLimit, Multipart, RawQuery, State},
     response::Response,
     routing::get,
 };
@@ -14,7 +19,7 @@ use sqlx::{
     AssertSqlSafe, PgPool, Row as _, ValueRef as _,
     postgres::{PgPoolOptions, PgRow},
 };
-use tokio::net::TcpListener;
+use tokio::{fs::File, io::AsyncWriteExt as _, net::TcpListener};
 
 use super::{
     Result,
@@ -57,7 +62,7 @@ struct Stack {
     names: Vec<String>,
 }
 
-/// Starts it, until the process ends.
+/// Starts the one that reads, until the process ends.
 pub fn start(bed: &Bed, n_rows: u32) -> Result<SocketAddr> {
     let stack = Stack {
         pool: bed.wait(PgPoolOptions::new().max_connections(8).connect(&bed.url))?,
@@ -66,15 +71,43 @@ pub fn start(bed: &Bed, n_rows: u32) -> Result<SocketAddr> {
         ),
         names: COLUMNS.split(", ").map(|name| format!("\"{}\":", name.trim())).collect(),
     };
+    serve(bed, Router::new().route("/page", get(page)).with_state(Arc::new(stack)))
+}
+
+/// Starts the one that takes files in forms and keeps them, synced, in a directory, until the process ends.
+pub fn start_taking(bed: &Bed, directory: &Path) -> Result<SocketAddr> {
+    std::fs::create_dir_all(directory)?;
+    serve(bed, Router::new().fallback(take).layer(DefaultBodyLimit::disable()).with_state(directory.to_owned()))
+}
+
+fn serve(bed: &Bed, router: Router) -> Result<SocketAddr> {
     let listener = bed.wait(TcpListener::bind("127.0.0.1:0"))?;
     let address = listener.local_addr()?;
-    let router = Router::new().route("/page", get(page)).with_state(Arc::new(stack));
     bed.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             super::report::progress(&format!("the bare server ended: {error}"));
         }
     });
     Ok(address)
+}
+
+async fn take(State(directory): State<PathBuf>, form: Multipart) -> Response {
+    match keep(&directory, form).await {
+        Ok(()) => Response::new(Body::from("{}")),
+        Err(error) => Response::new(Body::from(format!("{{\"error\":\"{error}\"}}"))),
+    }
+}
+
+async fn keep(directory: &Path, mut form: Multipart) -> Result<()> {
+    let mut field = form.next_field().await?.ok_or("an empty form")?;
+    let writing = directory.join("writing");
+    let mut file = File::create(&writing).await?;
+    while let Some(chunk) = field.chunk().await? {
+        file.write_all(&chunk).await?;
+    }
+    file.sync_all().await?;
+    tokio::fs::rename(&writing, directory.join("taken")).await?;
+    Ok(File::open(directory).await?.sync_all().await?)
 }
 
 async fn page(State(stack): State<Arc<Stack>>, RawQuery(query): RawQuery) -> Response {
