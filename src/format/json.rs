@@ -84,7 +84,7 @@ impl FeatureWriter {
 /// Appends a value as the database sends it.
 pub(super) fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
     match field_type {
-        FieldType::Text => {
+        FieldType::Text | FieldType::TimestampOffset => {
             // The database sends UTF-8: the connection asks for it.
             escaped(bytes, out);
         }

@@ -288,6 +288,7 @@ fn field_type(name: Option<&str>) -> u64 {
         Some("esriFieldTypeBigInteger") => 13,
         Some("esriFieldTypeDateOnly") => 14,
         Some("esriFieldTypeTimeOnly") => 15,
+        Some("esriFieldTypeTimestampOffset") => 16,
         _ => 4,
     }
 }
@@ -295,7 +296,7 @@ fn field_type(name: Option<&str>) -> u64 {
 /// Appends a value in the member that readers expect for its type; nothing for what has no value for them.
 fn value(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) -> Result<()> {
     match field_type {
-        FieldType::Text => message(1, bytes, out),
+        FieldType::Text | FieldType::TimestampOffset => message(1, bytes, out),
         FieldType::Guid | FieldType::GlobalId | FieldType::DateOnly | FieldType::TimeOnly => {
             let mut quoted = Vec::with_capacity(40);
             json::attribute(bytes, field_type, &mut quoted)?;

@@ -33,6 +33,8 @@ pub enum FieldType {
     DateOnly,
     /// A time of day.
     TimeOnly,
+    /// An instant with the offset of the clock that told it, as ISO 8601 text.
+    TimestampOffset,
 }
 
 impl FieldType {
@@ -52,6 +54,7 @@ impl FieldType {
             FieldType::Date => "date",
             FieldType::DateOnly => "date_only",
             FieldType::TimeOnly => "time_only",
+            FieldType::TimestampOffset => "timestamp_offset",
         }
     }
 
@@ -71,6 +74,7 @@ impl FieldType {
             FieldType::Date,
             FieldType::DateOnly,
             FieldType::TimeOnly,
+            FieldType::TimestampOffset,
         ]
         .into_iter()
         .find(|candidate| candidate.name() == name)
@@ -86,7 +90,7 @@ pub enum Value {
     Integer(i64),
     /// Either floating-point type; finite.
     Float(f64),
-    /// Text without NUL.
+    /// Text without NUL; also an instant with its offset, as it was written.
     Text(String),
     /// A GUID.
     Guid(Uuid),
@@ -195,8 +199,39 @@ fn typed(scalar: Scalar, field_type: FieldType) -> Result<Value, String> {
                 .ok_or_else(|| format!("'{}' is not a time written HH:MM:SS", brief(given))),
             _ => Err(format!("{} is not a time written 'HH:MM:SS'", shown(&scalar))),
         },
+        FieldType::TimestampOffset => match &scalar {
+            Scalar::Text(given) if is_timestamp_offset(given.trim()) => Ok(Value::Text(given.trim().to_owned())),
+            _ => Err(format!(
+                "{} is not a date with its offset from UTC, for instance '2003-01-25T17:00:00-05:00'",
+                shown(&scalar)
+            )),
+        },
         FieldType::Text => text(scalar, None),
     }
+}
+
+/// Whether it is `YYYY-MM-DDTHH:MM:SS[.ffffff](Z|±HH:MM)` and there is such an instant: what the type of the column takes.
+fn is_timestamp_offset(text: &str) -> bool {
+    let Some((clock, zone)) = text
+        .find(['Z', '+'])
+        .or_else(|| text.get(10..)?.find('-').map(|at| at + 10))
+        .and_then(|at| text.split_at_checked(at))
+    else {
+        return false;
+    };
+    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    // The database knows offsets of less than 16 hours.
+    let offset_fits = match zone.as_bytes() {
+        b"Z" => true,
+        [b'+' | b'-', hours @ .., b':', _, _] => hours.len() == 2,
+        _ => false,
+    };
+    offset_fits
+        && whole.len() == "YYYY-MM-DDTHH:MM:SS".len()
+        && whole.as_bytes().get(10) == Some(&b'T')
+        && (1..=6).contains(&fraction.len())
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+        && iso_instant(text).is_some()
 }
 
 fn integer(scalar: &Scalar, min: i64, max: i64) -> Result<Value, String> {
@@ -412,6 +447,33 @@ mod tests {
         assert!(of(Scalar::Text("five".into()), FieldType::Double).unwrap_err().contains("'five'"));
         assert_eq!(of(Scalar::Bool(true), FieldType::Boolean), Ok(Value::Integer(1)));
         assert!(of(Scalar::Integer(2), FieldType::Boolean).is_err());
+    }
+
+    #[test]
+    fn instants_with_an_offset_stay_as_they_are_written() {
+        for given in ["2003-01-25T17:00:00-05:00", "2003-01-25T17:00:00.123456+13:45", "2003-01-25T17:00:00Z"] {
+            assert_eq!(
+                of(Scalar::Text(given.into()), FieldType::TimestampOffset),
+                Ok(Value::Text(given.to_owned())),
+                "{given}"
+            );
+        }
+        for given in [
+            "2003-01-25T17:00:00",
+            "2003-01-25",
+            "2003-01-25 17:00:00Z",
+            "2003-01-25T17:00Z",
+            "2003-02-30T17:00:00Z",
+            "2003-01-25T17:00:00+5",
+            "2003-01-25T17:00:00+16:00",
+            "2003-01-25T17:00:00.Z",
+            "2003-01-25T17:00:00.1234567Z",
+            "2003-01-25T17:00:00é",
+        ] {
+            let refused = of(Scalar::Text(given.into()), FieldType::TimestampOffset).unwrap_err();
+            assert!(refused.contains(given) && refused.contains("offset"), "{refused}");
+        }
+        assert!(of(Scalar::Integer(0), FieldType::TimestampOffset).is_err());
     }
 
     #[test]

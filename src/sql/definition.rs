@@ -53,6 +53,7 @@ fn column_type(field: &NewField) -> String {
         (FieldType::Date, _) => "timestamp with time zone".to_owned(),
         (FieldType::DateOnly, _) => "date".to_owned(),
         (FieldType::TimeOnly, _) => "time without time zone".to_owned(),
+        (FieldType::TimestampOffset, _) => "syncline.timestamp_offset".to_owned(),
         (FieldType::Text, Some(length)) => format!("character varying({length})"),
         (FieldType::Text, None) => "text".to_owned(),
     }

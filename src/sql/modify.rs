@@ -349,7 +349,7 @@ fn source(layer: &Layer, rows: &Rows<'_>, out: &mut Fragment) {
 
 fn bind_column(field: &Field, values: &[&Value], out: &mut Fragment) {
     match field.field_type {
-        FieldType::Text => out.bind(
+        FieldType::Text | FieldType::TimestampOffset => out.bind(
             values
                 .iter()
                 .map(|value| if let Value::Text(text) = value { Some(text.clone()) } else { None })

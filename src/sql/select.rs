@@ -73,12 +73,16 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
     }
 }
 
+/// Makes an instant, which has an order, of one that is text with its offset.
+pub(super) const INSTANT: &str = "::text::timestamptz";
+
 /// Appends a field's value in a type that is read.
 pub(super) fn value(layer: &Layer, index: usize, alias: &'static str, out: &mut Fragment) {
     let field = &layer.fields[index];
     out.sql(alias).sql(".").ident(&column(layer, index));
     match field.field_type {
         FieldType::Double if field.column_type != "double precision" => out.sql("::float8"),
+        FieldType::TimestampOffset => out.sql("::text"),
         FieldType::Text if field.column_type != "text" && !field.column_type.starts_with("character") => {
             out.sql("::text")
         }
@@ -234,7 +238,9 @@ pub(crate) fn page(
 /// Appends what to sort rows by, so that their order is always the same: the object id comes last.
 pub(super) fn sort(layer: &Layer, order: &[(usize, bool)], out: &mut Fragment) {
     for (index, descending) in order {
-        out.sql("n.").ident(&column(layer, *index)).sql(if *descending { " desc, " } else { ", " });
+        out.sql("n.").ident(&column(layer, *index));
+        out.sql(if layer.fields[*index].field_type == FieldType::TimestampOffset { INSTANT } else { "" });
+        out.sql(if *descending { " desc, " } else { ", " });
     }
     out.sql("n.").ident(&column(layer, layer.object_id));
 }

@@ -9,7 +9,7 @@ use crate::model::{
 use super::{
     fragment::{Fragment, Ident},
     predicate,
-    select::{column, value},
+    select::{INSTANT, column, value},
     selection::{Selection, from_where},
 };
 
@@ -23,7 +23,9 @@ pub(crate) fn rows(layer: &Layer, selection: &Selection<'_>, table: &Table, limi
     let groups = (0..table.n_groups()).map(|position| (position, false));
     let mut glue = "\norder by g.c";
     for (position, descending) in table.order.iter().copied().chain(groups) {
-        out.sql(glue).number(position).sql(if descending { " desc" } else { "" });
+        out.sql(glue).number(position);
+        let is_text = table.columns.get(position).is_some_and(|of| of.field.field_type == FieldType::TimestampOffset);
+        out.sql(if is_text { INSTANT } else { "" }).sql(if descending { " desc" } else { "" });
         glue = ", g.c";
     }
     out.sql("\nlimit ").bind(limit).sql(" offset ").bind(table.offset);
@@ -84,8 +86,10 @@ fn statistic(layer: &Layer, statistic: Statistic, index: Option<usize>, out: &mu
             });
         }
         Statistic::PercentileDiscrete(percentile) => {
-            out.sql("percentile_disc(");
-            within(percentile, out, |out| comparable(layer, index, out));
+            shown(layer, index, out, |out| {
+                out.sql("percentile_disc(");
+                within(percentile, out, |out| comparable(layer, index, out));
+            });
         }
     }
 }
@@ -99,9 +103,21 @@ fn number(function: &'static str, layer: &Layer, index: usize, out: &mut Fragmen
 /// The database knows no least or greatest GUID, but of their texts, which are in the same order.
 fn ordered(function: &'static str, layer: &Layer, index: usize, out: &mut Fragment) {
     let is_guid = matches!(layer.fields[index].field_type, FieldType::Guid | FieldType::GlobalId);
-    out.sql(function);
-    comparable(layer, index, out);
-    out.sql(if is_guid { "::text)::uuid" } else { ")" });
+    shown(layer, index, out, |out| {
+        out.sql(function);
+        comparable(layer, index, out);
+        out.sql(if is_guid { "::text)::uuid" } else { ")" });
+    });
+}
+
+/// Appends a value that [`comparable`] gave, as the field shows it: instants with an offset are in UTC then.
+fn shown(layer: &Layer, index: usize, out: &mut Fragment, value: impl FnOnce(&mut Fragment)) {
+    if layer.fields[index].field_type != FieldType::TimestampOffset {
+        return value(out);
+    }
+    out.sql("to_char((");
+    value(out);
+    out.sql(") at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')");
 }
 
 fn within(percentile: Percentile, out: &mut Fragment, operand: impl FnOnce(&mut Fragment)) {
@@ -113,7 +129,13 @@ fn within(percentile: Percentile, out: &mut Fragment, operand: impl FnOnce(&mut 
 /// Appends a field's value as something that has an order and, if it is a number, a sum.
 fn comparable(layer: &Layer, index: usize, out: &mut Fragment) {
     value(layer, index, "n", out);
-    if layer.fields[index].field_type == FieldType::Boolean {
-        out.sql("::int");
+    match layer.fields[index].field_type {
+        FieldType::Boolean => {
+            out.sql("::int");
+        }
+        FieldType::TimestampOffset => {
+            out.sql(INSTANT);
+        }
+        _ => {}
     }
 }

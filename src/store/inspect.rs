@@ -203,6 +203,8 @@ fn field_type(type_name: &str) -> Option<FieldType> {
         "timestamptz" | "timestamp" => FieldType::Date,
         "date" => FieldType::DateOnly,
         "time" => FieldType::TimeOnly,
+        // The domain of this name, which a migration makes.
+        "timestamp_offset" => FieldType::TimestampOffset,
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@ use crate::{
         edit::Assigned,
         layer::Layer,
         predicate::{Expression, ParseError, Predicate, Problem},
-        value::{Scalar, Value, brief, coerce},
+        value::{FieldType, Scalar, Value, brief, coerce},
     },
 };
 
@@ -97,6 +97,12 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
         (None, Some(_)) if layer.rules.has_domain(index) || !layer.is_nullable(index) && field.nullable => {
             return Err(wrong(format!(
                 "field '{}' takes only some values (it has a domain, or needs a value), and what an expression gives cannot be held against them; set it to a value",
+                field.name
+            )));
+        }
+        (None, Some(Json::String(_))) if field.field_type == FieldType::TimestampOffset => {
+            return Err(wrong(format!(
+                "an expression gives an instant, but no offset for field '{}'; set it to a value",
                 field.name
             )));
         }

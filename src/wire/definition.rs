@@ -324,7 +324,7 @@ fn new_field(name: &str, given: &Map<String, Json>) -> Result<NewField> {
             "fields",
             format!(
                 "field '{name}': '{}' is not the type of a field that can be added; use esriFieldTypeString, SmallInteger, Integer, BigInteger, \
-                 Single, Double, Date, DateOnly, TimeOnly or GUID",
+                 Single, Double, Date, DateOnly, TimeOnly, TimestampOffset or GUID",
                 brief(type_name)
             ),
         )

@@ -58,6 +58,7 @@ pub(super) fn field_type_name(field: &Field) -> &'static str {
         FieldType::Date => "esriFieldTypeDate",
         FieldType::DateOnly => "esriFieldTypeDateOnly",
         FieldType::TimeOnly => "esriFieldTypeTimeOnly",
+        FieldType::TimestampOffset => "esriFieldTypeTimestampOffset",
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn field_type(name: &str) -> Option<FieldType> {
         "esriFieldTypeDate" => FieldType::Date,
         "esriFieldTypeDateOnly" => FieldType::DateOnly,
         "esriFieldTypeTimeOnly" => FieldType::TimeOnly,
+        "esriFieldTypeTimestampOffset" => FieldType::TimestampOffset,
         _ => return None,
     })
 }

@@ -348,7 +348,7 @@ async fn values_of_every_type_come_back_as_they_went() {
         .sql(
             "create table everything (id bigserial primary key, small smallint, whole integer, big bigint, single real, dbl double precision,
                num numeric(12, 3), words text, short varchar(10), fixed char(4), yes boolean, guid uuid, at timestamptz, local timestamp,
-               day date, hour time)",
+               day date, hour time, told syncline.timestamp_offset)",
         )
         .await;
     server.publish("everything").await;
@@ -356,13 +356,14 @@ async fn values_of_every_type_come_back_as_they_went() {
         "small": -32768, "whole": 2_147_483_647, "big": 9_007_199_254_740_991_i64, "single": 12.3, "dbl": 0.1, "num": 1234.567,
         "words": "Ünïcode \"q\" \\ \n\t€𝄞</script>", "short": "0123456789", "fixed": "abcd", "yes": 1,
         "guid": "{8D8B7C2E-0000-4000-8000-00000000000A}", "at": -1, "local": 253_402_300_799_999_i64, "day": "1900-02-28",
-        "hour": "23:59:59",
+        "hour": "23:59:59", "told": "2003-01-25T17:00:00.5-05:00",
     });
     let mut empty = full.clone();
     empty.as_object_mut().unwrap().values_mut().for_each(|value| *value = Json::Null);
     let loose = json!({
         "small": "7", "whole": 7.0, "big": true, "single": "1.5", "dbl": 3, "num": "", "words": 5, "short": "", "yes": "true",
         "guid": "8d8b7c2e00004000800000000000000a", "at": "2024-01-31T10:00:00+01:00", "day": null, "hour": "08:30",
+        "told": " 2003-01-25T17:00:00Z ",
     });
     let adds = json!([{"attributes": full}, {"attributes": empty}, {"attributes": loose}]).to_string();
     let added = server.add(0, &adds).await;
@@ -383,6 +384,7 @@ async fn values_of_every_type_come_back_as_they_went() {
     let expected = json!({
         "small": 7, "whole": 7, "big": 1, "single": 1.5, "dbl": 3.0, "num": null, "words": "5", "short": "", "fixed": null, "yes": 1,
         "guid": "{8D8B7C2E-0000-4000-8000-00000000000A}", "at": 1_706_691_600_000_i64, "local": null, "day": null, "hour": "08:30:00",
+        "told": "2003-01-25T17:00:00Z",
     });
     for (name, value) in expected.as_object().unwrap() {
         let stored = &rows[2]["attributes"][name];
@@ -393,6 +395,66 @@ async fn values_of_every_type_come_back_as_they_went() {
         .value("select at = '1969-12-31T23:59:59.999Z' and local = '9999-12-31 23:59:59.999' and yes from everything where small < 0")
         .await;
     assert!(stored, "and the database has the instants that were meant");
+}
+
+#[tokio::test]
+async fn instants_with_an_offset_are_ordered_and_compared_as_instants() {
+    let server = TestServer::new().await;
+    server.database.sql("create table call (id serial primary key, who text, told syncline.timestamp_offset)").await;
+    server.publish("call").await;
+    let layer = server.get("0", &[]).await;
+    let field = layer["fields"].as_array().unwrap().iter().find(|field| field["name"] == "told").unwrap();
+    assert_eq!(field["type"], "esriFieldTypeTimestampOffset");
+    let told = ["2024-05-01T08:00:00+09:00", "2024-04-30T20:00:00-05:00", "2024-05-01T00:30:00Z"];
+    let adds: Vec<Json> = told
+        .iter()
+        .map(|told| json!({"attributes": {"who": "x", "told": told}}))
+        .chain([json!({"attributes": {}})])
+        .collect();
+    let added = server.add(0, &json!(adds).to_string()).await;
+    assert!(added["addResults"].as_array().unwrap().iter().all(|result| result["success"] == true), "{added}");
+
+    let values = |answer: &Json| -> Vec<String> {
+        let features = answer["features"].as_array().unwrap_or_else(|| panic!("{answer}")).iter();
+        features.filter_map(|feature| feature["attributes"]["told"].as_str().map(str::to_owned)).collect()
+    };
+    let in_order = server
+        .get("0/query", &[("where", "told is not null"), ("orderByFields", "told desc"), ("outFields", "*")])
+        .await;
+    assert_eq!(values(&in_order), [told[1], told[2], told[0]]);
+    for clause in ["told > timestamp '2024-05-01 00:00:00'", "told between date '2024-05-01' and date '2024-05-02'"] {
+        let later = server.get("0/query", &[("where", clause), ("orderByFields", "told"), ("outFields", "told")]).await;
+        assert_eq!(values(&later), [told[2], told[1]], "{clause}");
+    }
+    let differing = server
+        .get(
+            "0/query",
+            &[
+                ("where", "1=1"),
+                ("outFields", "told"),
+                ("returnDistinctValues", "true"),
+                ("orderByFields", "told"),
+                ("returnGeometry", "false"),
+            ],
+        )
+        .await;
+    assert_eq!(values(&differing), [told[0], told[2], told[1]]);
+    let statistics = r#"[{"statisticType":"max","onStatisticField":"told","outStatisticFieldName":"told"}]"#;
+    let last = server.get("0/query", &[("where", "1=1"), ("outStatistics", statistics)]).await;
+    assert_eq!(values(&last), ["2024-05-01T01:00:00.000000+00:00"]);
+
+    let (code, words) = error(
+        &server
+            .post(
+                "0/calculate",
+                &[("where", "1=1"), ("calcExpression", r#"[{"field":"told","sqlExpression":"current_timestamp"}]"#)],
+            )
+            .await,
+    );
+    assert!(code == 400 && words.contains("told") && words.contains("no offset"), "{words}");
+    let wrong = server.add(0, r#"[{"attributes":{"told":"2024-05-01T00:30:00"}}]"#).await;
+    let words = wrong["addResults"][0]["error"]["description"].as_str().unwrap();
+    assert!(words.contains("told") && words.contains("offset from UTC"), "{words}");
 }
 
 #[tokio::test]

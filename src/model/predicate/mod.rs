@@ -273,7 +273,7 @@ impl Type {
             FieldType::Single | FieldType::Double => Type::Double,
             FieldType::Text => Type::Text,
             FieldType::Guid | FieldType::GlobalId => Type::Guid,
-            FieldType::Date => Type::Timestamp,
+            FieldType::Date | FieldType::TimestampOffset => Type::Timestamp,
             FieldType::DateOnly => Type::Date,
             FieldType::TimeOnly => Type::Time,
             FieldType::Boolean => Type::Boolean,

@@ -20,7 +20,10 @@ mod tests;
 
 use std::slice;
 
-use crate::model::predicate::{Comparison, Expr, Expression, Interval, List, Literal, Now, Operator, Predicate, Type};
+use crate::model::{
+    predicate::{Comparison, Expr, Expression, Interval, List, Literal, Now, Operator, Predicate, Type},
+    value::FieldType,
+};
 
 use super::fragment::{Fragment, Ident};
 
@@ -59,6 +62,12 @@ impl Renderer<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Literal(literal) => self.literal(literal),
+            Expr::Field { index, field_type: FieldType::TimestampOffset } => {
+                self.sql("(");
+                self.column(&self.columns[*index]);
+                self.sql(super::select::INSTANT);
+                self.sql(")");
+            }
             Expr::Field { index, .. } => self.column(&self.columns[*index]),
             Expr::Now(now) => self.sql(match now {
                 Now::Date => "current_date",

@@ -14,6 +14,7 @@ async fn a_field_that_is_added_reaches_the_table_its_changes_and_the_replicas_th
         {"name": "health", "type": "esriFieldTypeString", "length": 12, "alias": "State of health", "nullable": true, "editable": true,
          "domain": {"type": "codedValue", "name": "Health", "codedValues": [{"name": "Good", "code": "good"}, {"name": "Bad", "code": "bad"}]}},
         {"name": "checked", "type": "esriFieldTypeDate"},
+        {"name": "told", "type": "esriFieldTypeTimestampOffset"},
         {"name": "score", "type": "esriFieldTypeInteger", "defaultValue": 7},
     ], "indexes": [{"name": "oak_by_health", "fields": "health,score", "isUnique": false}]});
     change(&server, "0/addToDefinition", new).await;
@@ -32,7 +33,8 @@ async fn a_field_that_is_added_reaches_the_table_its_changes_and_the_replicas_th
     assert!(apply(&server, "adds", &json!([{"attributes": {"health": "soso"}}])).await[0].contains("domain 'Health'"));
     let features = json!({
         "adds": [{"attributes": {"globalid": id(1), "species": "elm", "health": "good"}}],
-        "updates": [{"attributes": {"globalid": oak["globalid"], "health": "bad", "checked": 1000}}],
+        "updates": [{"attributes": {"globalid": oak["globalid"], "health": "bad", "checked": 1000,
+                     "told": "2003-01-25T17:00:00-05:00"}}],
     });
     let answer = synchronize(&server, &replica, &features).await;
     assert!(answer.get("error").is_none(), "the replica goes on: {answer}");
@@ -43,8 +45,13 @@ async fn a_field_that_is_added_reaches_the_table_its_changes_and_the_replicas_th
         )
         .await;
     assert_eq!(stored, "elm good 7, oak bad 0", "the database fills in the default");
+    assert_eq!(field(&server, "told").await["type"], "esriFieldTypeTimestampOffset");
     server.database.sql("update oak set health = 'good' where species = 'oak'").await;
     let answer = synchronize(&server, &answer, &json!({})).await;
+    assert_eq!(
+        answer["edits"][0]["features"]["updates"][0]["attributes"]["told"], "2003-01-25T17:00:00-05:00",
+        "{answer}"
+    );
     assert_eq!(
         answer["edits"][0]["features"]["updates"][0]["attributes"]["health"], "good",
         "a change of nothing but the new field: {answer}"
