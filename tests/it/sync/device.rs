@@ -106,6 +106,9 @@ pub struct Device {
     pub own: [BTreeSet<Uuid>; N_LAYERS],
     files: Files,
     pending_files: BTreeMap<Uuid, PendingFile>,
+    /// Edits of attachments that the server refused. What there is under their ids on the server may never have come,
+    /// since the device had an edit of its own on top.
+    refused_files: BTreeMap<Uuid, PendingFile>,
     own_files: BTreeSet<Uuid>,
 }
 
@@ -136,6 +139,7 @@ impl Device {
             own: Default::default(),
             files: Files::new(),
             pending_files: BTreeMap::new(),
+            refused_files: BTreeMap::new(),
             own_files: BTreeSet::new(),
         };
         device.note_generations(&answer);
@@ -180,9 +184,10 @@ impl Device {
 
     /// Somebody attaches something to a tree, or replaces an attachment that is there; if the device has the tree.
     pub fn attach(&mut self, file: Uuid, tree: Uuid, name: &str) {
+        let refused = self.refused_files.remove(&file);
         if let Some((_, known)) = self.files.get_mut(&file) {
             name.clone_into(known);
-            self.pending_files.entry(file).or_insert(PendingFile::Update);
+            self.pending_files.entry(file).or_insert(refused.unwrap_or(PendingFile::Update));
         } else if self.rows[0].contains_key(&tree) {
             self.files.insert(file, (tree, name.to_owned()));
             self.pending_files.insert(file, PendingFile::Add);
@@ -195,6 +200,7 @@ impl Device {
     /// Somebody deletes an attachment.
     pub fn detach(&mut self, file: Uuid) {
         if self.files.remove(&file).is_some() {
+            self.refused_files.remove(&file);
             self.pending_files.insert(file, PendingFile::Delete);
             self.own_files.insert(file);
         }
@@ -260,12 +266,12 @@ impl Device {
                     for id in pending.keys() {
                         self.pending[*layer].remove(id);
                     }
-                    if *layer == 0 {
-                        self.pending_files.clear();
-                    }
                 }
                 // The device knows what was refused before it takes the rows, which may replace it.
                 self.apply_results(&answer, &sent);
+                if sent.iter().any(|(layer, _)| *layer == 0) {
+                    self.pending_files.clear();
+                }
                 self.apply_rows(&answer);
                 let before = self.generations;
                 self.note_generations(&answer);
@@ -304,13 +310,14 @@ impl Device {
     /// The same for attachments: those of trees that pass the filter.
     pub fn check_files(&self, rows: &Rows, files: &Files, name: &str) {
         let passes = |tree: &Uuid| rows[0].get(tree).is_some_and(|row| self.filter.passes(0, row));
-        for (id, file) in files.iter().filter(|(_, (tree, _))| passes(tree)) {
+        let is_settled = |id: &Uuid| !self.refused_files.contains_key(id);
+        for (id, file) in files.iter().filter(|(id, (tree, _))| passes(tree) && is_settled(id)) {
             assert_eq!(self.files.get(id), Some(file), "{name} ({:?}), attachment {id}", self.filter);
         }
         for (id, held) in &self.files {
             let is_there = files.get(id).is_some_and(|(tree, _)| passes(tree));
             assert!(
-                is_there || self.own_files.contains(id),
+                is_there || self.own_files.contains(id) || !is_settled(id),
                 "{name} ({:?}) holds attachment {id} {held:?}, which is {:?} on the server",
                 self.filter,
                 files.get(id)
@@ -418,8 +425,9 @@ impl Device {
             let layer = layer_of(element);
             for result in file_results(element) {
                 assert_eq!(result["success"], false, "only refused edits were asked for: {result}");
-                // Its tree is gone, or was refused, or the attachment is gone: the user gives it up.
-                self.files.remove(&GlobalId::parse(result["globalId"].as_str().unwrap()).unwrap().0);
+                // Its tree is gone, or was refused, or the attachment is gone.
+                let id = GlobalId::parse(result["globalId"].as_str().unwrap()).unwrap().0;
+                self.refused_files.insert(id, self.pending_files[&id]);
             }
             for list in ["addResults", "updateResults", "deleteResults"] {
                 for result in element["features"][list].as_array().unwrap() {
@@ -467,6 +475,7 @@ impl Device {
                 if self.pending_files.get(&id) != Some(&PendingFile::Add) {
                     self.files.remove(&id);
                     self.pending_files.remove(&id);
+                    self.refused_files.remove(&id);
                 }
             }
         }
@@ -496,6 +505,7 @@ impl Device {
         for file in list.as_array().into_iter().flatten() {
             let id = |name: &str| GlobalId::parse(file[name].as_str().unwrap()).unwrap().0;
             if !self.pending_files.contains_key(&id("globalId")) {
+                self.refused_files.remove(&id("globalId"));
                 self.files.insert(id("globalId"), (id("parentGlobalId"), file["name"].as_str().unwrap().to_owned()));
             }
         }
@@ -505,6 +515,7 @@ impl Device {
         let layer = layer_of(element);
         if layer == 0 {
             self.files.clear();
+            self.refused_files.clear();
             self.put_files(&element["attachments"]);
         }
         self.rows[layer].clear();

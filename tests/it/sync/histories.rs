@@ -347,6 +347,24 @@ fn n_steps() -> usize {
     usize::try_from(setting("SYNCLINE_STEPS", at_length(60, 200))).unwrap()
 }
 
+/// The device is sent what it has under the id of its own, and cannot take it; then its own is refused.
+#[tokio::test]
+async fn an_attachment_that_is_refused_hides_another_with_its_id() {
+    let mut stage = Stage::new().await;
+    let mut world = World::new(&mut stage).await;
+    let sync = |device, way, fate, roll_back| Step::Sync { device, way, fate, layers: 3, roll_back };
+    for step in [
+        Step::Attach { device: 0, file: 4, row: 1 },
+        Step::SqlAttach { file: 4, row: 2 },
+        sync(0, Way::Download, Fate::Arrives, false),
+        Step::Rest { layer: 0, row: 1, change: Change::Delete },
+        sync(0, Way::Bidirectional, Fate::Arrives, false),
+    ] {
+        world.play(&step).await;
+    }
+    world.settle().await;
+}
+
 #[test]
 fn every_device_ends_with_what_its_filter_selects() {
     run("every_device_ends_with_what_its_filter_selects", histories(n_steps()), 7);
