@@ -20,6 +20,9 @@ use super::{
 const PAGE: u32 = 1_000;
 /// Features that a box has on average; enough that hardly a page is not full.
 const IN_BOX: u32 = 1_200;
+/// Polygons, and how many there are.
+const ZONES: &str = "zones";
+const N_ZONES: u32 = 24_000;
 /// How many pages a round asks for.
 const N_PAGES: usize = 320;
 /// How many for another server, which is slower.
@@ -66,8 +69,7 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32, peers: Option<&Path>) -> Resul
     let bare = ceiling::start(bed, PAGE + 1)?;
     let bare_pages: Vec<Request> =
         boxes.iter().map(|corners| Request::plain("/page", &[("geometry", &listed(corners))])).collect();
-    let json: Vec<Request> = boxes.iter().map(|corners| page(corners, "json")).collect();
-    let pbf: Vec<Request> = boxes.iter().map(|corners| page(corners, "pbf")).collect();
+    let json: Vec<Request> = boxes.iter().map(|corners| page(LARGE, corners, "json")).collect();
     check(&server, &json[0])?;
     for (name, n_connections) in
         [("query, pages of 1,000, one connection", 1), ("query, pages of 1,000, eight connections", 8)]
@@ -78,23 +80,17 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32, peers: Option<&Path>) -> Resul
         })?;
         comparisons.push(figures.against("bare axum, one statement", Unit::PerSecond, Some(Goal::AtLeast(0.75))));
     }
-    let mut sizes = (Series::default(), Series::default());
-    let figures = compare("the same as protocol buffers, eight connections", rounds, || {
-        let (of_pbf, bytes) = ask(server.address(), &pbf, 8)?;
-        let (of_json, bytes_of_json) = ask(server.address(), &json, 8)?;
-        sizes.0.one(kibibytes(bytes));
-        sizes.1.one(kibibytes(bytes_of_json));
-        Ok((of_pbf, of_json))
-    })?;
-    comparisons.push(figures.against("as JSON", Unit::PerSecond, Some(Goal::AtLeast(1.0))));
-    comparisons.push(Comparison {
-        name: "a page as protocol buffers",
-        against: "as JSON",
-        unit: Unit::Kibibytes,
-        measured: sizes.0,
-        reference: sizes.1,
-        goal: Some(Goal::AtMost(1.0)),
-    });
+    comparisons.extend(forms(
+        &server,
+        rounds,
+        LARGE,
+        &boxes,
+        ["pages of points as protocol buffers, eight connections", "such a page"],
+    )?);
+    zones(bed)?;
+    let boxes_of_zones = self::boxes(N_ZONES, IN_BOX, N_PAGES);
+    let names = ["pages of polygons as protocol buffers, eight connections", "such a page"];
+    comparisons.extend(forms(&server, rounds, ZONES, &boxes_of_zones, names)?);
     for asked in &NUMBERS {
         comparisons.push(number(bed, &server, rows, rounds, asked)?);
     }
@@ -185,6 +181,51 @@ fn ask(address: SocketAddr, requests: &[Request], n_connections: usize) -> Resul
     Ok((rate, total / requests.len()))
 }
 
+/// Pages as protocol buffers against the same as JSON: how many a second, and how large.
+fn forms(
+    server: &Server,
+    rounds: u32,
+    table: &str,
+    boxes: &[[f64; 4]],
+    names: [&'static str; 2],
+) -> Result<[Comparison; 2]> {
+    let json: Vec<Request> = boxes.iter().map(|corners| page(table, corners, "json")).collect();
+    let pbf: Vec<Request> = boxes.iter().map(|corners| page(table, corners, "pbf")).collect();
+    check(server, &json[0])?;
+    let mut sizes = (Series::default(), Series::default());
+    let figures = compare(names[0], rounds, || {
+        let (of_pbf, bytes) = ask(server.address(), &pbf, 8)?;
+        let (of_json, bytes_of_json) = ask(server.address(), &json, 8)?;
+        sizes.0.one(kibibytes(bytes));
+        sizes.1.one(kibibytes(bytes_of_json));
+        Ok((of_pbf, of_json))
+    })?;
+    let size = Comparison {
+        name: names[1],
+        against: "as JSON",
+        unit: Unit::Kibibytes,
+        measured: sizes.0,
+        reference: sizes.1,
+        goal: Some(Goal::AtMost(1.0)),
+    };
+    Ok([figures.against("as JSON", Unit::PerSecond, Some(Goal::AtLeast(1.0))), size])
+}
+
+/// Makes and publishes polygons of 33 positions.
+fn zones(bed: &Bed) -> Result<()> {
+    progress(&format!("table {ZONES}"));
+    bed.sql(format!(
+        "create table {ZONES} (objectid integer primary key, globalid uuid not null default gen_random_uuid() unique, kind text,
+           shape geometry(Polygon, 4326));
+         select setseed(0.5);
+         insert into {ZONES} (objectid, kind, shape) select i, 'zone ' || i % 50,
+           ST_Buffer(ST_SetSRID(ST_Point(random() * 360 - 180, random() * 170 - 85), 4326), 0.4) from generate_series(1, {N_ZONES}) i;
+         create index on {ZONES} using gist (shape)"
+    ))?;
+    bed.sql(format!("vacuum analyze {ZONES}"))?;
+    bed.publish(&[ZONES])
+}
+
 /// Makes sure that pages are full.
 fn check(server: &Server, request: &Request) -> Result<()> {
     let page: Json = serde_json::from_slice(&server.connect()?.send(request)?.0)?;
@@ -195,9 +236,9 @@ fn check(server: &Server, request: &Request) -> Result<()> {
     }
 }
 
-fn page(corners: &[f64; 4], format: &str) -> Request {
+fn page(table: &str, corners: &[f64; 4], format: &str) -> Request {
     Request::get(
-        &format!("{LARGE}/FeatureServer/0/query"),
+        &format!("{table}/FeatureServer/0/query"),
         &[
             ("f", format),
             ("geometry", &listed(corners)),
