@@ -8,7 +8,7 @@
 //! else.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -98,6 +98,11 @@ impl Files {
     /// A place to write a result, which tells how far it is.
     pub(crate) fn spool(&self, progress: &Arc<Progress>) -> Spool {
         Spool { buffer: Vec::new(), writing: None, path: self.spool_path(), progress: Arc::clone(progress) }
+    }
+
+    /// A place in the spool for a result that something else writes, for instance SQLite.
+    pub(crate) fn place(&self) -> Place {
+        Place(Spooled { path: self.spool_path() })
     }
 
     /// Gives a finished result a lasting name. When this returns, neither file nor name is lost in a crash.
@@ -433,6 +438,38 @@ impl Drop for Spooled {
     fn drop(&mut self) {
         // Gone already if the file was kept; left to the next sweep if it cannot be deleted.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A place in the spool where something else writes a result. What is there is deleted when this is dropped.
+pub(crate) struct Place(Spooled);
+
+impl Place {
+    /// The path; there is nothing yet.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Declares the file there whole, and digests it. Blocks.
+    pub(crate) fn finish(self) -> Result<Finished> {
+        let failed = |error| Error::internal("reading a result", error);
+        let mut file = std::fs::File::open(&self.0.path).map_err(failed)?;
+        let (mut sha256, mut size_bytes) = (Sha256::new(), 0);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let n_read = file.read(&mut chunk).map_err(failed)?;
+            if n_read == 0 {
+                break;
+            }
+            sha256.update(chunk.get(..n_read).unwrap_or_default());
+            size_bytes += n_read as u64;
+        }
+        Ok(Finished::File(Written {
+            file: Arc::new(file),
+            size_bytes,
+            sha256: sha256.finalize().to_vec(),
+            spooled: self.0,
+        }))
     }
 }
 

@@ -12,6 +12,7 @@
 //! - [`files`]: results while they are written and while they wait to be fetched, and files that clients send.
 //! - [`metrics`]: what is counted while the server runs.
 //! - [`mod@format`]: rows into bytes.
+//! - [`sqlite`]: databases as files, made and read.
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.
@@ -44,6 +45,7 @@ pub mod postgres;
 mod query;
 mod replica;
 mod sql;
+mod sqlite;
 pub mod store;
 mod sync;
 pub mod uploads;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 19] = [
+const ROOMS: [(&str, &[&str], bool); 20] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &[&str], bool); 19] = [
     ("postgres", &[], false),
     ("files", &["model", "error"], false),
     ("format", &["model", "error"], true),
+    ("sqlite", &["model", "error", "files", "format"], true),
     ("app", &["config", "error", "files", "metrics", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format"], true),
