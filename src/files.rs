@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    model::{digest::hex, upload_item::UploadedFile},
+    model::{data_format::DataFormat, digest::hex, upload_item::UploadedFile},
 };
 
 /// Results that stay below this never touch the disk.
@@ -106,7 +106,7 @@ impl Files {
     }
 
     /// Gives a finished result a lasting name. When this returns, neither file nor name is lost in a crash.
-    pub(crate) async fn keep(&self, finished: Finished) -> Result<Export> {
+    pub(crate) async fn keep(&self, finished: Finished, format: DataFormat) -> Result<Export> {
         let written = match finished {
             Finished::File(written) => written,
             Finished::Memory(bytes) => {
@@ -117,7 +117,7 @@ impl Files {
         };
         let id = Uuid::new_v4();
         written.keep_as(&self.export_path(id), &self.exports).await?;
-        Ok(Export { id, size_bytes: written.size_bytes, sha256: written.sha256.clone() })
+        Ok(Export { id, format, size_bytes: written.size_bytes, sha256: written.sha256.clone() })
     }
 
     /// Opens a result that was kept. `None` if it is no longer there.
@@ -173,10 +173,12 @@ impl Files {
         self.spool.join(Uuid::new_v4().simple().to_string())
     }
 
-    fn upload_path(&self, file: Uuid) -> PathBuf {
+    /// Where a file that a client sent is; it never changes.
+    pub(crate) fn upload_path(&self, file: Uuid) -> PathBuf {
         self.uploads.join(file.simple().to_string())
     }
 
+    /// The name says nothing of the form; a row does.
     fn export_path(&self, id: Uuid) -> PathBuf {
         self.exports.join(format!("{}.json", id.simple()))
     }
@@ -348,6 +350,8 @@ async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {
 pub(crate) struct Export {
     /// Its id.
     pub(crate) id: Uuid,
+    /// Its form.
+    pub(crate) format: DataFormat,
     /// Its size.
     pub(crate) size_bytes: u64,
     /// The SHA-256 of its bytes.
@@ -362,6 +366,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Tells that so many rows more of this layer have been written.
+    pub(crate) fn tell(&self, layer: i32, n_rows: u64) {
+        self.layer.store(layer, Ordering::Relaxed);
+        self.n_rows.fetch_add(n_rows, Ordering::Relaxed);
+    }
+
     /// The layer whose rows are written now, and how many rows of all layers were; `None` before the first row.
     pub(crate) fn now(&self) -> Option<(i32, u64)> {
         let n_rows = self.n_rows.load(Ordering::Relaxed);
@@ -380,8 +390,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// Tells that a row of this layer has been written.
     pub(crate) fn tell_row(&self, layer: i32) {
-        self.progress.layer.store(layer, Ordering::Relaxed);
-        self.progress.n_rows.fetch_add(1, Ordering::Relaxed);
+        self.progress.tell(layer, 1);
     }
 
     /// Where to write. Give the spool a chance to [`Spool::relieve`] it now and then.

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     files::Spool,
     model::{
+        data_format::DataFormat,
         edit::Op,
         id::GlobalId,
         job::Operation,
@@ -212,7 +213,7 @@ impl Outcome {
     async fn answer(self, app: &App, run: &Run) -> Result<Answer> {
         let finished = self.document.finish().await?;
         let body = match run.lease {
-            Some(_) => Body::File(app.files.keep(finished).await?),
+            Some(_) => Body::File(app.files.keep(finished, DataFormat::Json).await?),
             None => Body::Document(finished),
         };
         Ok(Answer { head: self.head, body, refused: self.n_refused > 0 })

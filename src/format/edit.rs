@@ -2,7 +2,7 @@
 
 use crate::model::{
     edit::{Edit, GeometryEdit, Op},
-    geometry::{Dimensions, Geometry, GeometryType, Position, Shape},
+    geometry::{Dimensions, GeometryType, Position, Shape},
     layer::Layer,
     value::{FieldType, Value},
 };
@@ -34,7 +34,7 @@ pub(crate) fn feature(layer: &Layer, edit: &Edit) -> String {
             }
             GeometryEdit::Set(geometry) => {
                 out.extend_from_slice(b",\"geometry\":");
-                write_geometry(geometry, layer.dimensions(), &mut out);
+                write_geometry(&geometry.shape, Some(geometry.srid), layer.dimensions(), &mut out);
             }
         }
     }
@@ -73,7 +73,7 @@ fn attribute(value: &Value, field_type: FieldType, out: &mut Vec<u8>) {
 }
 
 /// What clears a geometry of this type.
-fn empty(geometry_type: GeometryType) -> &'static [u8] {
+pub(crate) fn empty(geometry_type: GeometryType) -> &'static [u8] {
     match geometry_type {
         GeometryType::Point => b"{\"x\":\"NaN\",\"y\":\"NaN\"}",
         GeometryType::Multipoint => b"{\"points\":[]}",
@@ -82,7 +82,8 @@ fn empty(geometry_type: GeometryType) -> &'static [u8] {
     }
 }
 
-fn write_geometry(geometry: &Geometry, dimensions: Dimensions, out: &mut Vec<u8>) {
+/// Appends a geometry; without its spatial reference if there is none.
+pub(crate) fn write_geometry(shape: &Shape, srid: Option<i32>, dimensions: Dimensions, out: &mut Vec<u8>) {
     out.push(b'{');
     let flags = |out: &mut Vec<u8>| {
         if dimensions.z {
@@ -92,7 +93,7 @@ fn write_geometry(geometry: &Geometry, dimensions: Dimensions, out: &mut Vec<u8>
             out.extend_from_slice(b"\"hasM\":true,");
         }
     };
-    match &geometry.shape {
+    match shape {
         Shape::Point(position) => {
             for (name, ordinate) in [("\"x\":", position.x), (",\"y\":", position.y)] {
                 out.extend_from_slice(name.as_bytes());
@@ -129,9 +130,12 @@ fn write_geometry(geometry: &Geometry, dimensions: Dimensions, out: &mut Vec<u8>
             }
         }
     }
-    out.extend_from_slice(b",\"spatialReference\":{\"wkid\":");
-    integer(i64::from(geometry.srid), out);
-    out.extend_from_slice(b"}}");
+    if let Some(srid) = srid {
+        out.extend_from_slice(b",\"spatialReference\":{\"wkid\":");
+        integer(i64::from(srid), out);
+        out.push(b'}');
+    }
+    out.push(b'}');
 }
 
 fn write_parts(head: &str, parts: &[Vec<Position>], dimensions: Dimensions, out: &mut Vec<u8>) {

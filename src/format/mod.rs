@@ -21,7 +21,7 @@ mod vertices;
 use crate::error::{Error, Result};
 
 /// The bytes of a value whose length its type tells.
-fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
+pub(crate) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
     bytes
         .try_into()
         .map_err(|error| Error::internal(format!("reading a value of {} bytes where {N} belong", bytes.len()), error))

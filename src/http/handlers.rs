@@ -227,7 +227,7 @@ pub(super) fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
         Body::Nothing => Reply::Json(Json::Object(head)),
         Body::Document(finished) => Reply::Spooled(finished),
         Body::File(export) => {
-            let url = url::result_file(&call.base, &service.name, export.id);
+            let url = url::result_file(&call.base, &service.name, export.id, export.format);
             // Clients look for one or the other.
             head.insert("URL".to_owned(), url.clone().into());
             head.insert("responseUrl".to_owned(), url.into());
@@ -250,13 +250,17 @@ async fn file(call: &Call, service: &Service, name: &str) -> Result<Reply> {
     let gone = || {
         Error::NotFound("Result file not found: it was never made, or nobody fetched it for so long that it was deleted; repeat the request that made it".to_owned())
     };
-    let id = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(gone)?;
+    let (id, extension) = name.split_once('.').ok_or_else(gone)?;
+    let id = Uuid::try_parse(id).map_err(|_| gone())?;
     let mut session = call.app.store.session().await?;
     let mut tx = session.own().await?;
-    let (size_bytes, sha256) = tx.export_use(service, id).await?.ok_or_else(gone)?;
+    let known = tx.export_use(service, id).await?.filter(|known| known.format.extension() == extension);
+    let known = known.ok_or_else(gone)?;
     tx.commit().await?;
     match call.app.files.export(id).await? {
-        Some((file, length)) if length == size_bytes => Ok(Reply::File(Sent { file, size_bytes, sha256 })),
+        Some((file, size_bytes)) if size_bytes == known.size_bytes => {
+            Ok(Reply::File(known.format, Sent { file, size_bytes, sha256: known.sha256 }))
+        }
         _ => Err(gone()),
     }
 }

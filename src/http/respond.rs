@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     error::{Error, Result},
     files::Finished,
-    model::attachment::AttachmentInfo,
+    model::{attachment::AttachmentInfo, data_format::DataFormat},
     wire::{params::Params, url::encode},
 };
 
@@ -33,7 +33,7 @@ pub(super) enum Reply {
     /// A document that may be large.
     Spooled(Finished),
     /// A file to keep.
-    File(Sent),
+    File(DataFormat, Sent),
     /// What an attachment holds.
     Attachment(AttachmentInfo, Sent),
     /// A form to fill in.
@@ -115,7 +115,10 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
         (Reply::Figures(text), _) => {
             Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", Body::from(text)))
         }
-        (Reply::File(sent), _) => ranges::send(json_response(Body::empty()), sent, shown.method, shown.headers).await,
+        (Reply::File(format, sent), _) => {
+            let empty = response(StatusCode::OK, format.media_type(), Body::empty());
+            ranges::send(empty, sent, shown.method, shown.headers).await
+        }
         (Reply::Attachment(info, sent), _) => ranges::send(attachment(&info), sent, shown.method, shown.headers).await,
         (Reply::Form, Format::Html) => Ok(html(shown, None)),
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),

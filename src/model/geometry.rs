@@ -4,6 +4,19 @@ use std::collections::BTreeSet;
 
 use geo::{Coord, CoordinatePosition as _, LineString, Polygon, coordinate_position::CoordPos};
 
+/// A spatial reference as other programs describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpatialReference {
+    /// The database's number.
+    pub srid: i32,
+    /// Who numbers it otherwise, for instance EPSG.
+    pub authority: String,
+    /// The number there.
+    pub code: i32,
+    /// Its description as WKT.
+    pub text: String,
+}
+
 /// What a layer's geometry column holds, in the API's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GeometryType {

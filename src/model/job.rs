@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::id::GlobalId;
+use super::{data_format::DataFormat, id::GlobalId};
 
 /// The identity of a job: `j` and 32 digits; also accepted as a GUID in any spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,6 +154,8 @@ pub struct JobResult {
     pub size_bytes: Option<u64>,
     /// The SHA-256 of its bytes.
     pub sha256: Option<Vec<u8>>,
+    /// Its form; JSON once it has been deleted.
+    pub format: DataFormat,
 }
 
 #[cfg(test)]

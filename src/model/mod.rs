@@ -5,6 +5,7 @@
 
 pub mod attachment;
 pub mod capability;
+pub mod data_format;
 pub mod definition;
 pub mod digest;
 pub mod edit;

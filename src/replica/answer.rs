@@ -8,12 +8,14 @@ use crate::{
     error::{Error, Result},
     files::{Export, Finished, Spool},
     model::{
+        data_format::DataFormat,
         edit::{EditResult, Op},
         id::{Generation, LayerId, ReplicaId, ServiceKey},
         job::JobState,
         replica::{SyncModel, TargetType},
     },
     store::OwnTx,
+    sync::database::Database,
     wire::{
         edits::results_json,
         replica::{Transport, generations},
@@ -74,6 +76,14 @@ pub(crate) enum Body {
     File(Export),
 }
 
+/// What an answer holds, while it is finished.
+pub(crate) enum Content<'a> {
+    /// A document whose data has been written.
+    Document(Spool),
+    /// A database whose rows are in.
+    Database(Database<'a>, DataFormat),
+}
+
 /// Who and what an answer is about.
 pub(crate) struct Subject<'a> {
     /// The replica.
@@ -106,9 +116,14 @@ impl Subject<'_> {
         head
     }
 
-    /// Completes a document whose data has been written, and decides where it goes. A file is registered by the caller.
-    pub(crate) async fn finish(&self, app: &App, spool: Spool) -> Result<Answer> {
-        Answer::finish(self.head(), self.transport, app, spool).await
+    /// Completes what has been written, and decides where it goes. A file is registered by the caller.
+    pub(crate) async fn finish(&self, app: &App, content: Content<'_>) -> Result<Answer> {
+        match content {
+            Content::Document(spool) => Answer::finish(self.head(), self.transport, app, spool).await,
+            Content::Database(database, format) => {
+                Answer::of_file(self.head(), app, database.finish(None).await?, format).await
+            }
+        }
     }
 }
 
@@ -127,9 +142,19 @@ impl Answer {
         let finished = spool.finish().await?;
         let body = match transport {
             Transport::Embedded => Body::Document(finished),
-            Transport::Url => Body::File(app.files.keep(finished).await?),
+            Transport::Url => Body::File(app.files.keep(finished, DataFormat::Json).await?),
         };
         Ok(Answer { head, body, refused: false })
+    }
+
+    /// An answer whose data is a file of another form, which is always fetched.
+    pub(crate) async fn of_file(
+        head: Map<String, Json>,
+        app: &App,
+        finished: Finished,
+        format: DataFormat,
+    ) -> Result<Answer> {
+        Ok(Answer { head, body: Body::File(app.files.keep(finished, format).await?), refused: false })
     }
 
     /// Enters the answer into the books, in the transaction that makes it true: the row that makes a kept file fetchable,
@@ -146,7 +171,7 @@ impl Answer {
             Body::Nothing | Body::Document(_) => None,
         };
         if let Some(export) = export {
-            tx.export_insert(export.id, service, replica, export.size_bytes, &export.sha256).await?;
+            tx.export_insert(export.id, service, replica, export.format, (export.size_bytes, &export.sha256)).await?;
         }
         if let Some(lease) = run.lease {
             let head =

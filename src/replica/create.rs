@@ -11,6 +11,7 @@ use crate::{
     files::Spool,
     model::{
         capability::Capability,
+        data_format::DataFormat,
         filter::{Area, Filter, LayerQuery, QueryOption},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
@@ -31,7 +32,8 @@ use crate::{
 
 use super::{
     Run,
-    answer::{Answer, Body, ResponseType, Subject},
+    answer::{Answer, Body, Content, ResponseType, Subject},
+    database::{self, NewFile},
 };
 
 /// Gives data, registers who holds it, or both. `address` is that of the service.
@@ -42,18 +44,29 @@ pub(crate) async fn create(
     request: CreateReplicaRequest,
     run: &Run,
 ) -> Result<Answer> {
-    let CreateReplicaRequest { purpose, replica: new, transport, attachments_by_url, fields } = request;
+    let CreateReplicaRequest { purpose, replica: new, transport, format, attachments_by_url, fields } = request;
     let needed = if matches!(purpose, Purpose::Export) { Capability::Extract } else { Capability::Sync };
     service.require(needed).map_err(Error::NotSupported)?;
     for (layer, _) in &new.layers {
         layer.require(needed).map_err(Error::NotSupported)?;
     }
     let bytes = attachment_bytes(app, address, attachments_by_url);
+    let delivery = Delivery { address, transport, format, bytes };
     match purpose {
-        Purpose::Replica => with_data(app, service, &new, transport, bytes, run).await,
-        Purpose::Export => export(app, service, (&new, &fields), transport, bytes, run).await,
+        Purpose::Replica => with_data(app, service, &new, &delivery, run).await,
+        Purpose::Export => export(app, service, (&new, &fields), &delivery, run).await,
         Purpose::Existing(reference) => existing(app, service, new, &reference, run).await,
     }
+}
+
+/// How data is given.
+struct Delivery<'a> {
+    /// The address of the service.
+    address: &'a str,
+    transport: Transport,
+    format: DataFormat,
+    /// How a document has the bytes of attachments.
+    bytes: AttachmentBytes<'a>,
 }
 
 /// Registers a replica and gives its data, both as of one snapshot. The replica is not visible before its data is
@@ -62,8 +75,7 @@ async fn with_data(
     app: &App,
     service: &Service,
     new: &NewReplica,
-    transport: Transport,
-    bytes: AttachmentBytes<'_>,
+    delivery: &Delivery<'_>,
     run: &Run,
 ) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
@@ -75,14 +87,15 @@ async fn with_data(
         tx.history.require_tracking(layer)?;
     }
     let (areas, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
-    let spool = write_layers(app.files.spool(&run.progress), &mut tx, (new, &[]), &filters, bytes).await?;
+    let file = NewFile { service, address: delivery.address, new, fields: &[], id: Some(id) };
+    let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 
     let holdings: Vec<Holding> =
         areas.into_iter().map(|area| Holding { area, given: generation, sibling: None }).collect();
     let mut tx = session.own().await?;
     let name = tx.replica_insert(service, id, new, &holdings).await?;
-    let mut head = head(id, &name, new, &holdings, transport, ResponseType::Data);
+    let mut head = head(id, &name, new, &holdings, delivery.transport, ResponseType::Data);
     if new.target == TargetType::Server {
         // What the other server needs to know beside, to register the same replica.
         head.insert("syncDirection".to_owned(), new.direction.name().into());
@@ -90,12 +103,17 @@ async fn with_data(
         head.insert("returnAttachments".to_owned(), new.return_attachments.into());
         head.insert("attachmentsSyncDirection".to_owned(), new.attachments_direction.name().into());
     }
-    let answer = Answer::finish(head, transport, app, spool).await?;
+    let answer = match content {
+        Content::Document(spool) => Answer::finish(head, delivery.transport, app, spool).await?,
+        Content::Database(database, format) => {
+            Answer::of_file(head, app, database.finish(Some(name)).await?, format).await?
+        }
+    };
     answer.register(&mut tx, service.key, Some(id), run).await?;
     tx.commit().await?;
     tracing::info!(
-        service.name = service.name, replica.id = %id, %generation, n_layers = new.layers.len(), by_url = transport == Transport::Url,
-        "replica created"
+        service.name = service.name, replica.id = %id, %generation, n_layers = new.layers.len(), by_url = delivery.transport == Transport::Url,
+        format = delivery.format.name(), "replica created"
     );
     Ok(answer)
 }
@@ -105,35 +123,59 @@ async fn export(
     app: &App,
     service: &Service,
     (new, fields): (&NewReplica, &[Option<Vec<usize>>]),
-    transport: Transport,
-    bytes: AttachmentBytes<'_>,
+    delivery: &Delivery<'_>,
     run: &Run,
 ) -> Result<Answer> {
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
-    let spool = write_layers(app.files.spool(&run.progress), &mut tx, (new, fields), &filters, bytes).await?;
+    let file = NewFile { service, address: delivery.address, new, fields, id: None };
+    let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 
     let mut head = Map::new();
     head.insert("replicaName".to_owned(), new.name.as_deref().unwrap_or_default().into());
     // Clients look for the member; there is nothing that could be synchronized under it.
     head.insert("replicaID".to_owned(), "".into());
-    head.insert("transportType".to_owned(), transport.name().into());
+    head.insert("transportType".to_owned(), delivery.transport.name().into());
     head.insert("responseType".to_owned(), ResponseType::Data.name().into());
     head.insert("syncModel".to_owned(), "none".into());
     head.insert("targetType".to_owned(), new.target.name().into());
-    let answer = Answer::finish(head, transport, app, spool).await?;
+    let answer = match content {
+        Content::Document(spool) => Answer::finish(head, delivery.transport, app, spool).await?,
+        Content::Database(database, format) => Answer::of_file(head, app, database.finish(None).await?, format).await?,
+    };
     let mut tx = session.own().await?;
     answer.register(&mut tx, service.key, None, run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name,
         n_layers = new.layers.len(),
-        by_url = transport == Transport::Url,
+        by_url = delivery.transport == Transport::Url,
+        format = delivery.format.name(),
         "data exported"
     );
     Ok(answer)
+}
+
+/// Writes the data in the form that is asked for.
+async fn write_content_as<'a>(
+    app: &'a App,
+    tx: &mut ReadTx<'_>,
+    delivery: &Delivery<'_>,
+    file: &NewFile<'_>,
+    filters: &[Filter],
+    run: &'a Run,
+) -> Result<Content<'a>> {
+    Ok(match delivery.format {
+        DataFormat::Json => {
+            let spool = app.files.spool(&run.progress);
+            Content::Document(write_layers(spool, tx, (file.new, file.fields), filters, delivery.bytes).await?)
+        }
+        DataFormat::GeoPackage => {
+            Content::Database(database::write_new(app, tx, file, filters, run).await?, delivery.format)
+        }
+    })
 }
 
 /// Registers a replica of which the client has the data already, as a copy of another replica's.

@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 mod create;
+mod database;
 mod extract;
 mod import;
 pub(crate) mod life;

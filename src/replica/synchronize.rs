@@ -15,7 +15,8 @@ use crate::{
     metrics::{Metrics, SyncOutcome},
     model::{
         capability::Capability,
-        edit::{Edit, EditResult, GeometryEdit, LayerEdits, Refusal},
+        data_format::DataFormat,
+        edit::{Edit, EditResult, GeometryEdit, LayerEdits, Op, Refusal},
         filter::Filter,
         id::{Generation, LayerId, LayerKey},
         layer::{Layer, Service},
@@ -35,7 +36,7 @@ use crate::{
         books::keep_all,
         download::{self, AttachmentBytes},
     },
-    uploads::{self, payloads::store_payloads},
+    uploads::{self, edits::UploadedEdits, payloads::store_payloads},
     wire::{
         edits::SyncEdits,
         synchronize::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
@@ -44,8 +45,9 @@ use crate::{
 
 use super::{
     Run,
-    answer::{Answer, Body, ResponseType, Subject, write_results},
+    answer::{Answer, Body, Content, ResponseType, Subject, write_results},
     create::{LayerContent, attachment_bytes, write_content},
+    database,
 };
 
 /// Takes a replica's edits and gives it what it lacks. `address` is that of the service.
@@ -79,7 +81,7 @@ async fn synchronize_once(
     service.require(Capability::Sync).map_err(Error::NotSupported)?;
     // Before there is a connection, since it takes one of its own.
     let uploaded_edits = match request.edits_upload {
-        Some(id) => Some(uploads::text(app, service, "editsUploadId", id).await?),
+        Some(id) => Some(uploads::edits::edits(app, service, "editsUploadId", id, request.replica).await?),
         None => None,
     };
     let asked = Instant::now();
@@ -87,7 +89,7 @@ async fn synchronize_once(
     app.metrics.count_wait(asked.elapsed());
     let mut session = session?;
     let Some(replica) = session.own().await?.replica_find(service, request.replica).await? else {
-        return Err(too_late(app, &mut session, service, request, uploaded_edits.as_deref()).await?);
+        return Err(too_late(app, &mut session, service, request, uploaded_edits.as_ref()).await?);
     };
     if replica.is_foreign {
         return Err(Error::Unavailable(format!(
@@ -96,8 +98,10 @@ async fn synchronize_once(
             replica.id
         )));
     }
-    let mut plan = request.resolve(&replica, uploaded_edits.as_deref())?;
-    drop(uploaded_edits);
+    let mut plan = request.resolve(&replica, uploaded_edits.as_ref().map(|uploaded| uploaded.text.as_str()))?;
+    if let Some(uploaded) = uploaded_edits {
+        uploaded.settle(&mut plan.attachments);
+    }
     for planned in &plan.layers {
         replica.layers[planned.index].layer.require(Capability::Sync).map_err(Error::NotSupported)?;
     }
@@ -119,9 +123,10 @@ async fn synchronize_once(
         request,
         uploaded: &uploaded,
         batches: &batches,
+        address,
         bytes: attachment_bytes(app, address, request.attachments_by_url),
     };
-    let written = synchronization.write(app.files.spool(&run.progress), &mut tx, &plan).await?;
+    let written = synchronization.write(app, &mut tx, &plan, run).await?;
     tx.end().await?;
 
     let generations: Vec<(LayerId, Generation)> =
@@ -137,7 +142,7 @@ async fn synchronize_once(
     };
     let mut answer = match written.response {
         ResponseType::NoEdits => Answer { head: subject.head(), body: Body::Nothing, refused: false },
-        _ => subject.finish(app, written.spool).await?,
+        _ => subject.finish(app, written.content).await?,
     };
     answer.refused = uploaded.results.iter().flat_map(|(_, results)| results).any(|result| result.error.is_some());
     let mut tx = session.own().await?;
@@ -175,14 +180,17 @@ async fn too_late(
     session: &mut Session,
     service: &Service,
     request: &SynchronizeReplicaRequest<'_>,
-    uploaded: Option<&str>,
+    uploaded: Option<&UploadedEdits>,
 ) -> Result<Error> {
     let id = request.replica.to_string();
     let Some(tombstone) = session.own().await?.tombstone_find(service, request.replica).await? else {
         return Ok(Error::ReplicaNotFound { id });
     };
-    let edits = match request.rescued(&tombstone, uploaded) {
-        Ok(SyncEdits { mut features, attachments }) => {
+    let edits = match request.rescued(&tombstone, uploaded.map(|uploaded| uploaded.text.as_str())) {
+        Ok(SyncEdits { mut features, mut attachments }) => {
+            if let Some(uploaded) = uploaded {
+                uploaded.settle(&mut attachments);
+            }
             for edits in attachments {
                 features.push(store_payloads(app, Some((&mut *session, service)), edits).await?);
             }
@@ -389,17 +397,20 @@ fn presented_text(replica: &Replica, plan: &SyncPlan) -> String {
         .join(",")
 }
 
-struct Synchronization<'a> {
-    service: &'a Service,
-    replica: &'a Replica,
+/// A synchronization whose edits are applied.
+pub(super) struct Synchronization<'a> {
+    pub(super) service: &'a Service,
+    pub(super) replica: &'a Replica,
+    /// The address of the service.
+    pub(super) address: &'a str,
     request: &'a SynchronizeReplicaRequest<'a>,
     uploaded: &'a Uploaded,
     batches: &'a [Batch],
     bytes: AttachmentBytes<'a>,
 }
 
-struct Written {
-    spool: Spool,
+struct Written<'a> {
+    content: Content<'a>,
     response: ResponseType,
     n_changes: u64,
     /// For each layer that takes part, what it comes to.
@@ -418,13 +429,37 @@ struct Noted {
 }
 
 impl Synchronization<'_> {
-    /// Writes `{"edits":[…]` and, for layers that are replaced, `,"layers":[…]`.
-    async fn write(&self, mut spool: Spool, tx: &mut ReadTx<'_>, plan: &SyncPlan) -> Result<Written> {
+    /// Writes what the client lacks, in the form that it asks for.
+    async fn write<'a>(&self, app: &'a App, tx: &mut ReadTx<'_>, plan: &SyncPlan, run: &'a Run) -> Result<Written<'a>> {
         // The history may have been shortened, or have got a gap, since the request was found good. Its edits are applied by
         // now; they are recognised when the client sends them again.
         for planned in &plan.layers {
             tx.history.check(&self.replica.layers[planned.index].layer, planned.direction, planned.presented)?;
         }
+        let generations = self.reached(tx, plan);
+        let (content, n_changes) = match self.request.format {
+            DataFormat::Json => {
+                let (spool, n_changes) = self.write_document(app.files.spool(&run.progress), tx, plan).await?;
+                (Content::Document(spool), n_changes)
+            }
+            DataFormat::GeoPackage => {
+                let reached = generations.iter().map(|noted| (noted.layer, noted.now)).collect();
+                let (database, n_changes) = database::write_changes(app, tx, self, plan, &reached, run).await?;
+                (Content::Database(database, self.request.format), n_changes)
+            }
+        };
+        let n_replaced = plan.layers.iter().filter(|planned| planned.direction == SyncDirection::Snapshot).count();
+        let response = match (plan.layers.len() - n_replaced, n_replaced) {
+            (0, _) => ResponseType::ReplacementData,
+            (_, 0) if n_changes > 0 => ResponseType::Edits,
+            (_, 0) => ResponseType::NoEdits,
+            _ => ResponseType::EditsAndData,
+        };
+        Ok(Written { content, response, n_changes, generations })
+    }
+
+    /// Writes `{"edits":[…]` and, for layers that are replaced, `,"layers":[…]`. Returns how many changes.
+    async fn write_document(&self, mut spool: Spool, tx: &mut ReadTx<'_>, plan: &SyncPlan) -> Result<(Spool, u64)> {
         let (replaced, changed): (Vec<&PlannedLayer>, Vec<&PlannedLayer>) =
             plan.layers.iter().partition(|planned| planned.direction == SyncDirection::Snapshot);
         let mut n_changes = 0;
@@ -460,14 +495,12 @@ impl Synchronization<'_> {
             }
             spool.buffer().push(b']');
         }
-        let response = match (changed.is_empty(), replaced.is_empty()) {
-            (true, _) => ResponseType::ReplacementData,
-            (false, false) => ResponseType::EditsAndData,
-            (false, true) if n_changes > 0 => ResponseType::Edits,
-            (false, true) => ResponseType::NoEdits,
-        };
-        let generations = plan
-            .layers
+        Ok((spool, n_changes))
+    }
+
+    /// What the layers that take part come to.
+    fn reached(&self, tx: &ReadTx<'_>, plan: &SyncPlan) -> Vec<Noted> {
+        plan.layers
             .iter()
             .map(|planned| {
                 let layer = &self.replica.layers[planned.index];
@@ -484,8 +517,7 @@ impl Synchronization<'_> {
                     presented_is_lost: planned.presented.is_some_and(|presented| tx.history.is_lost(presented)),
                 }
             })
-            .collect();
-        Ok(Written { spool, response, n_changes, generations })
+            .collect()
     }
 
     /// Writes one element of `edits`. Returns the number of changes and of results in it.
@@ -524,29 +556,53 @@ impl Synchronization<'_> {
         let mut n_changes = 0;
         match presented {
             Some(presented) => {
-                let wanted = Delta {
-                    service: self.service.key.0,
-                    filter,
-                    columns: &Columns::all(layer, self.replica.srid),
-                    after: presented.get(),
-                    upto: tx.generation.get(),
-                    given: known.given.get(),
-                    own_batches: &self.own_batches(presented, known.presented.max(presented)),
-                    replica: self.replica.id.0,
-                    returns_altered: self.replica.target == TargetType::Client,
-                };
+                let columns = Columns::all(layer, self.replica.srid);
+                let batches = self.own_batches(presented, known.presented.max(presented));
+                let wanted = self.delta(tx, known, (filter, &columns), presented, &batches);
                 n_changes += download::delta(tx, layer, &wanted, self.bytes, spool).await?;
             }
             None => spool.buffer().extend_from_slice(NO_CHANGES),
         }
-        let results = self.uploaded.results.iter().find(|(key, _)| *key == layer.key);
-        let results = results.map(|(_, results)| results.as_slice());
+        let results = Some(self.results(layer.key));
         n_changes += write_results(results, self.request.return_ids_for_adds, spool.buffer())?;
         Ok(n_changes)
     }
 
+    /// What changed of a layer, or of its attachments, since `presented`.
+    pub(super) fn delta<'d>(
+        &self,
+        tx: &ReadTx<'_>,
+        known: &ReplicaLayer,
+        (filter, columns): (&'d Filter, &'d Columns),
+        presented: Generation,
+        own_batches: &'d [i64],
+    ) -> Delta<'d> {
+        Delta {
+            service: self.service.key.0,
+            filter,
+            columns,
+            after: presented.get(),
+            upto: tx.generation.get(),
+            given: known.given.get(),
+            own_batches,
+            replica: self.replica.id.0,
+            returns_altered: self.replica.target == TargetType::Client,
+        }
+    }
+
+    /// What became of the client's edits of a layer, or of its attachments.
+    pub(super) fn results(&self, layer: LayerKey) -> &[EditResult] {
+        let results = self.uploaded.results.iter().find(|(key, _)| *key == layer);
+        results.map(|(_, results)| results.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the client wants to know what became of an edit: refused ones, and added ones if their ids are wanted.
+    pub(super) fn is_told(&self, result: &EditResult) -> bool {
+        result.error.is_some() || (self.request.return_ids_for_adds && result.op == Op::Add)
+    }
+
     /// The batches after `presented` that this client has sent itself.
-    fn own_batches(&self, presented: Generation, newest_presented: Generation) -> Vec<i64> {
+    pub(super) fn own_batches(&self, presented: Generation, newest_presented: Generation) -> Vec<i64> {
         let own = |batch: &&Batch| {
             let direction = if batch.downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload };
             let carried = Some(batch.id) == self.uploaded.batch;

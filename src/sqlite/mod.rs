@@ -3,11 +3,12 @@
 //! What every kind of file needs is here: [`write`] makes a file on a thread of its own, [`packed`] gives it a spatial index,
 //! [`read`] opens one that a stranger made. What stands in the tables is the matter of the rooms below.
 
-// The kinds of files that use them are made next.
-#![allow(dead_code, clippy::allow_attributes, reason = "the kinds of files follow")]
-
+pub(crate) mod geopackage;
+mod insert;
+pub(crate) mod message;
 pub(crate) mod packed;
 pub(crate) mod read;
+pub(crate) mod upload;
 pub(crate) mod write;
 
 use crate::error::Error;

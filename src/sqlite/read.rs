@@ -74,14 +74,16 @@ impl Table {
 impl Reader {
     /// Opens a file. What is wrong with it is told as a fault of the parameter `name`, by which the client has named it.
     pub(crate) fn open(path: &Path, name: &'static str, bounds: Bounds) -> Result<Reader> {
-        let mut head = [0; 16];
-        let mut file = std::fs::File::open(path).map_err(|error| Error::internal("reading an upload", error))?;
-        if file.read_exact(&mut head).is_err() || head != *MAGIC {
+        let failed = |error| Error::internal("reading an upload", error);
+        let mut head = [0; 100];
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        if file.read_exact(&mut head).is_err() || !head.starts_with(MAGIC) {
             return Err(Error::invalid(
                 name,
                 "the file is not an SQLite database; upload a whole database file, or the edits as JSON with editsUploadFormat=json",
             ));
         }
+        check_head(&head, file.metadata().map_err(failed)?.len()).map_err(|problem| Error::invalid(name, problem))?;
         drop(file);
         let faulty = |error| faulty(name, &error);
         let connection = connect(path, bounds).map_err(faulty)?;
@@ -89,17 +91,12 @@ impl Reader {
         Ok(Reader { connection, tables })
     }
 
-    /// The tables that may be read.
-    pub(crate) fn tables(&self) -> &[Table] {
-        &self.tables
-    }
-
     /// The table of this name, in whichever case.
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
     }
 
-    /// For statements over [`Reader::tables`].
+    /// For statements over [`Reader::table`].
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -120,6 +117,28 @@ pub(crate) fn faulty(name: &'static str, error: &rusqlite::Error) -> Error {
         _ => return Error::invalid(name, format!("the database file cannot be read: {error}; nothing was applied")),
     };
     Error::invalid(name, problem)
+}
+
+/// Refuses what SQLite would read without a word although something is missing.
+fn check_head(head: &[u8; 100], size_bytes: u64) -> std::result::Result<(), &'static str> {
+    // A writer keeps its newest changes in a file beside this one, which did not come along.
+    if head[18] == 2 || head[19] == 2 {
+        return Err(
+            "the database is still open in another program, which keeps the newest edits in a second file (-wal); close it there, or run \
+             PRAGMA journal_mode=DELETE, and upload it again. Nothing was applied",
+        );
+    }
+    let page_bytes = match u64::from(u16::from_be_bytes([head[16], head[17]])) {
+        1 => 65_536,
+        bytes => bytes,
+    };
+    let n_pages = u64::from(u32::from_be_bytes([head[28], head[29], head[30], head[31]]));
+    // The number counts if it was written together with the last change.
+    let is_counted = head[24..28] == head[92..96];
+    if is_counted && size_bytes < n_pages * page_bytes {
+        return Err("the database file is incomplete; nothing was applied. Upload it again");
+    }
+    Ok(())
 }
 
 fn connect(path: &Path, bounds: Bounds) -> rusqlite::Result<Connection> {
@@ -169,7 +188,10 @@ fn immutable(path: &Path) -> String {
     for &byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => address.push(char::from(byte)),
-            byte => address.push_str(&format!("%{byte:02X}")),
+            byte => {
+                let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
+                address.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            }
         }
     }
     address + "?mode=ro&immutable=1"

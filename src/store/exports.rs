@@ -4,14 +4,31 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{
+        data_format::DataFormat,
         id::{ReplicaId, ServiceKey},
         layer::Service,
     },
 };
 
 use super::OwnTx;
+
+/// What is known of a result file.
+pub(crate) struct KnownExport {
+    /// Its size.
+    pub(crate) size_bytes: u64,
+    /// The SHA-256 of its bytes, if it is known.
+    pub(crate) sha256: Option<Vec<u8>>,
+    /// Its form.
+    pub(crate) format: DataFormat,
+}
+
+/// The format that was stored under this name.
+pub(super) fn format_of(name: &str) -> Result<DataFormat> {
+    DataFormat::from_name(name)
+        .ok_or_else(|| Error::internal("reading a result", format!("this version knows no format '{name}'")))
+}
 
 impl OwnTx<'_> {
     /// Registers a finished result file.
@@ -20,34 +37,43 @@ impl OwnTx<'_> {
         id: Uuid,
         service: ServiceKey,
         replica: Option<ReplicaId>,
-        size_bytes: u64,
-        sha256: &[u8],
+        format: DataFormat,
+        (size_bytes, sha256): (u64, &[u8]),
     ) -> Result<()> {
         sqlx::query(
             "-- export_insert
-             insert into syncline.export (export_id, service_id, replica_id, size_bytes, sha256) values ($1, $2, $3, $4, $5)",
+             insert into syncline.export (export_id, service_id, replica_id, size_bytes, sha256, format)
+             values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(id)
         .bind(service.0)
         .bind(replica.map(|id| id.0))
         .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
         .bind(sha256)
+        .bind(format.name())
         .execute(self.connection())
         .await?;
         Ok(())
     }
 
-    /// The size of a result file of this service and its digest, if there is one; notes that it is used.
-    pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<(u64, Option<Vec<u8>>)>> {
+    /// A result file of this service, if there is one; notes that it is used.
+    pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<KnownExport>> {
         let row = sqlx::query(
             "-- export_use
-             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes, sha256",
+             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes, sha256, format",
         )
         .bind(id)
         .bind(service.key.0)
         .fetch_optional(self.connection())
         .await?;
-        row.map(|row| Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get(1)?))).transpose()
+        row.map(|row| {
+            Ok(KnownExport {
+                size_bytes: row.try_get::<i64, _>(0)?.cast_unsigned(),
+                sha256: row.try_get(1)?,
+                format: format_of(row.try_get(2)?)?,
+            })
+        })
+        .transpose()
     }
 
     /// Those of the result files that no row knows.

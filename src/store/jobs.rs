@@ -10,13 +10,14 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     model::{
+        data_format::DataFormat,
         id::{LayerId, ServiceKey},
         job::{Job, JobId, JobResult, JobState, Operation},
         layer::Service,
     },
 };
 
-use super::{OwnTx, WriteTx};
+use super::{OwnTx, WriteTx, exports::format_of};
 
 /// The right to write the results of a job.
 #[derive(Clone, Copy, Debug)]
@@ -260,7 +261,7 @@ impl OwnTx<'_> {
         let row = sqlx::query(
             "-- job_find
              select job_id, operation, state, attempts, base_url, (extract(epoch from submitted_at) * 1000)::int8,
-               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256
+               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format
              from syncline.job j left join syncline.export e using (export_id) where j.service_id = $1 and j.job_id = $2",
         )
         .bind(service.key.0)
@@ -275,7 +276,7 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- job_list
              select job_id, operation, state, attempts, base_url, (extract(epoch from submitted_at) * 1000)::int8,
-               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256
+               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format
              from syncline.job j left join syncline.export e using (export_id) where j.service_id = $1
              order by submitted_at desc, job_id limit $2",
         )
@@ -342,6 +343,7 @@ fn job(row: &PgRow) -> Result<Job> {
             export,
             size_bytes: row.try_get::<Option<i64>, _>(11)?.map(i64::cast_unsigned),
             sha256: row.try_get(12)?,
+            format: row.try_get::<Option<&str>, _>(13)?.map_or(Ok(DataFormat::Json), format_of)?,
         }),
     };
     Ok(Job {

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     model::{
         filter::{Filter, LayerQuery, QueryOption},
+        geometry::SpatialReference,
         id::{Generation, LayerKey, ReplicaId},
         layer::{Layer, Service},
         predicate::Predicate,
@@ -55,6 +56,21 @@ impl Snapshot<'_> {
             true => Ok(()),
             false => Err(Error::invalid(name, format!("the database knows no spatial reference {srid}"))),
         }
+    }
+}
+
+impl Snapshot<'_> {
+    /// What the database knows of a spatial reference.
+    pub(crate) async fn reference(&mut self, srid: i32) -> Result<SpatialReference> {
+        let row = sqlx::query(
+            "-- reference_find
+             select coalesce(auth_name, 'NONE'), coalesce(auth_srid, srid), coalesce(srtext, 'undefined')
+             from spatial_ref_sys where srid = $1",
+        )
+        .bind(srid)
+        .fetch_one(self.connection())
+        .await?;
+        Ok(SpatialReference { srid, authority: row.try_get(0)?, code: row.try_get(1)?, text: row.try_get(2)? })
     }
 }
 

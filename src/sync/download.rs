@@ -179,7 +179,7 @@ pub(crate) async fn delta(
     Ok(list.n_rows)
 }
 
-fn facts(row: &PgRow) -> Result<(GlobalId, Facts)> {
+pub(super) fn facts(row: &PgRow) -> Result<(GlobalId, Facts)> {
     let (now_exists, now_in): (bool, bool) = (row.try_get(3)?, row.try_get(4)?);
     let op: Option<String> = row.try_get(7)?;
     let own = match op {

@@ -6,6 +6,7 @@
 mod allowed;
 pub(crate) mod apply;
 pub(crate) mod books;
+pub(crate) mod database;
 pub(crate) mod direct;
 pub(crate) mod download;
 pub(crate) mod extract;

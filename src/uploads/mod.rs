@@ -3,6 +3,7 @@
 //! The bytes go to the disk as they come and are digested on the way. A file under `uploads/` is whole, lasting and never
 //! written again; a row says what it is, and is written after it. What has no row was interrupted, and is swept away.
 
+pub(crate) mod edits;
 pub(crate) mod payloads;
 
 use bytes::BytesMut;

@@ -42,7 +42,7 @@ pub(crate) fn status(job: &Job, service_name: &str) -> Result<Json> {
     };
     let result = job.result.as_ref();
     // Clients want the member even where there is no file, and its emptiness says so.
-    let result_url = result.map(|result| url::result_file(&job.base_url, service_name, result.export));
+    let result_url = result.map(|result| url::result_file(&job.base_url, service_name, result.export, result.format));
     shown.insert("resultUrl".to_owned(), result_url.unwrap_or_default().into());
     if let Some(size_bytes) = result.and_then(|result| result.size_bytes) {
         shown.insert("resultSize".to_owned(), size_bytes.into());

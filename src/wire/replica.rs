@@ -2,7 +2,7 @@
 //! replicas.
 //!
 //! API reference: *Create Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
-//! refused by name: formats other than JSON.
+//! refused by name: mobile geodatabases.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     error::{Error, Result},
     model::{
+        data_format::DataFormat,
         filter::{Area, LayerQuery},
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
@@ -50,6 +51,11 @@ impl Transport {
         Ok(given.filter(|_| !asynchronous).unwrap_or(Transport::Url))
     }
 
+    /// How a result of this format reaches the client: a file is always fetched.
+    pub(super) fn of(self, format: DataFormat) -> Transport {
+        if format.is_database() { Transport::Url } else { self }
+    }
+
     /// The API's spelling.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -68,6 +74,8 @@ pub(crate) struct CreateReplicaRequest {
     pub(crate) replica: NewReplica,
     /// How the data is wanted.
     pub(crate) transport: Transport,
+    /// In which form.
+    pub(crate) format: DataFormat,
     /// Whether the contents of attachments are given as addresses instead of in the document.
     pub(crate) attachments_by_url: bool,
     /// Of an export: the fields of each layer that are wanted; `None`: all.
@@ -77,7 +85,8 @@ pub(crate) struct CreateReplicaRequest {
 impl CreateReplicaRequest {
     /// Reads the parameters in the light of the service.
     pub(crate) fn parse(params: &Params, service: &Service) -> Result<CreateReplicaRequest> {
-        refuse_what_is_missing(params)?;
+        refuse_transformations(params)?;
+        let format = data_format(params)?;
         check_what_has_no_effect(params)?;
         let (purpose, sync_model) = Purpose::parse(params)?;
         let (target, direction) = target_and_direction(params)?;
@@ -146,7 +155,8 @@ impl CreateReplicaRequest {
                 layers,
             },
             purpose,
-            transport: Transport::parse(params)?,
+            transport: Transport::parse(params)?.of(format),
+            format,
             attachments_by_url: attachments_by_url(params)?,
             fields,
         })
@@ -193,12 +203,30 @@ pub(super) fn attachments_by_url(params: &Params) -> Result<bool> {
     params.flag(&["returnAttachmentsDataByUrl", "returnAttachmentDataByUrl"], true)
 }
 
-/// Refuses by name what would otherwise be passed over in silence.
+/// Reads `dataFormat`.
+pub(super) fn data_format(params: &Params) -> Result<DataFormat> {
+    match params.text("dataFormat") {
+        None => Ok(DataFormat::Json),
+        Some(name) => DataFormat::from_name(name.trim_matches('"')).ok_or_else(|| {
+            Error::NotSupported(format!(
+                "dataFormat={} is not supported yet; use json, or geoPackage for a database file",
+                brief(name)
+            ))
+        }),
+    }
+}
+
+/// Refuses by name what would otherwise be passed over in silence, where there is only JSON.
 pub(super) fn refuse_what_is_missing(params: &Params) -> Result<()> {
-    let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
     if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
         return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
     }
+    refuse_transformations(params)
+}
+
+/// Refuses datum transformations.
+pub(super) fn refuse_transformations(params: &Params) -> Result<()> {
+    let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
     // Not advertised. PostGIS chooses the transformation, and to pass over a wish for another one would shift features.
     for name in ["datumTransformations", "datumTransformation"] {
         if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "{}" | "[]")) {

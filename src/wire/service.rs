@@ -24,7 +24,7 @@ use super::{
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
 /// The formats in which data is given without a replica.
-const EXPORT_FORMATS: &str = "json";
+const EXPORT_FORMATS: &str = "json,geoPackage";
 
 /// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
 const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";

@@ -1,12 +1,13 @@
 //! The parameters of synchronizeReplica.
 //!
-//! API reference: *Synchronize Replica*. Not supported yet, and refused by name: formats other than JSON.
+//! API reference: *Synchronize Replica*. Not supported yet, and refused by name: mobile geodatabases.
 
 use serde_json::{Map, Value as Json};
 
 use crate::{
     error::{Error, Result},
     model::{
+        data_format::DataFormat,
         edit::{AttachmentEdits, FailurePolicy, LayerEdits},
         id::{Generation, LayerKey, ReplicaId},
         replica::{Replica, SyncDirection, SyncModel, TargetType},
@@ -17,7 +18,7 @@ use crate::{
 use super::{
     edits::{SyncEdits, Writes, parse_sync_edits},
     params::Params,
-    replica::{Transport, attachments_by_url, check_what_has_no_effect, refuse_what_is_missing},
+    replica::{Transport, attachments_by_url, check_what_has_no_effect, data_format, refuse_transformations},
 };
 
 /// What synchronizeReplica asks for, before the replica is known.
@@ -28,6 +29,8 @@ pub(crate) struct SynchronizeReplicaRequest<'a> {
     pub(crate) replica: ReplicaId,
     /// How the answer is wanted.
     pub(crate) transport: Transport,
+    /// In which form.
+    pub(crate) format: DataFormat,
     /// Whether the replica is to be unregistered afterwards.
     pub(crate) close: bool,
     /// Whether the ids of added features are wanted.
@@ -67,7 +70,8 @@ pub(crate) struct PlannedLayer {
 impl<'a> SynchronizeReplicaRequest<'a> {
     /// Reads what can be read without the replica.
     pub(crate) fn parse(params: &'a Params) -> Result<SynchronizeReplicaRequest<'a>> {
-        refuse_what_is_missing(params)?;
+        refuse_transformations(params)?;
+        let format = data_format(params)?;
         check_what_has_no_effect(params)?;
         let id = params
             .text("replicaID")
@@ -75,7 +79,8 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         Ok(SynchronizeReplicaRequest {
             params,
             replica: ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.to_owned() })?,
-            transport: Transport::parse(params)?,
+            transport: Transport::parse(params)?.of(format),
+            format,
             close: params.flag(&["closeReplica"], false)?,
             return_ids_for_adds: params.flag(&["returnIdsForAdds"], false)?,
             attachments_by_url: attachments_by_url(params)?,
@@ -247,10 +252,15 @@ fn edits_upload(params: &Params) -> Result<Option<&str>> {
         return Err(Error::invalid(NAME, "it and 'edits' are both there; send the edits in one of the two ways"));
     }
     match params.text("editsUploadFormat") {
-        Some(format) if !format.eq_ignore_ascii_case("json") => Err(Error::NotSupported(format!(
-            "editsUploadFormat={} is not supported yet; upload the edits as JSON and use json",
-            brief(format)
-        ))),
+        // What it is, its content says.
+        Some(format)
+            if !["json", "sqlite", "geopackage", "gpkg"].iter().any(|known| format.eq_ignore_ascii_case(known)) =>
+        {
+            Err(Error::NotSupported(format!(
+                "editsUploadFormat={} is not supported; upload the edits as JSON (json) or the database file of the replica (sqlite)",
+                brief(format)
+            )))
+        }
         _ => Ok(Some(id)),
     }
 }

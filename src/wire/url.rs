@@ -2,14 +2,16 @@
 
 use uuid::Uuid;
 
+use crate::model::data_format::DataFormat;
+
 /// The address of a service, for clients that reach the server at `base`.
 pub(crate) fn service(base: &str, name: &str) -> String {
     format!("{base}/arcgis/rest/services/{}/FeatureServer", encode(name))
 }
 
 /// The address of a result file.
-pub(crate) fn result_file(base: &str, service_name: &str, id: Uuid) -> String {
-    format!("{}/replicafiles/{}.json", service(base, service_name), id.simple())
+pub(crate) fn result_file(base: &str, service_name: &str, id: Uuid, format: DataFormat) -> String {
+    format!("{}/replicafiles/{}.{}", service(base, service_name), id.simple(), format.extension())
 }
 
 /// A name as a segment of a path.

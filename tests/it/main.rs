@@ -19,6 +19,7 @@ mod extract;
 mod faults;
 mod forms;
 mod fuzz;
+mod geopackage;
 mod jobs;
 mod life;
 mod openapi;

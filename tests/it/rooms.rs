@@ -21,9 +21,13 @@ const ROOMS: [(&str, &[&str], bool); 20] = [
     ("sqlite", &["model", "error", "files", "format"], true),
     ("app", &["config", "error", "files", "metrics", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
-    ("sync", &["model", "error", "sql", "store", "files", "format"], true),
-    ("uploads", &["model", "error", "app", "store", "files"], false),
-    ("replica", &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "wire"], false),
+    ("sync", &["model", "error", "sql", "store", "files", "format", "sqlite"], true),
+    ("uploads", &["model", "error", "app", "store", "files", "sqlite"], false),
+    (
+        "replica",
+        &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "sqlite", "wire"],
+        false,
+    ),
     (
         "editing",
         &["model", "error", "app", "sql", "store", "files", "format", "query", "uploads", "sync", "replica", "wire"],

@@ -143,7 +143,7 @@ async fn the_service_says_about_sync_what_others_say() {
     let layer = server.get("0", &[]).await;
     assert_eq!((&layer["isDataReplicaTracked"], &layer["syncCanReturnChanges"]), (&json!(true), &json!(true)));
     for resource in [&ours, &layer] {
-        assert_eq!(resource["supportedExportFormats"], "json");
+        assert_eq!(resource["supportedExportFormats"], "json,geoPackage");
         let capabilities = resource["capabilities"].as_str().unwrap();
         for capability in ["Sync", "Extract", "ChangeTracking"] {
             assert!(capabilities.split(',').any(|known| known == capability), "{capabilities}");

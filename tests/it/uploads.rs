@@ -318,10 +318,7 @@ async fn edits_come_as_an_upload_and_are_recognised_whichever_way_they_come() {
     let plain = plain["itemID"].as_str().unwrap();
     for (more, words) in [
         (vec![("editsUploadId", plain), ("edits", EDITS)], "it and 'edits' are both there"),
-        (
-            vec![("editsUploadId", plain), ("editsUploadFormat", "sqlite")],
-            "editsUploadFormat=sqlite is not supported yet",
-        ),
+        (vec![("editsUploadId", plain), ("editsUploadFormat", "xml")], "editsUploadFormat=xml is not supported"),
         (vec![("editsUploadId", open.as_str())], "is not committed yet"),
         (vec![("editsUploadId", of_another.as_str())], "service trees has no upload"),
         (vec![("editsUploadId", "x")], "service trees has no upload 'x'"),

@@ -146,7 +146,7 @@ const CREATE_REPLICA: &[Group] = &[
             Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
             Control::lines("Replica Options", "replicaOptions")
                 .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
-            Control::choice("Data Format", "dataFormat", &[("json", "JSON")]),
+            Control::choice("Data Format", "dataFormat", &[("json", "JSON"), ("geoPackage", "GeoPackage")]),
             Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
@@ -174,7 +174,11 @@ const SYNCHRONIZE_REPLICA: &[Group] = &[
             Control::lines("Edits", "edits")
                 .hint("[{\"id\":0,\"features\":{\"adds\":[],\"updates\":[],\"deleteIds\":[]}}]"),
             Control::line("Edits Upload ID", "editsUploadId").hint("instead of edits: an upload that has them"),
-            Control::choice("Edits Upload Format", "editsUploadFormat", &[("json", "JSON")]),
+            Control::choice(
+                "Edits Upload Format",
+                "editsUploadFormat",
+                &[("json", "JSON"), ("sqlite", "SQLite, GeoPackage")],
+            ),
             Control::choice(
                 "Sync Direction",
                 "syncDirection",

@@ -298,11 +298,12 @@ pub(super) const LAYERS: Parameter =
     Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
 const TRANSPORT: Parameter =
     Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
-const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json"], "The format of the data.");
+const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json", "geoPackage"], "The format of the data.");
 const ASYNC: Parameter = Parameter::off("async", "Whether it runs as a job; the answer says where to ask for it.");
 const EDITS_UPLOAD: Parameter =
     Parameter::text("editsUploadId", "An upload with the edits, instead of edits.").such_as(REPLICA_IDS);
-const EDITS_UPLOAD_FORMAT: Parameter = Parameter::word("editsUploadFormat", &["json"], "The format of that upload.");
+const EDITS_UPLOAD_FORMAT: Parameter =
+    Parameter::word("editsUploadFormat", &["json", "sqlite", "geopackage"], "The format of that upload.");
 const ATTACHMENTS_BY_URL: Parameter =
     Parameter::on("returnAttachmentsDataByUrl", "Whether attachments come as addresses instead of in the document.");
 const LAYER_QUERIES: Parameter = Parameter::json("layerQueries", "LayerQueries", "Which rows of each layer.").such_as(&[
@@ -422,7 +423,7 @@ pub(super) const EXTRACT_CHANGES: &[Parameter] = &[
     Parameter::off("returnAttachments", "Whether changes of attachments come."),
     ATTACHMENTS_BY_URL,
     TRANSPORT,
-    DATA_FORMAT,
+    Parameter::word("dataFormat", &["json"], "The format of the data."),
     ASYNC,
     Parameter::text("gdbVersion", "The version; there is one.").such_as(&["sde.DEFAULT"]),
     UNKNOWN_TIME,

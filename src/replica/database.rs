@@ -1,0 +1,215 @@
+//! Answers that are database files.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    app::App,
+    error::Result,
+    model::{
+        edit::EditResult,
+        filter::{Filter, LayerQuery},
+        id::{Generation, LayerKey, ReplicaId},
+        layer::{Layer, Service},
+        query::Columns,
+        replica::{NewReplica, ReplicaLayer, SyncDirection},
+    },
+    sqlite::geopackage::{self, Plan, Relation, Synced, Table, table_names},
+    store::ReadTx,
+    sync::database::Database,
+    wire::synchronize::{PlannedLayer, SyncPlan},
+};
+
+use super::{Run, synchronize::Synchronization};
+
+/// What a new file is to hold.
+pub(super) struct NewFile<'a> {
+    pub(super) service: &'a Service,
+    /// The address of the service.
+    pub(super) address: &'a str,
+    pub(super) new: &'a NewReplica,
+    /// Of an export: the fields of each layer that are wanted; all where none are named.
+    pub(super) fields: &'a [Option<Vec<usize>>],
+    /// The replica; `None` for an export.
+    pub(super) id: Option<ReplicaId>,
+}
+
+/// Writes the data of a new replica, or of an export, up to its indexes.
+pub(super) async fn write_new<'a>(
+    app: &'a App,
+    tx: &mut ReadTx<'_>,
+    file: &NewFile<'_>,
+    filters: &[Filter],
+    run: &'a Run,
+) -> Result<Database<'a>> {
+    let NewFile { service, new, .. } = file;
+    tx.require_srid("replicaSR", new.srid).await?;
+    let mut tables = Vec::with_capacity(new.layers.len());
+    for (position, (layer, query)) in new.layers.iter().enumerate() {
+        let mut columns = Columns::all(layer, new.srid);
+        if let Some(fields) = file.fields.get(position).and_then(Option::as_ref) {
+            columns.fields.clone_from(fields);
+            // What a feature is called by in the file.
+            if !columns.fields.contains(&layer.object_id) {
+                columns.fields.insert(0, layer.object_id);
+            }
+        }
+        let attachments = new.return_attachments || new.attachments_direction.uploads();
+        let synced = file.id.map(|_| (tx.generation, query, false));
+        tables.push(table(service, layer, columns, attachments, synced));
+    }
+    let replica = file.id.map(|id| geopackage::Replica {
+        id,
+        name: new.name.clone(),
+        service_url: file.address.to_owned(),
+        model: new.sync_model,
+        direction: new.direction,
+    });
+    let reference = tx.reference(new.srid).await?;
+    let relations = relations(service, &tables);
+    let layers: Vec<(Columns, bool)> =
+        tables.iter().map(|table| (table.columns.clone(), table.attachments && new.return_attachments)).collect();
+    let plan = Plan { reference, tables, relations, replica, only_changes: false };
+    let mut database = Database::new(geopackage::write(app.files.place(), plan), &app.files, &run.progress);
+    for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
+        let (columns, attachments) = &layers[position];
+        write_whole(&mut database, tx, (position, layer), filter, columns, *attachments).await?;
+    }
+    database.complete().await?;
+    Ok(database)
+}
+
+async fn write_whole(
+    database: &mut Database<'_>,
+    tx: &mut ReadTx<'_>,
+    (position, layer): (usize, &Arc<Layer>),
+    filter: &Filter,
+    columns: &Columns,
+    with_attachments: bool,
+) -> Result<u64> {
+    let mut n_rows = database.snapshot(tx, (position, layer), filter, columns).await?;
+    if let Some(attachments) = layer.attachments.as_ref().filter(|_| with_attachments) {
+        let filter = Filter::of_attachments(layer, filter.clone());
+        let columns = Columns::all(attachments, 0);
+        n_rows += database.snapshot(tx, (position, attachments), &filter, &columns).await?;
+    }
+    Ok(n_rows)
+}
+
+/// Writes what a replica lacks, and what became of its edits. Returns how many changes and results.
+pub(super) async fn write_changes<'a>(
+    app: &'a App,
+    tx: &mut ReadTx<'_>,
+    synchronization: &Synchronization<'_>,
+    plan: &SyncPlan,
+    reached: &HashMap<LayerKey, Generation>,
+    run: &'a Run,
+) -> Result<(Database<'a>, u64)> {
+    let Synchronization { service, replica, .. } = synchronization;
+    let mut tables = Vec::with_capacity(plan.layers.len());
+    for planned in &plan.layers {
+        let known = &replica.layers[planned.index];
+        let layer = &known.layer;
+        let generation = reached.get(&layer.key).copied().unwrap_or(known.given);
+        let attachments = replica.return_attachments || replica.attachments_direction.uploads();
+        let replaces = planned.direction == SyncDirection::Snapshot;
+        let synced = Some((generation, &known.query, replaces));
+        tables.push(table(service, layer, Columns::all(layer, replica.srid), attachments, synced));
+    }
+    let note = geopackage::Replica {
+        id: replica.id,
+        name: Some(replica.name.clone()),
+        service_url: synchronization.address.to_owned(),
+        model: replica.sync_model,
+        direction: replica.direction,
+    };
+    let reference = tx.reference(replica.srid).await?;
+    let contents = Plan { reference, tables, relations: Vec::new(), replica: Some(note), only_changes: true };
+    let mut database = Database::new(geopackage::write(app.files.place(), contents), &app.files, &run.progress);
+    let mut n_changes = 0;
+    for (position, planned) in plan.layers.iter().enumerate() {
+        let known = &replica.layers[planned.index];
+        n_changes += match planned.direction {
+            SyncDirection::Snapshot => {
+                let columns = Columns::all(&known.layer, replica.srid);
+                let attachments = replica.return_attachments;
+                write_whole(&mut database, tx, (position, &known.layer), &known.filter, &columns, attachments).await?
+            }
+            _ => changes_of_layer(&mut database, tx, synchronization, (position, planned), known).await?,
+        };
+    }
+    database.complete().await?;
+    Ok((database, n_changes))
+}
+
+/// Writes the changes of a layer and of its attachments.
+async fn changes_of_layer(
+    database: &mut Database<'_>,
+    tx: &mut ReadTx<'_>,
+    synchronization: &Synchronization<'_>,
+    (position, planned): (usize, &PlannedLayer),
+    known: &ReplicaLayer,
+) -> Result<u64> {
+    let mut n_changes = 0;
+    let presented = planned.presented.filter(|_| planned.direction.downloads());
+    let with_attachments = synchronization.replica.attachments_direction.downloads();
+    let attachments = known
+        .layer
+        .attachments
+        .as_ref()
+        .map(|table| (table, Filter::of_attachments(&known.layer, known.filter.clone())));
+    let features = (&known.layer, known.filter.clone());
+    for (layer, filter) in std::iter::once(features).chain(attachments) {
+        let is_attachments = layer.attached_to.is_some();
+        if let Some(presented) = presented.filter(|_| with_attachments || !is_attachments) {
+            let columns = Columns::all(layer, synchronization.replica.srid);
+            let batches = synchronization.own_batches(presented, known.presented.max(presented));
+            let wanted = synchronization.delta(tx, known, (&filter, &columns), presented, &batches);
+            n_changes += database.delta(tx, (position, layer), &wanted).await?;
+        }
+        let results = synchronization.results(layer.key);
+        let told: Vec<EditResult> = results.iter().filter(|result| synchronization.is_told(result)).cloned().collect();
+        if !told.is_empty() {
+            n_changes += told.len() as u64;
+            database.results(position, is_attachments, told).await?;
+        }
+    }
+    Ok(n_changes)
+}
+
+fn table(
+    service: &Service,
+    layer: &Arc<Layer>,
+    columns: Columns,
+    attachments: bool,
+    synced: Option<(Generation, &LayerQuery, bool)>,
+) -> Table {
+    let names = table_names(service);
+    let position = service.layers.iter().position(|known| known.key == layer.key);
+    Table {
+        name: position
+            .and_then(|position| names.get(position).cloned())
+            .unwrap_or_else(|| format!("layer_{}", layer.id)),
+        layer: layer.clone(),
+        columns,
+        attachments: attachments && layer.attachments.is_some(),
+        synced: synced.map(|(generation, query, replaces)| Synced { generation, query: query.clone(), replaces }),
+    }
+}
+
+/// The relationships of which both ends, and their keys, are in the file.
+fn relations(service: &Service, tables: &[Table]) -> Vec<Relation> {
+    let end = |key: LayerKey, field: usize| {
+        let position =
+            tables.iter().position(|table| table.layer.key == key && table.columns.fields.contains(&field))?;
+        Some((position, tables[position].layer.fields[field].name.clone()))
+    };
+    let mut found = Vec::new();
+    for relationship in &service.relationships {
+        let origin = end(relationship.origin, relationship.origin_field);
+        let destination = end(relationship.destination, relationship.destination_field);
+        if let (Some(origin), Some(destination)) = (origin, destination) {
+            found.push(Relation { name: relationship.name.clone(), origin, destination });
+        }
+    }
+    found
+}

@@ -1,0 +1,305 @@
+//! Writes a GeoPackage as its rows come.
+
+use std::{fs::File, io::Read as _};
+
+use rusqlite::{Connection, MAIN_DB, blob::ZeroBlob, params, types::ValueRef};
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    files::Place,
+    format::array,
+    model::{
+        attachment::AttachmentInfo,
+        edit::{EditResult, Op},
+        id::GlobalId,
+    },
+    sqlite::{
+        cannot_write,
+        insert::{Inserts, Slots},
+        message::Message,
+        packed::Boxes,
+        quoted,
+        write::{Coming, Writing},
+    },
+};
+
+use super::{Plan, attachments_name, geometry, log, schema, style, values};
+
+/// How much of an attachment is copied at a time.
+const CHUNK_BYTES: usize = 1 << 18;
+
+/// Begins to write a GeoPackage on a thread of its own.
+pub(crate) fn write(place: Place, plan: Plan) -> Writing<Message> {
+    Writing::begin(place, move |connection, coming| Package::begin(connection, &plan)?.work(coming))
+}
+
+/// A GeoPackage that is being written.
+struct Package<'p, 'c> {
+    connection: &'c Connection,
+    plan: &'p Plan,
+    tables: Vec<Filling<'c>>,
+}
+
+/// A table that is being filled.
+struct Filling<'c> {
+    inserts: Inserts<'c>,
+    boxes: Boxes,
+    /// The box round all rows.
+    extent: Option<[f64; 4]>,
+    /// Memory that is used again for each geometry.
+    shape: Vec<u8>,
+}
+
+impl<'p, 'c> Package<'p, 'c> {
+    fn begin(connection: &'c Connection, plan: &'p Plan) -> Result<Package<'p, 'c>> {
+        let make = || -> rusqlite::Result<Vec<Filling<'c>>> {
+            schema::container(connection, plan)?;
+            let mut tables = Vec::with_capacity(plan.tables.len());
+            for table in &plan.tables {
+                schema::table(connection, plan.reference.srid, table)?;
+                tables.push(Filling {
+                    inserts: Inserts::new(connection, &table.name, &schema::columns(table))?,
+                    boxes: Boxes::default(),
+                    extent: None,
+                    shape: Vec::new(),
+                });
+            }
+            if let Some(replica) = &plan.replica {
+                log::begin(connection, plan, replica)?;
+            }
+            Ok(tables)
+        };
+        Ok(Package { connection, plan, tables: make().map_err(cannot_write)? })
+    }
+
+    fn work(mut self, coming: &mut Coming<Message>) -> Result<()> {
+        while let Some(message) = coming.next()? {
+            match message {
+                Message::Rows { table, op, first, rows } => {
+                    self.rows(table, first, &rows)?;
+                    if let Some(op) = op {
+                        self.note_rows(table, op, first, &rows)?;
+                    }
+                }
+                Message::Attachment { table, op, info, bytes } => {
+                    self.attachment(table, &info, bytes)?;
+                    if let Some(op) = op {
+                        self.note(table, true, op, info.global_id, Some(info.id))?;
+                    }
+                }
+                Message::Deleted { table, attachments, ids } => {
+                    for id in ids {
+                        self.note(table, attachments, Op::Delete, id, None)?;
+                    }
+                }
+                Message::Results { table, attachments, results } => self.results(table, attachments, &results)?,
+                Message::Complete(done) => {
+                    self.complete().map_err(cannot_write)?;
+                    // If nobody waits any more, the file is dropped as well.
+                    let _ = done.send(());
+                }
+                Message::Name(name) => {
+                    self.connection
+                        .execute("UPDATE sync_replica SET replica_name = ?1", [name])
+                        .map_err(cannot_write)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, position: usize, first: usize, rows: &[PgRow]) -> Result<()> {
+        let table = &self.plan.tables[position];
+        let srid = self.plan.reference.srid;
+        let (fields, object_id) = (&table.columns.fields, table.layer.object_id);
+        let with_boxes = !self.plan.only_changes;
+        let has_geometry = table.geometry().is_some();
+        let Filling { inserts, boxes, extent, shape } = &mut self.tables[position];
+        inserts
+            .insert(rows, |row, slots: &mut Slots<'_, '_>| -> std::result::Result<(), Failure> {
+                let mut id = 0;
+                for (at, &index) in fields.iter().enumerate() {
+                    let value = row.try_get_raw(first + at).map_err(Error::from)?;
+                    if value.is_null() {
+                        slots.put(ValueRef::Null)?;
+                        continue;
+                    }
+                    let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                    if index == object_id {
+                        id = values::integer(bytes)?;
+                    }
+                    values::put(bytes, table.layer.fields[index].field_type, slots)?;
+                }
+                if !has_geometry {
+                    return Ok(());
+                }
+                let value = row.try_get_raw(first + fields.len()).map_err(Error::from)?;
+                if value.is_null() {
+                    return Ok(slots.put(ValueRef::Null)?);
+                }
+                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+                if let Some(bounds) = geometry::write(bytes, srid, shape)? {
+                    *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
+                    if with_boxes {
+                        boxes.add(id, bounds);
+                    }
+                }
+                Ok(slots.put(ValueRef::Blob(shape))?)
+            })
+            .map_err(|Failure(error)| error)
+    }
+
+    fn attachment(&mut self, position: usize, info: &AttachmentInfo, mut bytes: File) -> Result<()> {
+        let failed = |error| Error::internal("reading an attachment", error);
+        let name = attachments_name(&self.plan.tables[position].name);
+        let size = bytes.metadata().map_err(failed)?.len();
+        let length = i32::try_from(size).ok().filter(|length| *length <= MAX_BLOB_BYTES).ok_or_else(|| {
+            Error::NotSupported(format!(
+                "attachment {} ({}) has {size} bytes, and a database file takes {MAX_BLOB_BYTES} at most; ask without attachments (returnAttachments=false), or for dataFormat=json",
+                info.global_id, info.name
+            ))
+        })?;
+        let columns = schema::ATTACHMENT_COLUMNS.join(", ");
+        let mut insert = self
+            .connection
+            .prepare(&format!("INSERT INTO {} ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", quoted(&name)))
+            .map_err(cannot_write)?;
+        let row = insert.insert(params![
+            info.id,
+            braced(info.global_id),
+            braced(info.parent),
+            info.content_type,
+            info.name,
+            length,
+            info.keywords,
+            ZeroBlob(length)
+        ]);
+        let row = row.map_err(cannot_write)?;
+        let mut blob = self.connection.blob_open(MAIN_DB, name.as_str(), "DATA", row, false).map_err(cannot_write)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut at = 0;
+        loop {
+            let n_read = bytes.read(&mut chunk).map_err(failed)?;
+            if n_read == 0 {
+                return Ok(());
+            }
+            blob.write_at(&chunk[..n_read], at).map_err(cannot_write)?;
+            at += n_read;
+        }
+    }
+
+    /// Names changed rows in the log.
+    fn note_rows(&self, position: usize, op: Op, first: usize, rows: &[PgRow]) -> Result<()> {
+        let table = &self.plan.tables[position];
+        let at = |wanted| table.columns.fields.iter().position(|&index| index == wanted).unwrap_or_default();
+        let (object_id, global_id) = (first + at(table.layer.object_id), first + at(table.layer.global_id));
+        for row in rows {
+            let raw = |index| -> Result<Vec<u8>> {
+                let value = row.try_get_raw(index)?;
+                Ok(value.as_bytes().map_err(|error| Error::internal("reading an id", error))?.to_vec())
+            };
+            let id = GlobalId(uuid::Uuid::from_bytes(array(&raw(global_id)?)?));
+            self.note(position, false, op, id, Some(values::integer(&raw(object_id)?)?))?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, position: usize, is_attachment: bool, op: Op, id: GlobalId, object_id: Option<i64>) -> Result<()> {
+        let layer = self.plan.tables[position].layer.id.0;
+        let insert =
+            "INSERT INTO sync_changes (layer_id, is_attachment, op, globalid, oid) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.connection
+            .execute(insert, params![layer, is_attachment, letter(op), braced(id), object_id])
+            .map_err(cannot_write)?;
+        Ok(())
+    }
+
+    fn results(&self, position: usize, is_attachment: bool, results: &[EditResult]) -> Result<()> {
+        let layer = self.plan.tables[position].layer.id.0;
+        for result in results {
+            self.connection
+                .execute(
+                    "INSERT INTO sync_results VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    params![
+                        layer,
+                        is_attachment,
+                        letter(result.op),
+                        result.global_id.map(braced),
+                        result.object_id,
+                        result.error.is_none(),
+                        result.error.as_ref().map(|error| error.code.number()),
+                        result.error.as_ref().map(|error| error.description.as_str()),
+                    ],
+                )
+                .map_err(cannot_write)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what is made when all rows are in.
+    fn complete(&mut self) -> rusqlite::Result<()> {
+        for (table, filling) in self.plan.tables.iter().zip(&mut self.tables) {
+            schema::finish_table(self.connection, table)?;
+            if let Some([min_x, min_y, max_x, max_y]) = filling.extent {
+                self.connection.execute(
+                    "UPDATE gpkg_contents SET min_x = ?2, min_y = ?3, max_x = ?4, max_y = ?5 WHERE table_name = ?1",
+                    params![table.name, min_x, min_y, max_x, max_y],
+                )?;
+            }
+            if self.plan.only_changes {
+                continue;
+            }
+            if let Some(column) = table.geometry() {
+                schema::rtree(self.connection, &table.name, column)?;
+                let boxes = std::mem::take(&mut filling.boxes);
+                boxes.write(self.connection, &schema::rtree_name(&table.name, column))?;
+                schema::rtree_triggers(self.connection, &table.name, column, table.object_id())?;
+            }
+            if self.plan.replica.is_some() {
+                log::triggers(self.connection, table)?;
+            }
+        }
+        for relation in &self.plan.relations {
+            schema::relation(self.connection, self.plan, relation)?;
+        }
+        if !self.plan.only_changes {
+            style::write(self.connection, &self.plan.tables)?;
+        }
+        Ok(())
+    }
+}
+
+/// What SQLite takes as one value, unless it was built otherwise.
+const MAX_BLOB_BYTES: i32 = 1_000_000_000;
+
+/// A failure to write a row: of SQLite, or of what was to be written.
+struct Failure(Error);
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure(cannot_write(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure(error)
+    }
+}
+
+fn letter(op: Op) -> &'static str {
+    match op {
+        Op::Add => "I",
+        Op::Update => "U",
+        Op::Delete => "D",
+    }
+}
+
+fn braced(id: GlobalId) -> String {
+    String::from_utf8_lossy(&values::guid(*id.0.as_bytes())).into_owned()
+}
+
+fn around(a: [f64; 4], b: [f64; 4]) -> [f64; 4] {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+}

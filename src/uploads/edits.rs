@@ -1,0 +1,82 @@
+//! Edits that were uploaded as a file: JSON, or the database of a replica.
+
+use tokio::io::AsyncReadExt as _;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    files::{Content, Sum},
+    model::{
+        edit::{AttachmentEdits, Payload},
+        id::ReplicaId,
+        layer::Service,
+    },
+    sqlite::{geopackage::read::Reading, upload},
+};
+
+use super::{committed, text};
+
+/// The edits in a file.
+pub(crate) struct UploadedEdits {
+    /// As the parameter `edits` has them.
+    pub(crate) text: String,
+    /// The bytes of attachments that came in the file, which edits name by their positions; `None` if they name uploads.
+    contents: Option<Vec<Content>>,
+}
+
+/// Reads the edits of a replica out of the committed item that a parameter names.
+pub(crate) async fn edits(
+    app: &App,
+    service: &Service,
+    name: &'static str,
+    id: &str,
+    replica: ReplicaId,
+) -> Result<UploadedEdits> {
+    let (item, content) = committed(&mut app.store.session().await?, service, name, id).await?;
+    let gone = || {
+        Error::Unavailable(format!("the file of upload {} was damaged on the server's disk; upload it again", item.id))
+    };
+    let failed = |error| Error::internal("reading an upload", error);
+    let (mut file, _) = app.files.upload(content.file).await?.ok_or_else(gone)?;
+    let mut head = Vec::new();
+    (&mut file).take(16).read_to_end(&mut head).await.map_err(failed)?;
+    if !upload::is_database(&head) {
+        return Ok(UploadedEdits { text: text(app, service, name, id).await?, contents: None });
+    }
+    let mut sum = Sum::default();
+    sum.add(&head);
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut chunk).await.map_err(failed)? {
+            0 => break,
+            n_read => sum.add(chunk.get(..n_read).unwrap_or_default()),
+        }
+    }
+    if sum.sha256() != content.sha256 {
+        return Err(gone());
+    }
+    let path = app.files.upload_path(content.file);
+    let (files, layers, max_bytes) = (app.files.clone(), service.layers.clone(), app.config.max_body_bytes);
+    let runtime = tokio::runtime::Handle::current();
+    let read = tokio::task::spawn_blocking(move || {
+        let reading = Reading { name, layers: &layers, replica, max_bytes };
+        upload::edits(&path, &reading, &mut |bytes| runtime.block_on(files.content_put(bytes)))
+    });
+    let (text, contents) = read.await.map_err(|error| Error::internal("reading an upload", error))??;
+    Ok(UploadedEdits { text, contents: Some(contents) })
+}
+
+impl UploadedEdits {
+    /// Says of edits of attachments where the bytes are that came with them.
+    pub(crate) fn settle(&self, edits: &mut [AttachmentEdits]) {
+        let Some(contents) = &self.contents else { return };
+        let edits = edits.iter_mut().flat_map(|edits| &mut edits.edits);
+        for (_, payload) in edits.filter_map(|edit| edit.as_mut().ok()) {
+            if let Payload::Upload(position) = payload
+                && let Some(content) = position.parse().ok().and_then(|position: usize| contents.get(position))
+            {
+                *payload = Payload::Kept { sha256: content.sha256.clone(), size_bytes: content.size_bytes };
+            }
+        }
+    }
+}
