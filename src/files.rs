@@ -436,6 +436,19 @@ impl Finished {
             Finished::File(written) => written.size_bytes,
         }
     }
+
+    /// All of it, of which the caller knows that it is small.
+    pub(crate) async fn read(self) -> Result<Vec<u8>> {
+        match self {
+            Finished::Memory(bytes) => Ok(bytes.into()),
+            Finished::File(written) => {
+                let mut bytes = Vec::new();
+                let mut file = written.open().await?;
+                file.read_to_end(&mut bytes).await.map_err(|error| Error::internal("reading a result", error))?;
+                Ok(bytes)
+            }
+        }
+    }
 }
 
 /// The place of a file in the spool, which is deleted when this is dropped.

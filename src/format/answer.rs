@@ -2,9 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::model::output::Encoding;
+use crate::{error::Result, model::output::Encoding};
 
-use super::{json::integer, pbf};
+use super::{esri_json, json::integer, pbf};
 
 /// How many rows there are.
 pub(crate) fn count(count: i64, encoding: Encoding) -> Vec<u8> {
@@ -41,55 +41,49 @@ pub(crate) fn extent(extent: Json, count: Option<i64>, encoding: Encoding) -> Ve
 
 /// Writes object ids as they come. In GeoJSON they are what they are in Esri JSON: there are no features to be a collection of.
 pub(crate) enum IdsWriter {
-    /// The answer so far, and whether it has ids.
-    Json(Vec<u8>, bool),
-    /// The same in protocol buffers.
+    /// Whether there are any yet.
+    Json(bool),
+    /// What is told in front of them is how long they are.
     Pbf(pbf::IdsWriter),
 }
 
 impl IdsWriter {
-    /// A writer of the ids in the field with this name.
-    pub(crate) fn new(field_name: &str, encoding: Encoding) -> IdsWriter {
+    /// Begins an answer with the ids in the field with this name.
+    pub(crate) fn begin(field_name: &str, encoding: Encoding, out: &mut Vec<u8>) -> IdsWriter {
         if encoding == Encoding::Pbf {
             return IdsWriter::Pbf(pbf::IdsWriter::new(field_name));
         }
-        let mut out = json!({"objectIdFieldName": field_name}).to_string().into_bytes();
-        out.pop();
-        out.extend_from_slice(b",\"objectIds\":[");
-        IdsWriter::Json(out, false)
+        esri_json::begin(&json!({"objectIdFieldName": field_name}), "objectIds", out);
+        IdsWriter::Json(false)
     }
 
-    /// A writer of the same ids as unique ids, as newer clients call them. There is no other encoding of them.
-    pub(crate) fn unique(field_name: &str) -> IdsWriter {
+    /// Begins an answer with the same ids as unique ids, as newer clients call them. There is no other encoding of them.
+    pub(crate) fn begin_unique(field_name: &str, out: &mut Vec<u8>) -> IdsWriter {
         let head = json!({"uniqueIdField": {"name": field_name, "isSystemMaintained": true}});
-        let mut out = head.to_string().into_bytes();
-        out.pop();
-        out.extend_from_slice(b",\"uniqueIds\":[");
-        IdsWriter::Json(out, false)
+        esri_json::begin(&head, "uniqueIds", out);
+        IdsWriter::Json(false)
     }
 
     /// Appends an id.
-    pub(crate) fn id(&mut self, id: i64) {
+    pub(crate) fn id(&mut self, id: i64, out: &mut Vec<u8>) -> Result<()> {
         match self {
-            IdsWriter::Json(out, any) => {
+            IdsWriter::Json(any) => {
                 if *any {
                     out.push(b',');
                 }
                 *any = true;
                 integer(id, out);
+                Ok(())
             }
             IdsWriter::Pbf(writer) => writer.id(id),
         }
     }
 
-    /// The whole answer.
-    pub(crate) fn finish(self) -> Vec<u8> {
+    /// Ends the answer.
+    pub(crate) fn end(self, out: &mut Vec<u8>) {
         match self {
-            IdsWriter::Json(mut out, _) => {
-                out.extend_from_slice(b"]}");
-                out
-            }
-            IdsWriter::Pbf(writer) => writer.finish(),
+            IdsWriter::Json(_) => esri_json::end(false, out),
+            IdsWriter::Pbf(writer) => out.extend_from_slice(&writer.finish()),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     vertices::{Cells, Kind, Outer, Vertices, cell},
 };
 
-/// Writes rows as features of a feature set.
+/// Writes rows as features.
 pub(super) struct JsonWriter {
     /// Writes attributes, and geometries that are written as they are stored.
     features: FeatureWriter,
@@ -29,17 +29,8 @@ pub(super) struct JsonWriter {
 }
 
 impl JsonWriter {
-    /// Begins a feature set.
-    pub(super) fn begin(
-        head: &Json,
-        columns: &[Column<'_>],
-        geometry: Option<GeometryForm>,
-        out: &mut Vec<u8>,
-    ) -> JsonWriter {
-        // The head is an object to which the features are added.
-        out.extend_from_slice(head.to_string().as_bytes());
-        out.pop();
-        out.extend_from_slice(b",\"features\":[");
+    /// A writer of rows that have `columns` and, if `geometry` is given, a geometry after them.
+    pub(super) fn new(columns: &[Column<'_>], geometry: Option<GeometryForm>) -> JsonWriter {
         let (plain, form) = match geometry {
             Some(form) if form.is_plain() => (Some(form.dimensions), None),
             other => (None, other),
@@ -53,23 +44,32 @@ impl JsonWriter {
         }
     }
 
-    /// Appends a feature.
-    pub(super) fn row(&mut self, row: &PgRow, out: &mut Vec<u8>) -> Result<()> {
-        let Some(form) = &self.form else { return self.features.write(row, 0, out) };
+    /// Appends a feature. `first` is the position of the first of its columns in the row.
+    pub(super) fn feature(&mut self, row: &PgRow, first: usize, out: &mut Vec<u8>) -> Result<()> {
+        let Some(form) = &self.form else { return self.features.write(row, first, out) };
         out.extend_from_slice(b"{\"attributes\":");
-        self.features.attributes(row, 0, out)?;
-        if let Some(ewkb) = value_of(row, self.n_columns)? {
+        self.features.attributes(row, first, out)?;
+        if let Some(ewkb) = value_of(row, first + self.n_columns)? {
             self.vertices.read(ewkb, Outer::Clockwise)?;
             geometry(form, &mut self.vertices, &mut self.cells, out)?;
         }
         out.push(b'}');
         Ok(())
     }
+}
 
-    /// Ends the feature set.
-    pub(super) fn end(more: bool, out: &mut Vec<u8>) {
-        out.extend_from_slice(if more { b"],\"exceededTransferLimit\":true}" } else { b"]}" });
-    }
+/// Begins an answer: its head, which is an object, and then a list with this name.
+pub(super) fn begin(head: &Json, list: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.to_string().as_bytes());
+    out.pop();
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(list.as_bytes());
+    out.extend_from_slice(b"\":[");
+}
+
+/// Ends the list and the answer.
+pub(super) fn end(more: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if more { b"],\"exceededTransferLimit\":true}" } else { b"]}" });
 }
 
 /// Appends `,"geometry":{…},"centroid":{…},"envelope":{…}`, as far as they are wanted and there is something to write.

@@ -7,12 +7,17 @@ use crate::{
     error::{Error, Result},
     model::{
         layer::Field,
-        output::{Encoding, Form},
+        output::{Encoding, Form, GeometryForm},
         value::FieldType,
     },
 };
 
-use super::{esri_json::JsonWriter, geojson::GeoJsonWriter, pbf::PbfWriter};
+use super::{
+    esri_json::{self, JsonWriter},
+    geojson::GeoJsonWriter,
+    json::integer,
+    pbf::PbfWriter,
+};
 
 /// A column of the rows of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +54,10 @@ impl FeatureSetWriter {
         let mut out = Vec::with_capacity(64 * 1024);
         let geometry = has_geometry.then(|| form.geometry.clone());
         let rows = match form.encoding {
-            Encoding::Json => Rows::Json(JsonWriter::begin(head, columns, geometry, &mut out)),
+            Encoding::Json => {
+                esri_json::begin(head, "features", &mut out);
+                Rows::Json(JsonWriter::new(columns, geometry))
+            }
             Encoding::GeoJson => Rows::GeoJson(GeoJsonWriter::begin(head, columns, geometry, &mut out)),
             Encoding::Pbf => Rows::Pbf(PbfWriter::begin(head, columns, geometry, &mut out)),
         };
@@ -63,7 +71,7 @@ impl FeatureSetWriter {
         }
         self.n_rows += 1;
         match &mut self.rows {
-            Rows::Json(writer) => writer.row(row, &mut self.out),
+            Rows::Json(writer) => writer.feature(row, 0, &mut self.out),
             Rows::GeoJson(writer) => writer.row(row, &mut self.out),
             Rows::Pbf(writer) => writer.row(row, &mut self.out),
         }
@@ -72,10 +80,53 @@ impl FeatureSetWriter {
     /// Ends the answer. `more`: whether there are rows that it does not have.
     pub(crate) fn finish(mut self, more: bool) -> Vec<u8> {
         match self.rows {
-            Rows::Json(_) => JsonWriter::end(more, &mut self.out),
+            Rows::Json(_) => esri_json::end(more, &mut self.out),
             Rows::GeoJson(_) => GeoJsonWriter::end(more, &mut self.out),
             Rows::Pbf(_) => return PbfWriter::end(more, &self.out),
         }
+        self.out
+    }
+}
+
+/// Writes records that are related to features, row by row, into memory: an answer is a page. There is no other encoding of them than
+/// Esri JSON.
+pub(crate) struct RelatedWriter {
+    records: JsonWriter,
+    out: Vec<u8>,
+    /// The feature whose records are being written.
+    feature: Option<i64>,
+}
+
+impl RelatedWriter {
+    /// A writer of rows that have the object id of a feature, then the `columns` of a record and, if `geometry` is given, its
+    /// geometry. `head` is everything of the answer but the records.
+    pub(crate) fn new(head: &Json, columns: &[Column<'_>], geometry: Option<GeometryForm>) -> RelatedWriter {
+        let mut out = Vec::with_capacity(16 * 1024);
+        esri_json::begin(head, "relatedRecordGroups", &mut out);
+        RelatedWriter { records: JsonWriter::new(columns, geometry), out, feature: None }
+    }
+
+    /// Writes a row. Those of a feature follow each other.
+    pub(crate) fn row(&mut self, row: &PgRow) -> Result<()> {
+        let feature: i64 = row.try_get(0)?;
+        if self.feature == Some(feature) {
+            self.out.push(b',');
+        } else {
+            let glue: &[u8] = if self.feature.is_some() { b"]},{\"objectId\":" } else { b"{\"objectId\":" };
+            self.out.extend_from_slice(glue);
+            integer(feature, &mut self.out);
+            self.out.extend_from_slice(b",\"relatedRecords\":[");
+            self.feature = Some(feature);
+        }
+        self.records.feature(row, 1, &mut self.out)
+    }
+
+    /// Ends the answer. `more`: whether there are records that it does not have.
+    pub(crate) fn finish(mut self, more: bool) -> Vec<u8> {
+        if self.feature.is_some() {
+            self.out.extend_from_slice(b"]}");
+        }
+        esri_json::end(more, &mut self.out);
         self.out
     }
 }

@@ -145,6 +145,9 @@ pub(crate) fn count(count: i64) -> Vec<u8> {
     wrap(2, &[&out])
 }
 
+/// The most bytes of ids in an answer.
+const MAX_ID_BYTES: usize = 16 << 20;
+
 /// Writes object ids as they come.
 pub(crate) struct IdsWriter {
     name: Vec<u8>,
@@ -159,10 +162,17 @@ impl IdsWriter {
         IdsWriter { name, ids: Vec::new() }
     }
 
-    /// Appends an id.
-    pub(crate) fn id(&mut self, id: i64) {
+    /// Appends an id. How long all of them are stands in front of them, so they are held until the last one is there.
+    pub(crate) fn id(&mut self, id: i64) -> Result<()> {
+        if self.ids.len() >= MAX_ID_BYTES {
+            return Err(Error::TooLarge {
+                what: "the answer",
+                limit: "16 MiB of ids as protocol buffers; ask with f=json, which has no limit".to_owned(),
+            });
+        }
         // Negative ones become what every reader of 64 bits takes for them.
         varint(id.cast_unsigned(), &mut self.ids);
+        Ok(())
     }
 
     /// The whole answer.

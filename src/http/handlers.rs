@@ -194,7 +194,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
         OfLayer::Query => {
             let wanted = wire_query::parse(&call.params, layer)?;
-            Ok(Reply::Bytes(query::run(&call.app, service, layer, &wanted).await?))
+            Ok(query::run(&call.app, service, layer, &wanted).await?.into())
         }
         OfLayer::QueryRelatedRecords => queries::related(call, service, layer).await,
         OfLayer::QueryAttachments => queries::attachments(call, service, layer).await,

@@ -28,7 +28,7 @@ pub(super) async fn of_service(call: &Call, service: &Service) -> Result<Reply> 
     for (layer, _) in &queries {
         layer.require(Capability::Query).map_err(Error::NotSupported)?;
     }
-    Ok(Reply::Bytes(query::run_all(&call.app, service, &queries).await?))
+    Ok(query::run_all(&call.app, service, &queries).await?.into())
 }
 
 /// `queryRelatedRecords` of a layer.
@@ -56,8 +56,9 @@ pub(super) async fn attachments(call: &Call, service: &Service, layer: &Layer) -
 /// A feature by its object id.
 pub(super) async fn feature(call: &Call, service: &Service, layer: &Layer, id: i64) -> Result<Reply> {
     let wanted = crate::wire::query::feature(&call.params, layer, id)?;
-    let answer: Json = serde_json::from_slice(&query::run(&call.app, service, layer, &wanted).await?)
-        .map_err(|error| Error::internal("reading an answer back", error))?;
+    let answer = query::run(&call.app, service, layer, &wanted).await?.read().await?;
+    let answer: Json =
+        serde_json::from_slice(&answer).map_err(|error| Error::internal("reading an answer back", error))?;
     match answer["features"].get(0) {
         Some(feature) => Ok(Reply::Json(json!({"feature": feature}))),
         None => {

@@ -1,12 +1,14 @@
 //! Answers as responses: `f=json`, `pjson` and `html`, documents that stream, and files.
 
+use std::io::Cursor;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use serde_json::Value as Json;
-use tokio::{fs::File, io::AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -23,6 +25,11 @@ use super::{
 
 /// The most of a document that is shown as a page or indented; more is for programs.
 const MAX_SHOWN_BYTES: u64 = 8 << 20;
+
+const JSON: &str = "application/json; charset=utf-8";
+const GEO_JSON: &str = "application/geo+json; charset=utf-8";
+const PBF: &str = "application/x-protobuf";
+const SCRIPT: &str = "application/javascript; charset=utf-8";
 
 /// What a handler answers.
 pub(super) enum Reply {
@@ -46,6 +53,15 @@ pub(super) enum Reply {
     Text(&'static str),
     /// Figures for a monitoring system.
     Figures(String),
+}
+
+impl From<Finished> for Reply {
+    fn from(finished: Finished) -> Reply {
+        match finished {
+            Finished::Memory(bytes) => Reply::Bytes(bytes.into()),
+            Finished::File(_) => Reply::Spooled(finished),
+        }
+    }
 }
 
 /// The format that a client asks for.
@@ -124,29 +140,16 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
         (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
         (Reply::Json(value), Format::PrettyJson) => Ok(json_response(pretty(&value)?)),
-        (Reply::Bytes(bytes), Format::GeoJson) => {
-            Ok(response(StatusCode::OK, "application/geo+json; charset=utf-8", Body::from(bytes)))
-        }
-        (Reply::Bytes(bytes), Format::Pbf) => Ok(response(StatusCode::OK, "application/x-protobuf", Body::from(bytes))),
+        (Reply::Bytes(bytes), Format::GeoJson) => Ok(response(StatusCode::OK, GEO_JSON, Body::from(bytes))),
+        (Reply::Bytes(bytes), Format::Pbf) => Ok(response(StatusCode::OK, PBF, Body::from(bytes))),
         (Reply::Json(value), Format::Json | Format::GeoJson | Format::Pbf) => {
             Ok(padded(value.to_string().into_bytes(), shown.params))
         }
         (Reply::Bytes(bytes), Format::Json) => Ok(padded(bytes, shown.params)),
         (Reply::Bytes(bytes), format) => from_value(&read_back(&bytes)?, format, shown),
-        (Reply::Spooled(finished), Format::Json | Format::GeoJson | Format::Pbf) => match finished {
-            Finished::Memory(bytes) => Ok(json_response(Body::from(bytes))),
-            Finished::File(spooled) => {
-                let size_bytes = Finished::File(spooled);
-                let length = size_bytes.size_bytes();
-                let Finished::File(spooled) = size_bytes else {
-                    return Err(Error::internal("answering", "a file became memory"));
-                };
-                let file = spooled.open().await?;
-                // An open file can be read to its end after its name is gone, so nothing is left behind.
-                drop(spooled);
-                Ok(with_length(json_response(stream(file)), length))
-            }
-        },
+        (Reply::Spooled(finished), Format::Json | Format::GeoJson | Format::Pbf) => {
+            sent(finished, format, shown.params).await
+        }
         (Reply::Spooled(finished), format) => {
             if finished.size_bytes() > MAX_SHOWN_BYTES {
                 return Err(Error::TooLarge {
@@ -154,20 +157,31 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
                     limit: "8 MiB for a page; ask with f=json, or with transportType=esriTransportTypeUrl".to_owned(),
                 });
             }
-            let bytes = match finished {
-                Finished::Memory(bytes) => bytes.to_vec(),
-                Finished::File(spooled) => {
-                    let mut bytes = Vec::new();
-                    spooled
-                        .open()
-                        .await?
-                        .read_to_end(&mut bytes)
-                        .await
-                        .map_err(|error| Error::internal("reading an answer", error))?;
-                    bytes
-                }
-            };
-            from_value(&read_back(&bytes)?, format, shown)
+            from_value(&read_back(&finished.read().await?)?, format, shown)
+        }
+    }
+}
+
+/// A finished document as it is, from the disk if it is there.
+async fn sent(finished: Finished, format: Format, params: &Params) -> Result<Response> {
+    let content_type = match format {
+        Format::GeoJson => GEO_JSON,
+        Format::Pbf => PBF,
+        Format::Html | Format::Json | Format::PrettyJson => JSON,
+    };
+    let size_bytes = finished.size_bytes();
+    let written = match finished {
+        Finished::Memory(bytes) => return Ok(response(StatusCode::OK, content_type, Body::from(bytes))),
+        Finished::File(written) => written,
+    };
+    let file = written.open().await?;
+    // An open file can be read to its end after its name is gone, so nothing is left behind.
+    drop(written);
+    match callback(params).filter(|_| format == Format::Json) {
+        None => Ok(with_length(response(StatusCode::OK, content_type, stream(file)), size_bytes)),
+        Some(name) => {
+            let call = Cursor::new(format!("{name}(")).chain(file).chain(&b");"[..]);
+            Ok(response(StatusCode::OK, SCRIPT, stream(call)))
         }
     }
 }
@@ -220,8 +234,8 @@ fn pretty(value: &Json) -> Result<Body> {
     serde_json::to_vec_pretty(value).map(Body::from).map_err(|error| Error::internal("writing JSON", error))
 }
 
-fn stream(file: File) -> Body {
-    Body::from_stream(ReaderStream::with_capacity(file, 256 * 1024))
+fn stream(bytes: impl AsyncRead + Send + 'static) -> Body {
+    Body::from_stream(ReaderStream::with_capacity(bytes, 256 * 1024))
 }
 
 /// An attachment. Whatever it is, a browser must not run it: pictures and sound are shown, the rest is saved.
@@ -271,10 +285,7 @@ fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {
 
 /// JSON, or a call of the function that an old browser client names.
 fn padded(json: Vec<u8>, params: &Params) -> Response {
-    let callback = params.text("callback").filter(|name| {
-        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']'))
-    });
-    match callback {
+    match callback(params) {
         None => json_response(Body::from(json)),
         Some(name) => {
             let mut script = Vec::with_capacity(json.len() + name.len() + 3);
@@ -282,13 +293,20 @@ fn padded(json: Vec<u8>, params: &Params) -> Response {
             script.push(b'(');
             script.extend_from_slice(&json);
             script.extend_from_slice(b");");
-            response(StatusCode::OK, "application/javascript; charset=utf-8", Body::from(script))
+            response(StatusCode::OK, SCRIPT, Body::from(script))
         }
     }
 }
 
+/// The function that an old browser client wants called, if it has a name that can be one.
+fn callback(params: &Params) -> Option<&str> {
+    params.text("callback").filter(|name| {
+        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']'))
+    })
+}
+
 fn json_response(body: impl Into<Body>) -> Response {
-    response(StatusCode::OK, "application/json; charset=utf-8", body.into())
+    response(StatusCode::OK, JSON, body.into())
 }
 
 fn with_length(mut response: Response, size_bytes: u64) -> Response {

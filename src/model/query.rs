@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     geometry::{Dimensions, Geometry},
     layer::Layer,
-    output::Form,
+    output::{Form, GeometryForm},
     predicate::Predicate,
     statistics::Table,
 };
@@ -196,8 +196,8 @@ pub struct RelatedQuery {
 /// What a query for related records gives back, for each feature.
 #[derive(Clone, Debug)]
 pub enum RelatedOutput {
-    /// The records.
-    Records(Page),
+    /// The records, and how their geometries are written.
+    Records(Page, GeometryForm),
     /// How many there are.
     Counts,
 }

@@ -14,13 +14,14 @@ use sqlx::Row as _;
 use crate::{
     app::App,
     error::{Error, Result},
+    files::{Finished, Spool},
     format::{
         answer::{self, IdsWriter},
         feature_set::{Column, FeatureSetWriter},
         json::integer,
     },
     model::{
-        id::Generation,
+        id::{Generation, LayerId},
         layer::{Layer, Service},
         output::{Encoding, Form},
         query::{Area, Choice, Output, Page, Query, SpatialRelation},
@@ -41,31 +42,57 @@ use crate::{
     },
 };
 
-/// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit.
-pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Vec<u8>> {
+/// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit, and
+/// made in memory.
+pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Finished> {
     let mut session = app.store.session().await?;
     let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
-    answer(&mut tx, layer, query, past).await
+    let mut spool = app.files.spool(&Arc::default());
+    answer(&mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: None }).await?;
+    spool.finish().await
 }
 
 /// Runs queries on several layers of a service, all on the same state of it, and at the same moment. The answer is JSON.
-pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>, Query)]) -> Result<Vec<u8>> {
+pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>, Query)]) -> Result<Finished> {
     let layers: Vec<&Layer> = queries.iter().map(|(layer, _)| layer.as_ref()).collect();
     let moment = queries.first().and_then(|(_, query)| query.choice.moment);
     let mut session = app.store.session().await?;
     let (mut tx, past) = begin(app, &mut session, service, &layers, moment).await?;
-    let mut out = Vec::with_capacity(64 * 1024);
-    out.extend_from_slice(b"{\"layers\":[");
+    let mut spool = app.files.spool(&Arc::default());
+    spool.buffer().extend_from_slice(b"{\"layers\":[");
     for (position, (layer, query)) in queries.iter().enumerate() {
-        out.extend_from_slice(if position > 0 { b",{\"id\":" } else { b"{\"id\":" });
-        integer(layer.id.0.into(), &mut out);
-        out.push(b',');
-        // The answer is an object with members.
-        let answer = answer(&mut tx, layer, query, past).await?;
-        out.extend_from_slice(answer.get(1..).unwrap_or_default());
+        if position > 0 {
+            spool.buffer().push(b',');
+        }
+        answer(&mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: Some(layer.id) }).await?;
+        spool.relieve().await?;
     }
-    out.extend_from_slice(b"]}");
-    Ok(out)
+    spool.buffer().extend_from_slice(b"]}");
+    spool.finish().await
+}
+
+/// Where the answer for a layer is written.
+struct Sink<'a> {
+    spool: &'a mut Spool,
+    /// The layer whose answer it is, if it stands among those of others.
+    id: Option<LayerId>,
+}
+
+impl Sink<'_> {
+    /// Writes an answer or, if more follows in the spool, how it begins.
+    fn begin(&mut self, answer: Vec<u8>) {
+        let out = self.spool.buffer();
+        match self.id {
+            None => *out = answer,
+            Some(id) => {
+                out.extend_from_slice(b"{\"id\":");
+                integer(id.0.into(), out);
+                out.push(b',');
+                // The answer is an object with members.
+                out.extend_from_slice(answer.get(1..).unwrap_or_default());
+            }
+        }
+    }
 }
 
 /// A snapshot for a query on layers of a service, and the past that it asks for, if it does. What it is the snapshot of need only
@@ -88,7 +115,13 @@ async fn begin<'s>(
     }
 }
 
-async fn answer(tx: &mut Snapshot<'_>, layer: &Layer, query: &Query, past: Option<Past>) -> Result<Vec<u8>> {
+async fn answer(
+    tx: &mut Snapshot<'_>,
+    layer: &Layer,
+    query: &Query,
+    past: Option<Past>,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let (choice, encoding) = (&query.choice, query.form.encoding);
     let out_srid = match &query.output {
         Output::Features(page) => page.columns.srid,
@@ -100,24 +133,25 @@ async fn answer(tx: &mut Snapshot<'_>, layer: &Layer, query: &Query, past: Optio
     }
     let reach = reach(tx, layer, choice, out_srid).await?;
     let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
-    match &query.output {
-        Output::Features(page) => features(tx, layer, &selection, page, &query.form).await,
-        Output::Table(table) => rows(tx, layer, &selection, table, &query.form).await,
-        Output::Ids { order, unique } => ids(tx, layer, &selection, order, *unique, encoding).await,
+    let whole = match &query.output {
+        Output::Features(page) => features(tx, layer, &selection, page, &query.form).await?,
+        Output::Table(table) => rows(tx, layer, &selection, table, &query.form).await?,
+        Output::Ids { order, unique } => return ids(tx, layer, &selection, order, *unique, encoding, sink).await,
         Output::TableCount(table) => {
             let row = tx.one(statistics::count(layer, &selection, table)).await?;
-            Ok(answer::count(row.try_get(0)?, encoding))
+            answer::count(row.try_get(0)?, encoding)
         }
-        Output::Count => Ok(answer::count(count(tx, layer, &selection).await?, encoding)),
+        Output::Count => answer::count(count(tx, layer, &selection).await?, encoding),
         Output::Extent { srid, with_count } => {
             let extent = box_json(tx, layer, &selection, *srid).await?;
             let count = if *with_count { Some(count(tx, layer, &selection).await?) } else { None };
-            Ok(answer::extent(extent, count, encoding))
+            answer::extent(extent, count, encoding)
         }
-    }
+    };
+    sink.begin(whole);
+    Ok(())
 }
 
-/// Brings the shape of a query to where features can be compared with it.
 /// Brings the shape of a choice into a form in which the database can compare features with it; `None` if it has none.
 pub(crate) async fn reach(
     tx: &mut Snapshot<'_>,
@@ -216,6 +250,7 @@ async fn feature_set(
     Ok(writer.finish(false))
 }
 
+/// Writes all ids, of which there may be more than memory should hold.
 async fn ids(
     tx: &mut Snapshot<'_>,
     layer: &Layer,
@@ -223,17 +258,22 @@ async fn ids(
     order: &[(usize, bool)],
     unique: bool,
     encoding: Encoding,
-) -> Result<Vec<u8>> {
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let name = &layer.object_id_field().name;
+    let mut head = Vec::new();
     let mut writer = match unique {
-        false => IdsWriter::new(name, encoding),
-        true => IdsWriter::unique(name),
+        false => IdsWriter::begin(name, encoding, &mut head),
+        true => IdsWriter::begin_unique(name, &mut head),
     };
+    sink.begin(head);
     let mut rows = pin!(tx.stream(select::object_ids(layer, selection, order))?);
     while let Some(row) = rows.try_next().await? {
-        writer.id(row.try_get(0)?);
+        writer.id(row.try_get(0)?, sink.spool.buffer())?;
+        sink.spool.relieve().await?;
     }
-    Ok(writer.finish())
+    writer.end(sink.spool.buffer());
+    Ok(())
 }
 
 async fn count(tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<i64> {

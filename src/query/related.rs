@@ -9,13 +9,13 @@ use sqlx::Row as _;
 use crate::{
     app::App,
     error::Result,
-    format::json::{FeatureWriter, integer},
+    format::feature_set::{Column, RelatedWriter},
     model::{
         layer::Service,
         query::{RelatedOutput, RelatedQuery},
     },
     sql::related::{self, Ends},
-    wire::service,
+    wire::{output::transform, service},
 };
 
 use super::begin;
@@ -26,7 +26,6 @@ pub(crate) async fn run(app: &App, service: &Service, query: &RelatedQuery) -> R
     let (mut tx, past) =
         begin(app, &mut session, service, &[&query.layer, &query.related], query.choice.moment).await?;
     let ends = Ends { query, past };
-    let mut out = Vec::with_capacity(16 * 1024);
     match &query.output {
         RelatedOutput::Counts => {
             let rows = tx.all(related::counts(&ends)).await?;
@@ -34,42 +33,31 @@ pub(crate) async fn run(app: &App, service: &Service, query: &RelatedQuery) -> R
             for row in &rows {
                 groups.push(json!({"objectId": row.try_get::<i64, _>(0)?, "count": row.try_get::<i64, _>(1)?}));
             }
-            return Ok(json!({"relatedRecordGroups": groups}).to_string().into_bytes());
+            Ok(json!({"relatedRecordGroups": groups}).to_string().into_bytes())
         }
-        RelatedOutput::Records(page) => {
-            if let Some(srid) = page.columns.srid {
+        RelatedOutput::Records(page, form) => {
+            let columns = &page.columns;
+            if let Some(srid) = columns.srid {
                 tx.require_srid("outSR", srid).await?;
             }
-            let head = service::related_head(&query.related, &page.columns).to_string();
-            // The head is an object to which the records are added.
-            out.extend_from_slice(head.strip_suffix('}').unwrap_or(&head).as_bytes());
-            out.extend_from_slice(b",\"relatedRecordGroups\":[");
-            let writer = FeatureWriter::new(&query.related, &page.columns);
+            let mut head = service::related_head(&query.related, columns);
+            if let Some(grid) = &form.grid {
+                head["transform"] = transform(grid);
+            }
+            let named: Vec<Column<'_>> =
+                columns.fields.iter().map(|&index| Column::from(&query.related.fields[index])).collect();
+            let mut writer = RelatedWriter::new(&head, &named, columns.srid.map(|_| form.clone()));
+            // One record more than wanted tells whether there are more.
             let mut rows = pin!(tx.stream(related::records(&ends, page, page.limit + 1))?);
-            let (mut n_rows, mut group, mut more) = (0, None, false);
+            let mut n_rows = 0;
             while let Some(row) = rows.try_next().await? {
                 if n_rows == page.limit {
-                    more = true;
-                    break;
+                    return Ok(writer.finish(true));
                 }
-                let feature: i64 = row.try_get(0)?;
-                if group == Some(feature) {
-                    out.push(b',');
-                } else {
-                    out.extend_from_slice(if group.is_some() { b"]},{\"objectId\":" } else { b"{\"objectId\":" });
-                    integer(feature, &mut out);
-                    out.extend_from_slice(b",\"relatedRecords\":[");
-                    group = Some(feature);
-                }
-                writer.write(&row, 1, &mut out)?;
+                writer.row(&row)?;
                 n_rows += 1;
             }
-            out.extend_from_slice(if group.is_some() { b"]}]" } else { b"]" });
-            if more {
-                out.extend_from_slice(b",\"exceededTransferLimit\":true");
-            }
+            Ok(writer.finish(false))
         }
     }
-    out.push(b'}');
-    Ok(out)
 }

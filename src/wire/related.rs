@@ -11,7 +11,6 @@ use crate::{
     model::{
         id::LayerId,
         layer::{Field, Layer, Service, attachment},
-        output::GeometryParts,
         predicate::Predicate,
         query::{AttachmentQuery, Choice, Page, Query, RelatedOutput, RelatedQuery},
         value::brief,
@@ -64,21 +63,15 @@ pub(crate) fn parse_related(params: &Params, service: &Service, layer: &Layer) -
             }
             let (offset, limit) = limits(params, related)?;
             let srid = out_srid(params, related)?;
-            let mut form = output::parse(params, related, srid)?;
-            if form.geometry.grid.is_some() {
-                return Err(Error::NotSupported(
-                    "related records have no coordinates on a grid; leave quantizationParameters out".to_owned(),
-                ));
-            }
-            // Only vertices are written.
-            form.geometry.parts = GeometryParts { centroid: false, envelope: false, ..form.geometry.parts };
-            RelatedOutput::Records(Page {
+            let form = output::parse(params, related, srid)?;
+            let page = Page {
                 columns: columns(params, fields, srid, &form)?,
                 order: order(params.text("orderByFields"), related)?,
                 offset,
                 limit,
                 all_or_none: false,
-            })
+            };
+            RelatedOutput::Records(page, form.geometry)
         }
     };
     Ok(RelatedQuery {

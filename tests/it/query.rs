@@ -2,7 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{TestServer, server::error};
+use crate::support::{
+    TestServer,
+    server::{error, text},
+};
 
 /// The trees `names` are planted one degree apart, from 0°, 0° to the north-east.
 async fn with_rows(names: &[&str]) -> TestServer {
@@ -467,4 +470,26 @@ async fn what_a_query_cannot_do_is_refused_by_name() {
         let absent = server.get("0/query", &[("where", "1=1"), (name, "")]).await;
         assert!(absent.get("features").is_some(), "an empty {name} is none: {absent}");
     }
+}
+
+#[tokio::test]
+async fn ids_that_are_too_many_for_memory_come_whole_in_every_form() {
+    const N: i64 = 300_000;
+    let server = TestServer::with_trees().await;
+    server.database.sql(&format!("insert into oak (species) select 'elm' from generate_series(1, {N})")).await;
+    let all: Vec<i64> = (1..=N).collect();
+    let answer = server.get("0/query", &[("returnIdsOnly", "true")]).await;
+    assert_eq!(answer, json!({"objectIdFieldName": "objectid", "objectIds": all}));
+    let answer = server
+        .get("0/query", &[("returnUniqueIdsOnly", "true"), ("orderByFields", "objectid DESC"), ("where", "1=1")])
+        .await;
+    let turned: Vec<i64> = (1..=N).rev().collect();
+    assert_eq!(answer["uniqueIds"], json!(turned));
+    let of_service = server.get("query", &[("layerDefs", "0:1=1;1:1=1"), ("returnIdsOnly", "true")]).await;
+    assert_eq!(of_service["layers"][0], json!({"id": 0, "objectIdFieldName": "objectid", "objectIds": all}));
+    assert_eq!(of_service["layers"][1], json!({"id": 1, "objectIdFieldName": "objectid", "objectIds": []}));
+    let script = text(server.fetch("0/query?returnIdsOnly=true&f=json&callback=then", &[]).await).await;
+    let called = script.strip_prefix("then(").and_then(|rest| rest.strip_suffix(");")).expect("a call");
+    assert_eq!(serde_json::from_str::<Json>(called).unwrap()["objectIds"].as_array().unwrap().len(), all.len());
+    assert_eq!(std::fs::read_dir(server.data().join("spool")).unwrap().count(), 0, "nothing is left behind");
 }

@@ -156,3 +156,53 @@ async fn a_query_on_a_service_answers_for_each_layer_in_every_spelling() {
     let page = server::text(server.fetch("query", &[]).await).await;
     assert!(page.contains("name=\"layerDefs\""), "{page}");
 }
+
+#[tokio::test]
+async fn related_records_are_written_as_a_query_writes_them() {
+    let server = TestServer::new().await;
+    server
+        .database
+        .sql(
+            "create table owner (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, name text);
+             create table plot (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique,
+               owner integer references owner (objectid), shape geometry(PolygonZ, 3857));
+             insert into owner (name) values ('a'), ('b');
+             insert into plot (owner, shape) values
+               (2, 'SRID=3857;POLYGON Z((0 0 1, 0 100 2, 50 101 3, 100 100.123456 4, 100 0 5, 0 0 1))'),
+               (1, 'SRID=3857;POLYGON Z((0 0 1, 0 10.5 2, 10.25 10.5 3, 0 0 1))'), (2, null)",
+        )
+        .await;
+    server.publish("owner").await;
+    server.publish("plot").await;
+    let grid = r#"{"mode":"view","originPosition":"upperLeft","tolerance":10,"extent":{"xmin":0,"ymin":0,"xmax":100,"ymax":100}}"#;
+    for more in [
+        [("quantizationParameters", grid), ("returnZ", "true")],
+        [("geometryPrecision", "1"), ("returnZ", "true")],
+        [("maxAllowableOffset", "5"), ("outSR", "3857")],
+        [("returnCentroid", "true"), ("returnEnvelope", "true")],
+        [("returnTrueCurves", "false"), ("outSR", "4326")],
+    ] {
+        let of_query = server.get("1/query", &[&more[..], &[("where", "1=1"), ("outFields", "*")]].concat()).await;
+        let base = [("objectIds", "1,2"), ("relationshipId", "0"), ("outFields", "*")];
+        let related = server.get("0/queryRelatedRecords", &[&more[..], &base[..]].concat()).await;
+        for name in ["transform", "spatialReference", "hasZ", "geometryType", "fields"] {
+            assert_eq!(related[name], of_query[name], "{name} with {more:?}");
+        }
+        let features = &of_query["features"];
+        assert_eq!(
+            related["relatedRecordGroups"],
+            json!([{"objectId": 1, "relatedRecords": [features[1]]}, {"objectId": 2, "relatedRecords": [features[0], features[2]]}]),
+            "{more:?}"
+        );
+        assert!(features[0]["geometry"]["rings"].is_array(), "{features}");
+    }
+    let base = [("objectIds", "1,2"), ("relationshipId", "0")];
+    for (more, said) in [
+        (("quantizationParameters", r#"{"mode":"print"}"#), "'print'"),
+        (("geometryPrecision", "-1"), "geometryPrecision"),
+        (("f", "geojson"), "'f'"),
+    ] {
+        let words = refusal(&server, "0/queryRelatedRecords", &[&[more], &base[..]].concat()).await;
+        assert!(words.contains(said), "{words}");
+    }
+}

@@ -1,6 +1,9 @@
 //! The server, in the process: requests go through the whole router.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -24,7 +27,7 @@ pub struct TestServer {
     pub app: App,
     pub database: TestDatabase,
     router: Router,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl TestServer {
@@ -37,7 +40,7 @@ impl TestServer {
         let data = TempDir::new().unwrap();
         let config = Config { data: PathBuf::from(data.path()), max_connections: 8, ..Config::default() };
         let app = App::open(config, &database.url).await.unwrap();
-        TestServer { router: router(app.clone()), app, database, _data: data }
+        TestServer { router: router(app.clone()), app, database, data }
     }
 
     /// A server with one service `trees`: layer 0 `oak` (points in 3857) and table 1 `visit`, both empty.
@@ -66,6 +69,11 @@ impl TestServer {
             layer_name: None,
         };
         self.app.store.publish(&publication, false).await.unwrap()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// A request as it is; `path` begins after `/FeatureServer` of the service `trees` unless it begins with `/arcgis` or is whole.
