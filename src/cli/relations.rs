@@ -4,8 +4,8 @@ use clap::Args;
 
 use crate::{
     error::{Error, Result},
-    model::id::LayerId,
-    store::{Store, relations::Declaration},
+    model::{definition::Declaration, id::LayerId},
+    store::Store,
 };
 
 use super::{publish::layer_id, say};

@@ -9,14 +9,13 @@ use crate::{
         id::LayerId,
         layer::{Layer, Service},
     },
-    wire::{definition, service},
+    wire::{additions, definition, service},
 };
 
 use super::{Call, respond::Reply, route::OfAdmin};
 
 /// Answers a request to the administration of a service, or of one of its layers.
 pub(super) async fn handle(call: &Call, of: &Service, layer: Option<i32>, what: OfAdmin) -> Result<Reply> {
-    authorize(call)?;
     let layer = match layer {
         None => None,
         Some(id) => Some(of.layer(LayerId(id)).ok_or_else(|| {
@@ -40,13 +39,25 @@ pub(super) async fn handle(call: &Call, of: &Service, layer: Option<i32>, what: 
             tracing::info!(service.name = of.name, "the definition of a service was changed by request");
             Ok(done(&[]))
         }
-        (OfAdmin::Add, None) => Err(Error::NotSupported(
-            "layers and tables cannot be added here; publish a table with syncline publish, or a file with syncline import"
-                .to_owned(),
-        )),
-        (OfAdmin::Delete, None) => Err(Error::NotSupported(
-            "layers and tables cannot be deleted here; syncline unpublish ends the publication of a layer".to_owned(),
-        )),
+        (OfAdmin::Add, None) => {
+            let added = call.app.store.add_to_service(of, &additions::add(&call.params, of)?).await?;
+            tracing::info!(service.name = of.name, notices = ?added.notices, "layers or relationships were added by request");
+            let layers = |spatial: bool| -> Json {
+                let of_kind = added.layers.iter().filter(|(_, _, has_geometry)| *has_geometry == spatial);
+                of_kind.map(|(id, name, _)| json!({"id": id.0, "name": name})).collect()
+            };
+            let relationships: Json =
+                added.relationships.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
+            Ok(Reply::Json(json!({
+                "success": true, "layers": layers(true), "tables": layers(false), "relationships": relationships,
+                "notices": added.notices,
+            })))
+        }
+        (OfAdmin::Delete, None) => {
+            call.app.store.delete_from_service(of, &additions::delete(&call.params)?).await?;
+            tracing::info!(service.name = of.name, "relationships of a service were deleted by request");
+            Ok(done(&[]))
+        }
         (what, Some(layer)) => {
             let change = match what {
                 OfAdmin::Add => definition::add(&call.params, of, layer)?,
@@ -99,10 +110,12 @@ async fn document(call: &Call, of: &Service, layer: Option<&std::sync::Arc<Layer
 }
 
 /// Lets the administrator in. Without a token in the settings there is nobody who could be let in.
-fn authorize(call: &Call) -> Result<()> {
+pub(super) fn authorize(call: &Call) -> Result<()> {
     let Some(expected) = &call.app.config.admin_token else {
         return Err(Error::Forbidden(
-            "definitions cannot be changed over HTTP: the settings have no admin_token. Use syncline definition, or set one".to_owned(),
+            "this is for administrators, and the settings have no admin_token by which one could be known: set one, or use the command line, \
+             such as syncline definition"
+                .to_owned(),
         ));
     };
     let given = call.bearer.as_deref().or_else(|| call.params.text("token")).ok_or(Error::TokenRequired)?;

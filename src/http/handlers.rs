@@ -49,6 +49,9 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
     {
         return if call.format == Format::Html { Ok(Reply::Form) } else { Err(Error::PostOnly { operation }) };
     }
+    if route.is_administration() {
+        admin::authorize(call)?;
+    }
     if call.format.is_for_features() && !route.gives_features(call.format) {
         return Err(Error::invalid("f", "geojson and pbf are formats of a layer's query; ask here with f=json"));
     }

@@ -206,13 +206,6 @@ impl Route {
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),
             ["arcgis", "sharing", "rest", "portals", "self"] => Route::Portal(Portal::Itself),
             ["arcgis", "rest", "services"] => Route::Catalogue,
-            ["arcgis", "rest", "admin", "services", _, "featureserver", "cleanupchangetracking"] => {
-                Route::Service(segments[4].clone(), OfService::CleanUp)
-            }
-            ["arcgis", "rest", "admin", "services", _, "featureserver", id, "truncate"] => match id.parse() {
-                Ok(id) => Route::Service(segments[4].clone(), OfService::Layer(id, OfLayer::Truncate)),
-                Err(_) => Route::Unknown,
-            },
             // The second is what clients make of the address of a service by replacing `rest`.
             ["arcgis", "rest", "admin", "services", _, "featureserver", rest @ ..] => {
                 of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[4].clone(), found))
@@ -238,6 +231,14 @@ impl Route {
             Route::Service(_, OfService::Books(Books::RejectedEdits)) => format == Format::GeoJson,
             _ => false,
         }
+    }
+
+    /// Whether it is for administrators only.
+    pub(crate) fn is_administration(&self) -> bool {
+        matches!(
+            self,
+            Route::Service(_, OfService::Admin(..) | OfService::CleanUp | OfService::Layer(_, OfLayer::Truncate))
+        )
     }
 
     /// The name of an operation that changes data, and therefore takes POST only.
@@ -280,6 +281,8 @@ fn of_admin(words: &[&str]) -> Option<OfService> {
         rest => (None, rest),
     };
     let what = match operation {
+        ["cleanupchangetracking"] if layer.is_none() => return Some(OfService::CleanUp),
+        ["truncate"] => return Some(OfService::Layer(layer?, OfLayer::Truncate)),
         [] => OfAdmin::Itself,
         ["addtodefinition"] => OfAdmin::Add,
         ["updatedefinition"] => OfAdmin::Update,
@@ -438,16 +441,18 @@ mod tests {
                 "{path}"
             );
         }
-        let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/cleanupChangeTracking");
-        assert_eq!(admin.post_only(), Some("cleanupChangeTracking"));
-        let admin = Route::of("/arcgis/rest/admin/services/a/FeatureServer/0/truncate");
-        assert_eq!(admin.post_only(), Some("truncate"));
         for root in ["/arcgis/rest/admin", "/arcgis/admin"] {
             for operation in ["addToDefinition", "updateDefinition", "deleteFromDefinition", "refresh"] {
                 for of in ["", "/0"] {
                     let path = format!("{root}/services/a/FeatureServer{of}/{operation}");
                     assert_eq!(Route::of(&path).post_only(), Some(operation), "{path}");
+                    assert!(Route::of(&path).is_administration(), "{path}");
                 }
+            }
+            for operation in ["cleanupChangeTracking", "0/truncate"] {
+                let route = Route::of(&format!("{root}/services/a/FeatureServer/{operation}"));
+                assert_eq!(route.post_only(), operation.split('/').next_back());
+                assert!(route.is_administration());
             }
         }
         assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());

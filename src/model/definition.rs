@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::value::FieldType;
+use super::{geometry::GeometryType, id::LayerId, value::FieldType};
 
 /// What is said about a layer or table. Everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -310,6 +310,74 @@ pub struct NewField {
     pub length: Option<u32>,
 }
 
+/// A layer or table to make, with a table of its own in the database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewLayer {
+    /// The id that it is to have; the next one if `None`.
+    pub id: Option<LayerId>,
+    /// The name that people see.
+    pub name: String,
+    /// The name of the table.
+    pub table: String,
+    /// The column of object ids.
+    pub object_id: String,
+    /// The column of global ids.
+    pub global_id: String,
+    /// The other columns.
+    pub fields: Vec<NewField>,
+    /// The geometries; `None` for a table.
+    pub shape: Option<NewShape>,
+    /// Whether features can have attachments.
+    pub attachments: bool,
+    /// What is said about it beside its table.
+    pub definition: Definition,
+}
+
+/// The geometries of a layer to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewShape {
+    /// What they are.
+    pub geometry_type: GeometryType,
+    /// Their spatial reference.
+    pub srid: i32,
+    /// Whether vertices have heights.
+    pub has_z: bool,
+    /// Whether vertices have measures.
+    pub has_m: bool,
+}
+
+impl NewShape {
+    /// The name of their column.
+    pub const COLUMN: &str = "shape";
+}
+
+/// A relationship that somebody declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// The name that people see; made of the layers' if `None`.
+    pub name: Option<String>,
+    /// The layer of the rows that others belong to, and the name of the field that is their key.
+    pub origin: (LayerId, String),
+    /// The layer of the rows that belong, and the name of the field that holds the key.
+    pub destination: (LayerId, String),
+}
+
+/// What is to be added to a service as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceAdditions {
+    /// New layers and tables.
+    pub layers: Vec<NewLayer>,
+    /// Relationships between layers that are there.
+    pub relationships: Vec<Declaration>,
+}
+
+/// What is to be deleted from a service as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceDeletions {
+    /// Relationships, by their ids.
+    pub relationships: Vec<i32>,
+}
+
 /// An index to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewIndex {
@@ -341,6 +409,9 @@ pub struct Index {
 pub struct Facts {
     /// A box that covers the rows; `None` if there are none.
     pub extent: Option<[f64; 4]>,
+    /// From when to when the rows are, in milliseconds since 1970; `None` if there are none, or the layer has no time, or it would take
+    /// long to find out.
+    pub time_extent: Option<[i64; 2]>,
     /// The indexes.
     pub indexes: Vec<Index>,
     /// Since when the rows are known, in milliseconds since 1970.

@@ -162,6 +162,17 @@ impl Layer {
         self.is_writable(index) && !self.rules.is_read_only(index)
     }
 
+    /// Whether clients see the field: in documents, and in answers to queries, which can use only such fields. What devices hold has all
+    /// fields.
+    pub fn is_visible(&self, index: usize) -> bool {
+        !self.rules.is_hidden(index)
+    }
+
+    /// The fields that clients see, by their positions.
+    pub fn visible_fields(&self) -> impl Iterator<Item = usize> {
+        (0..self.fields.len()).filter(|&index| self.is_visible(index))
+    }
+
     /// Whether clients may leave the field empty.
     pub fn is_nullable(&self, index: usize) -> bool {
         self.fields[index].nullable && !self.rules.is_required(index)

@@ -9,7 +9,7 @@ use super::{
     layer::Layer,
     output::{Form, GeometryForm},
     predicate::Predicate,
-    statistics::Table,
+    statistics::{Operand, Table},
 };
 
 /// A query on one layer.
@@ -143,8 +143,8 @@ pub enum Output {
     TableCount(Table),
     /// All object ids.
     Ids {
-        /// Fields to sort by, and whether descending. The object id is always the last.
-        order: Vec<(usize, bool)>,
+        /// What to sort by, and whether descending. The object id is always the last.
+        order: Vec<(Operand, bool)>,
         /// Whether they are wanted as unique ids.
         unique: bool,
     },
@@ -164,8 +164,8 @@ pub enum Output {
 pub struct Page {
     /// What of each feature.
     pub columns: Columns,
-    /// Fields to sort by, and whether descending. The object id is always the last.
-    pub order: Vec<(usize, bool)>,
+    /// What to sort by, and whether descending. The object id is always the last.
+    pub order: Vec<(Operand, bool)>,
     /// How many to pass over.
     pub offset: i64,
     /// The most to give.
@@ -216,7 +216,7 @@ pub struct AttachmentQuery {
     /// Words of which an attachment has one, in small letters. None: any.
     pub keywords: Vec<String>,
     /// Fields of the attachments to sort by, and whether descending, after their features.
-    pub order: Vec<(usize, bool)>,
+    pub order: Vec<(Operand, bool)>,
     /// How many to pass over.
     pub offset: i64,
     /// The most to give.

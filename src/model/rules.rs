@@ -62,6 +62,7 @@ impl Default for Rules {
 struct FieldRules {
     read_only: bool,
     required: bool,
+    hidden: bool,
     domain: Option<Values>,
 }
 
@@ -103,7 +104,7 @@ struct TypeRules {
 }
 
 /// The fields that place a row in time, by their positions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Time {
     /// When it begins, or happens.
     pub start: usize,
@@ -225,7 +226,24 @@ impl Rules {
         if let Some(named) = &definition.time_info {
             rules.resolve_time(named, layer);
         }
+        rules.keep_needed_visible(layer);
         rules
+    }
+
+    /// Shows the fields all the same by whose names clients tell features apart, and place them in types and time.
+    fn keep_needed_visible(&mut self, layer: &Layer) {
+        let of_time = self.time.iter().flat_map(|time| [Some(time.start), time.end, time.track]).flatten();
+        let of_types = self.types.iter().map(|types| types.field);
+        let needed: Vec<usize> =
+            [layer.object_id, layer.global_id].into_iter().chain(of_types).chain(of_time).collect();
+        for (index, rules) in self.fields.iter_mut().enumerate().filter(|(index, _)| needed.contains(index)) {
+            if std::mem::take(&mut rules.hidden) {
+                let name = &layer.fields[index].name;
+                self.problems.push(format!(
+                    "field '{name}': visible is false, and clients need it: it is the id of features, or their type or time"
+                ));
+            }
+        }
     }
 
     fn resolve_texts(&mut self, definition: &Definition, layer: &Layer) {
@@ -301,8 +319,12 @@ impl Rules {
             }
             Some(domain) => self.domain(&key, domain, field),
         };
-        self.fields[index] =
-            FieldRules { read_only: given.editable == Some(false), required: given.nullable == Some(false), domain };
+        self.fields[index] = FieldRules {
+            read_only: given.editable == Some(false),
+            required: given.nullable == Some(false),
+            hidden: given.visible == Some(false),
+            domain,
+        };
     }
 
     /// The values of a domain; `None` for one that is inherited, or does not fit.
@@ -449,6 +471,11 @@ impl Rules {
         self.fields.get(field).is_some_and(|rules| rules.read_only)
     }
 
+    /// Whether clients do not see a field.
+    pub fn is_hidden(&self, field: usize) -> bool {
+        self.fields.get(field).is_some_and(|rules| rules.hidden)
+    }
+
     /// Whether a field needs a value although its column does not.
     pub fn is_required(&self, field: usize) -> bool {
         self.fields.get(field).is_some_and(|rules| rules.required)
@@ -465,9 +492,8 @@ impl Rules {
 
     /// Whether some values of a field are refused, in rows of any type.
     pub fn has_domain(&self, field: usize) -> bool {
-        let types = self.types.iter().flat_map(|types| &types.types);
         self.fields.get(field).is_some_and(|rules| rules.domain.is_some())
-            || types.flat_map(|of_type| &of_type.domains).any(|(of, _)| *of == field)
+            || self.depends_on_type(field)
             || self.types.as_ref().is_some_and(|types| types.are_subtypes && types.field == field)
     }
 
@@ -476,14 +502,34 @@ impl Rules {
         self.types.is_some() || self.fields.get(field).is_some_and(|rules| rules.domain.is_some())
     }
 
+    /// Whether the values that a field takes depend on the type of its row.
+    pub fn depends_on_type(&self, field: usize) -> bool {
+        let types = self.types.iter().flat_map(|types| &types.types);
+        types.flat_map(|of_type| &of_type.domains).any(|(of, _)| *of == field)
+    }
+
     /// Whether all values that an edit names are in the domains of their fields. The error names field, value and domain.
     ///
-    /// The domain of a field may depend on the type of the row. An edit that does not name the type may set what any type takes.
-    pub fn check<'a>(&'a self, layer: &Layer, values: &[(usize, Value)]) -> Result<(), String> {
-        let row_type = self.types.as_ref().and_then(|types| {
-            let named = values.iter().find(|(index, _)| *index == types.field);
-            named.map(|(_, id)| types.types.iter().find(|known| known.id == *id))
-        });
+    /// The domain of a field may depend on the type of the row. An edit that does not name the type may set what any type takes,
+    /// until [`Rules::check_in_type`] says more.
+    pub fn check(&self, layer: &Layer, values: &[(usize, Value)]) -> Result<(), String> {
+        let named = self.types.as_ref().and_then(|types| values.iter().find(|(index, _)| *index == types.field));
+        self.check_values(layer, values, named.map(|(_, id)| id))
+    }
+
+    /// The same, for the values of an edit of a row of this type, which the edit does not name.
+    pub fn check_in_type(&self, layer: &Layer, values: &[(usize, Value)], row_type: &Value) -> Result<(), String> {
+        self.check_values(layer, values, Some(row_type))
+    }
+
+    fn check_values<'a>(
+        &'a self,
+        layer: &Layer,
+        values: &[(usize, Value)],
+        row_type: Option<&Value>,
+    ) -> Result<(), String> {
+        let row_type =
+            self.types.as_ref().and_then(|types| row_type.map(|id| types.types.iter().find(|known| known.id == *id)));
         for (index, value) in values.iter().filter(|(index, value)| *value != Value::Null && self.limits(*index)) {
             let field = &layer.fields[*index];
             let refused = |values: &Values| {

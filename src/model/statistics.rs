@@ -2,9 +2,46 @@
 
 use super::{
     layer::{Field, Layer},
-    predicate::Predicate,
+    predicate::{Expression, Predicate},
     value::FieldType,
 };
+
+/// What rows are sorted, grouped or measured by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// A field of the layer, by its position.
+    Field(usize),
+    /// A value that is computed for each row. It has a type.
+    Expression(Expression),
+}
+
+impl Operand {
+    /// The field that could hold its values; `name` is that of one that is computed.
+    fn source(&self, layer: &Layer, name: &str) -> Option<Field> {
+        match self {
+            Operand::Field(index) => layer.fields.get(*index).cloned(),
+            Operand::Expression(expression) => Some(computed(name.to_owned(), expression.field_type()?, None)),
+        }
+    }
+
+    /// A column of what groups have in common. A field keeps its name.
+    pub fn group(self, layer: &Layer, name: &str) -> Option<TableColumn> {
+        Some(TableColumn { field: self.source(layer, name)?, value: ColumnValue::Group(self) })
+    }
+}
+
+fn computed(name: String, field_type: FieldType, length: Option<u32>) -> Field {
+    Field {
+        alias: name.clone(),
+        name,
+        field_type,
+        column_type: String::new(),
+        length,
+        nullable: true,
+        has_default: false,
+        generated: true,
+    }
+}
 
 /// A table that a query computes: one row for each group of features.
 #[derive(Clone, Debug)]
@@ -35,7 +72,7 @@ impl Table {
 
     /// How many columns groups have in common; these come first.
     pub fn n_groups(&self) -> usize {
-        self.columns.iter().take_while(|column| matches!(column.value, ColumnValue::Field(_))).count()
+        self.columns.iter().take_while(|column| matches!(column.value, ColumnValue::Group(_))).count()
     }
 }
 
@@ -49,12 +86,12 @@ pub struct TableColumn {
 }
 
 /// What a column of a table holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ColumnValue {
-    /// A field of the layer.
-    Field(usize),
-    /// A statistic of a field, or of all rows.
-    Statistic(Statistic, Option<usize>),
+    /// What the rows of a group have in common.
+    Group(Operand),
+    /// A statistic of values, or of all rows.
+    Statistic(Statistic, Option<Operand>),
 }
 
 /// A number for many values. Nulls do not count.
@@ -122,15 +159,15 @@ impl Statistic {
         }
     }
 
-    /// The type of the statistic of a field, or of all rows. The error says which fields it takes.
-    pub fn type_of(self, field: Option<&Field>) -> Result<FieldType, String> {
-        let Some(field) = field else {
+    /// The type of the statistic of a field's values, or of all rows. The error says which it takes.
+    fn type_of(self, source: Option<&Field>) -> Result<FieldType, String> {
+        let Some(source) = source else {
             return match self {
                 Statistic::Count => Ok(FieldType::Integer),
                 _ => Err(format!("{} needs a field; only count takes all rows", self.name())),
             };
         };
-        let of_values = match field.field_type {
+        let of_values = match source.field_type {
             FieldType::ObjectId => FieldType::Integer,
             FieldType::GlobalId => FieldType::Guid,
             FieldType::Boolean => FieldType::SmallInteger,
@@ -139,31 +176,21 @@ impl Statistic {
         match self {
             Statistic::Count => Ok(FieldType::Integer),
             Statistic::Min | Statistic::Max | Statistic::PercentileDiscrete(_) => Ok(of_values),
-            _ if is_number(field.field_type) => Ok(FieldType::Double),
+            _ if is_number(source.field_type) => Ok(FieldType::Double),
             _ => Err(format!(
                 "{} needs numbers, and {} has none; count, min, max and percentile_disc take any field",
                 self.name(),
-                field.name
+                source.name
             )),
         }
     }
 
-    /// A column for the statistic of a field, or of all rows.
-    pub fn column(self, layer: &Layer, index: Option<usize>, name: String) -> Result<TableColumn, String> {
-        let source = index.and_then(|index| layer.fields.get(index));
-        let field_type = self.type_of(source)?;
-        let of_source = !matches!(self, Statistic::Count);
-        let field = Field {
-            alias: name.clone(),
-            name,
-            field_type,
-            column_type: String::new(),
-            length: source.filter(|_| of_source).and_then(|source| source.length),
-            nullable: true,
-            has_default: false,
-            generated: true,
-        };
-        Ok(TableColumn { field, value: ColumnValue::Statistic(self, index) })
+    /// A column for the statistic of values, or of all rows.
+    pub fn column(self, layer: &Layer, of: Option<Operand>, name: String) -> Result<TableColumn, String> {
+        let source = of.as_ref().and_then(|operand| operand.source(layer, "the expression"));
+        let field_type = self.type_of(source.as_ref())?;
+        let length = source.filter(|_| self != Statistic::Count).and_then(|source| source.length);
+        Ok(TableColumn { field: computed(name, field_type, length), value: ColumnValue::Statistic(self, of) })
     }
 }
 

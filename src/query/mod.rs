@@ -25,7 +25,7 @@ use crate::{
         layer::{Layer, Service},
         output::{Encoding, Form},
         query::{Area, Choice, Output, Page, Query, SpatialRelation},
-        statistics::Table,
+        statistics::{Operand, Table},
     },
     sql::{
         fragment::Fragment,
@@ -255,7 +255,7 @@ async fn ids(
     tx: &mut Snapshot<'_>,
     layer: &Layer,
     selection: &Selection<'_>,
-    order: &[(usize, bool)],
+    order: &[(Operand, bool)],
     unique: bool,
     encoding: Encoding,
     sink: &mut Sink<'_>,

@@ -207,6 +207,33 @@ pub(crate) fn lock(layer: &Layer, mut global_ids: Vec<Uuid>) -> Fragment {
     out
 }
 
+/// Global id of those of the attachments that exist, and of the feature of each.
+pub(crate) fn parents(attachments: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(attachments, attachments.global_id);
+    let mut out = Fragment::new("-- attachment_parents\nselect n.");
+    out.ident(&global_id).sql(", n.").ident(&column(attachments, attachment::PARENT)).sql(" from ");
+    out.ident(&table(attachments)).sql(" n where n.").ident(&global_id).sql(" = any(").bind(global_ids).sql(")");
+    out
+}
+
+/// Enters into features who edits them, and when. There must be a field for one or the other. Returns global id and object id of each row
+/// that was there.
+pub(crate) fn stamp(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- features_stamp\nupdate ");
+    out.ident(&table(layer)).sql(" as n set ");
+    for (position, (index, stamp)) in stamps(layer, &[], Stamped::Changed).into_iter().enumerate() {
+        out.sql(if position > 0 { ", " } else { "" }).ident(&column(layer, index)).sql(" = ");
+        write_stamp(&layer.fields[index], stamp, &mut out);
+    }
+    // In one order everywhere, so that nobody waits in a circle.
+    out.sql("\nfrom (select s.").ident(&global_id).sql(" as g from ").ident(&table(layer)).sql(" s where s.");
+    out.ident(&global_id).sql(" = any(").bind(global_ids).sql(") order by 1 for no key update) u");
+    out.sql("\nwhere n.").ident(&global_id).sql(" = u.g\nreturning n.").ident(&global_id);
+    out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    out
+}
+
 /// Removes attachments whose feature is gone. Returns global id and object id of each.
 pub(crate) fn delete_orphans(features: &Layer, attachments: &Layer) -> Fragment {
     let global_id = column(attachments, attachments.global_id);

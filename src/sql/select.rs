@@ -8,7 +8,10 @@ use crate::model::{
     filter::{Filter, Related},
     id::LayerKey,
     layer::{Layer, attachment},
+    predicate::Expression,
     query::Columns,
+    rules::Time,
+    statistics::Operand,
     value::FieldType,
 };
 
@@ -222,7 +225,7 @@ pub(crate) fn page(
     layer: &Layer,
     selection: &Selection<'_>,
     columns: &Columns,
-    order: &[(usize, bool)],
+    order: &[(Operand, bool)],
     offset: i64,
     limit: i64,
 ) -> Fragment {
@@ -236,17 +239,28 @@ pub(crate) fn page(
 }
 
 /// Appends what to sort rows by, so that their order is always the same: the object id comes last.
-pub(super) fn sort(layer: &Layer, order: &[(usize, bool)], out: &mut Fragment) {
-    for (index, descending) in order {
-        out.sql("n.").ident(&column(layer, *index));
-        out.sql(if layer.fields[*index].field_type == FieldType::TimestampOffset { INSTANT } else { "" });
+pub(super) fn sort(layer: &Layer, order: &[(Operand, bool)], out: &mut Fragment) {
+    for (by, descending) in order {
+        match by {
+            Operand::Field(index) => {
+                out.sql("n.").ident(&column(layer, *index));
+                out.sql(if layer.fields[*index].field_type == FieldType::TimestampOffset { INSTANT } else { "" });
+            }
+            Operand::Expression(expression) => computed(layer, expression, "n", out),
+        }
         out.sql(if *descending { " desc, " } else { ", " });
     }
     out.sql("n.").ident(&column(layer, layer.object_id));
 }
 
+/// Appends the value of an expression over a layer's fields, of the type that the database makes it.
+pub(super) fn computed(layer: &Layer, expression: &Expression, alias: &'static str, out: &mut Fragment) {
+    let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
+    predicate::render_expression(expression, &columns(layer), shape.as_ref(), alias, out);
+}
+
 /// All object ids, ascending unless another order is given.
-pub(crate) fn object_ids(layer: &Layer, selection: &Selection<'_>, order: &[(usize, bool)]) -> Fragment {
+pub(crate) fn object_ids(layer: &Layer, selection: &Selection<'_>, order: &[(Operand, bool)]) -> Fragment {
     let mut out = Fragment::new("-- object_ids\nselect n.");
     out.ident(&column(layer, layer.object_id)).sql("::int8");
     from_where(layer, selection, &mut out);
@@ -355,4 +369,35 @@ pub(crate) fn estimated_extent(layer: &Layer) -> Option<Fragment> {
         .bind(shape.column.clone())
         .sql(") as e) b");
     Some(out)
+}
+
+/// The least and the greatest time of all rows, in milliseconds since 1970; null where there is none that is finite. Each comes from an index of
+/// its field, if there is one.
+pub(crate) fn time_extent(layer: &Layer, time: Time) -> Fragment {
+    let mut out = Fragment::new("-- time_extent\nselect ");
+    let milliseconds = |column: &'static str, out: &mut Fragment| {
+        out.sql("case when isfinite(").sql(column).sql(") then floor(extract(epoch from ").sql(column);
+        out.sql(") * 1000)::int8 end");
+    };
+    milliseconds("e.a", &mut out);
+    out.sql(", ");
+    milliseconds("e.z", &mut out);
+    out.sql("\nfrom (select (select min(n.").ident(&column(layer, time.start)).sql(") from ");
+    out.ident(&table(layer)).sql(" n) as a, ");
+    match time.end {
+        None => {
+            out.sql("(select max(n.").ident(&column(layer, time.start)).sql(") from ").ident(&table(layer)).sql(" n)");
+        }
+        // What has not ended lasts at least until it began.
+        Some(end) => {
+            out.sql("greatest((select max(n.").ident(&column(layer, end)).sql(") from ").ident(&table(layer));
+            out.sql(" n), (select max(n.")
+                .ident(&column(layer, time.start))
+                .sql(") from ")
+                .ident(&table(layer))
+                .sql(" n))");
+        }
+    }
+    out.sql(" as z) e");
+    out
 }

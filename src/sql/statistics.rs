@@ -2,14 +2,14 @@
 
 use crate::model::{
     layer::Layer,
-    statistics::{ColumnValue, Percentile, Statistic, Table},
+    statistics::{ColumnValue, Operand, Percentile, Statistic, Table},
     value::FieldType,
 };
 
 use super::{
     fragment::{Fragment, Ident},
     predicate,
-    select::{INSTANT, column, value},
+    select::{INSTANT, column, computed, value},
     selection::{Selection, from_where},
 };
 
@@ -44,9 +44,9 @@ fn groups(layer: &Layer, selection: &Selection<'_>, table: &Table, out: &mut Fra
     out.sql("\nfrom (select ");
     for (position, of) in table.columns.iter().enumerate() {
         out.sql(if position > 0 { ", " } else { "" });
-        match of.value {
-            ColumnValue::Field(index) => value(layer, index, "n", out),
-            ColumnValue::Statistic(statistic, index) => self::statistic(layer, statistic, index, out),
+        match &of.value {
+            ColumnValue::Group(operand) => readable(layer, operand, out),
+            ColumnValue::Statistic(statistic, operand) => self::statistic(layer, *statistic, operand.as_ref(), out),
         }
         out.sql(" as c").number(position);
     }
@@ -63,56 +63,63 @@ fn groups(layer: &Layer, selection: &Selection<'_>, table: &Table, out: &mut Fra
     }
 }
 
-fn statistic(layer: &Layer, statistic: Statistic, index: Option<usize>, out: &mut Fragment) {
-    let Some(index) = index else {
+fn statistic(layer: &Layer, statistic: Statistic, operand: Option<&Operand>, out: &mut Fragment) {
+    let Some(operand) = operand else {
         out.sql("count(*)");
         return;
     };
     match statistic {
         Statistic::Count => {
-            out.sql("count(n.").ident(&column(layer, index)).sql(")");
+            out.sql("count(");
+            match operand {
+                Operand::Field(index) => {
+                    out.sql("n.").ident(&column(layer, *index));
+                }
+                Operand::Expression(expression) => computed(layer, expression, "n", out),
+            }
+            out.sql(")");
         }
-        Statistic::Sum => number("sum(", layer, index, out),
-        Statistic::Average => number("avg(", layer, index, out),
-        Statistic::StandardDeviation => number("stddev_samp(", layer, index, out),
-        Statistic::Variance => number("var_samp(", layer, index, out),
-        Statistic::Min => ordered("min(", layer, index, out),
-        Statistic::Max => ordered("max(", layer, index, out),
+        Statistic::Sum => number("sum(", layer, operand, out),
+        Statistic::Average => number("avg(", layer, operand, out),
+        Statistic::StandardDeviation => number("stddev_samp(", layer, operand, out),
+        Statistic::Variance => number("var_samp(", layer, operand, out),
+        Statistic::Min => ordered("min(", layer, operand, out),
+        Statistic::Max => ordered("max(", layer, operand, out),
         Statistic::PercentileContinuous(percentile) => {
             out.sql("percentile_cont(");
             within(percentile, out, |out| {
-                comparable(layer, index, out);
+                comparable(layer, operand, out);
                 out.sql("::float8");
             });
         }
         Statistic::PercentileDiscrete(percentile) => {
-            shown(layer, index, out, |out| {
+            shown(layer, operand, out, |out| {
                 out.sql("percentile_disc(");
-                within(percentile, out, |out| comparable(layer, index, out));
+                within(percentile, out, |out| comparable(layer, operand, out));
             });
         }
     }
 }
 
-fn number(function: &'static str, layer: &Layer, index: usize, out: &mut Fragment) {
+fn number(function: &'static str, layer: &Layer, operand: &Operand, out: &mut Fragment) {
     out.sql(function);
-    comparable(layer, index, out);
-    out.sql(if layer.fields[index].field_type == FieldType::Single { "::float8)::float8" } else { ")::float8" });
+    comparable(layer, operand, out);
+    out.sql(if type_of(layer, operand) == FieldType::Single { "::float8)::float8" } else { ")::float8" });
 }
 
 /// The database knows no least or greatest GUID, but of their texts, which are in the same order.
-fn ordered(function: &'static str, layer: &Layer, index: usize, out: &mut Fragment) {
-    let is_guid = matches!(layer.fields[index].field_type, FieldType::Guid | FieldType::GlobalId);
-    shown(layer, index, out, |out| {
+fn ordered(function: &'static str, layer: &Layer, operand: &Operand, out: &mut Fragment) {
+    let is_guid = matches!(type_of(layer, operand), FieldType::Guid | FieldType::GlobalId);
+    shown(layer, operand, out, |out| {
         out.sql(function);
-        comparable(layer, index, out);
+        comparable(layer, operand, out);
         out.sql(if is_guid { "::text)::uuid" } else { ")" });
     });
 }
 
 /// Appends a value that [`comparable`] gave, as the field shows it: instants with an offset are in UTC then.
-fn shown(layer: &Layer, index: usize, out: &mut Fragment, value: impl FnOnce(&mut Fragment)) {
-    if layer.fields[index].field_type != FieldType::TimestampOffset {
+fn shown(layer: &Layer, operand: &Operand, out: &mut Fragment, value: impl FnOnce(&mut Fragment)) {
+    if type_of(layer, operand) != FieldType::TimestampOffset {
         return value(out);
     }
     out.sql("to_char((");
@@ -126,10 +133,10 @@ fn within(percentile: Percentile, out: &mut Fragment, operand: impl FnOnce(&mut 
     out.sql(if percentile.descending { " desc)" } else { ")" });
 }
 
-/// Appends a field's value as something that has an order and, if it is a number, a sum.
-fn comparable(layer: &Layer, index: usize, out: &mut Fragment) {
-    value(layer, index, "n", out);
-    match layer.fields[index].field_type {
+/// Appends a value as something that has an order and, if it is a number, a sum.
+fn comparable(layer: &Layer, operand: &Operand, out: &mut Fragment) {
+    readable(layer, operand, out);
+    match type_of(layer, operand) {
         FieldType::Boolean => {
             out.sql("::int");
         }
@@ -137,5 +144,34 @@ fn comparable(layer: &Layer, index: usize, out: &mut Fragment) {
             out.sql(INSTANT);
         }
         _ => {}
+    }
+}
+
+/// Appends a value in the type in which it is read.
+fn readable(layer: &Layer, operand: &Operand, out: &mut Fragment) {
+    let expression = match operand {
+        Operand::Field(index) => return value(layer, *index, "n", out),
+        Operand::Expression(expression) => expression,
+    };
+    computed(layer, expression, "n", out);
+    out.sql(match type_of(layer, operand) {
+        FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer => "::int4",
+        FieldType::BigInteger => "::int8",
+        FieldType::Single => "::float4",
+        FieldType::Double => "::float8",
+        FieldType::Text | FieldType::TimestampOffset => "::text",
+        FieldType::Guid | FieldType::GlobalId => "::uuid",
+        FieldType::Date => "::timestamptz",
+        FieldType::DateOnly => "::date",
+        FieldType::TimeOnly => "::time",
+        FieldType::Boolean => "::bool",
+    });
+}
+
+/// The type of what an operand is; an expression of nothing but null is a text that is not there.
+fn type_of(layer: &Layer, operand: &Operand) -> FieldType {
+    match operand {
+        Operand::Field(index) => layer.fields[*index].field_type,
+        Operand::Expression(expression) => expression.field_type().unwrap_or(FieldType::Text),
     }
 }

@@ -1,6 +1,9 @@
 //! What documents say of tables beside what is published: extents, indexes, the last edit.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
 
 use sqlx::Row as _;
 
@@ -10,23 +13,30 @@ use crate::{
         definition::{Facts, Index},
         id::{Generation, LayerKey},
         layer::{Layer, Service},
+        rules::Time,
     },
     sql::{select, selection::Selection},
 };
 
 use super::{ReadTx, Store};
 
-/// The largest table whose extent is computed from its rows.
+/// The largest table whose extents are computed from its rows.
 const MAX_SCANNED_BYTES: i64 = 8 << 20;
 
-/// Extents that were computed from all rows, each with the generation for which it is right.
-pub(super) type Extents = HashMap<LayerKey, (Generation, Option<[f64; 4]>)>;
+/// What was computed from all rows, each with the generation for which it is right.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    extents: HashMap<LayerKey, (Generation, Option<[f64; 4]>)>,
+    /// Those of the fields of a time, which a definition may change.
+    times: HashMap<(LayerKey, Time), (Generation, Option<[i64; 2]>)>,
+}
 
 impl Store {
     /// What is known of the tables of a service, in the order of its layers.
     ///
     /// Extents come cheaply. That of a small table is computed from its rows once for each generation; that of a large one is
-    /// the box of its spatial index, which covers every row, and shrinks with the next vacuum after rows have gone.
+    /// the box of its spatial index, which covers every row, and shrinks with the next vacuum after rows have gone. The least and the greatest
+    /// time of a large table come from indexes of its fields, or not at all.
     pub(crate) async fn facts(&self, service: &Service) -> Result<Vec<Facts>> {
         let mut session = self.session().await?;
         let mut tx = session.read(service).await?;
@@ -37,9 +47,10 @@ impl Store {
         for layer in &service.layers {
             let (size, indexes) = indexes.remove(&layer.key).unwrap_or_default();
             let extent = self.extent(&mut tx, layer, size).await?;
+            let time_extent = self.time_extent(&mut tx, layer, size, &indexes).await?;
             let beginning = beginnings.iter().find(|known| known.layer == layer.key);
             let since_ms = beginning.map_or(0, |known| known.since_us.div_euclid(1000));
-            facts.push(Facts { extent, indexes, since_ms, edited_ms });
+            facts.push(Facts { extent, time_extent, indexes, since_ms, edited_ms });
         }
         tx.end().await?;
         Ok(facts)
@@ -47,11 +58,8 @@ impl Store {
 
     async fn extent(&self, tx: &mut ReadTx<'_>, layer: &Layer, size_bytes: i64) -> Result<Option<[f64; 4]>> {
         let Some(shape) = &layer.shape else { return Ok(None) };
-        let known = |store: &Store| {
-            let extents = store.extents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            extents.get(&layer.key).filter(|(generation, _)| *generation == tx.generation).map(|(_, extent)| *extent)
-        };
-        if let Some(extent) = known(self) {
+        let known = self.known().extents.get(&layer.key).copied();
+        if let Some((_, extent)) = known.filter(|(generation, _)| *generation == tx.generation) {
             return Ok(extent);
         }
         if size_bytes > MAX_SCANNED_BYTES
@@ -62,9 +70,37 @@ impl Store {
         }
         let Some(statement) = select::extent(layer, &Selection::default(), shape.srid) else { return Ok(None) };
         let extent = corners(&tx.one(statement).await?)?;
-        let mut extents = self.extents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        extents.insert(layer.key, (tx.generation, extent));
+        self.known().extents.insert(layer.key, (tx.generation, extent));
         Ok(extent)
+    }
+
+    async fn time_extent(
+        &self,
+        tx: &mut ReadTx<'_>,
+        layer: &Layer,
+        size_bytes: i64,
+        indexes: &[Index],
+    ) -> Result<Option<[i64; 2]>> {
+        let Some(time) = layer.rules.time else { return Ok(None) };
+        let known = self.known().times.get(&(layer.key, time)).copied();
+        if let Some((_, extent)) = known.filter(|(generation, _)| *generation == tx.generation) {
+            return Ok(extent);
+        }
+        let is_indexed = |field: usize| {
+            indexes.iter().any(|index| index.fields.first().is_some_and(|name| *name == layer.fields[field].name))
+        };
+        if size_bytes > MAX_SCANNED_BYTES && ![Some(time.start), time.end].into_iter().flatten().all(is_indexed) {
+            return Ok(None);
+        }
+        let row = tx.one(select::time_extent(layer, time)).await?;
+        let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        let extent = ends.0.zip(ends.1).map(|(from, to)| [from, to.max(from)]);
+        self.known().times.insert((layer.key, time), (tx.generation, extent));
+        Ok(extent)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

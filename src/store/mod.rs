@@ -4,6 +4,7 @@
 //! [`ReadTx`] sees one snapshot and knows its generation, [`WriteTx`] edits published tables and is stamped when it
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
+mod additions;
 mod areas;
 pub(crate) mod books;
 pub(crate) mod catalogue;
@@ -68,7 +69,7 @@ pub struct Store {
     pool: PgPool,
     catalogue: RwLock<Arc<Catalogue>>,
     job_waits: Notify,
-    extents: Mutex<facts::Extents>,
+    facts: Mutex<facts::Known>,
 }
 
 impl Store {
@@ -126,7 +127,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
-        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new(), extents: Mutex::default() })
+        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new(), facts: Mutex::default() })
     }
 
     /// Brings the schema up to date, under a lock, and checks that the server is recent enough.

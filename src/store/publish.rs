@@ -69,28 +69,12 @@ impl Store {
         check_service_name(&publication.service)?;
         let mut session = self.session().await?;
         let mut tx = session.own().await?;
-        let connection = tx.connection();
-        let mut table = inspect(connection, &publication.table_schema, &publication.table_name).await?;
-        let mut statements = table.complete();
-        let (service_key, service, layer_id) = claim_layer_id(connection, &publication.service).await?;
-        let name = publication.layer_name.clone().unwrap_or_else(|| publication.table_name.clone());
-        let layer = register(connection, service_key, Some(layer_id), None, name, &table).await?;
-        statements.extend(track(service_key, &layer));
-        let related = relate_by_foreign_keys(connection, service_key, &layer).await?;
-        statements.extend(related.statements);
-        table.notices.extend(related.notices);
+        let (published, _) = publish_in(tx.connection(), publication, definition, dry_run).await?;
         if !dry_run {
-            for statement in &statements {
-                run(connection, statement).await?;
-            }
-            note_tracking(connection, layer.key).await?;
-            if *definition != Definition::default() {
-                definition::save(connection, Capabilities::default(), &layer, definition).await?;
-            }
             tx.commit().await?;
             self.reload().await?;
         }
-        Ok(Published { service, layer_id, statements, notices: table.notices })
+        Ok(published)
     }
 
     /// Ends the publication of a layer: tracking is taken away, the table and its rows stay. Replicas that hold the
@@ -148,6 +132,35 @@ impl Store {
         self.reload().await?;
         Ok(statements)
     }
+}
+
+/// Publishes a table within a transaction, and gives the layer that it made, which knows nothing of its definition. With `dry_run`,
+/// the transaction must be undone.
+pub(super) async fn publish_in(
+    connection: &mut PgConnection,
+    publication: &Publication,
+    definition: &Definition,
+    dry_run: bool,
+) -> Result<(Published, Layer)> {
+    let mut table = inspect(connection, &publication.table_schema, &publication.table_name).await?;
+    let mut statements = table.complete();
+    let (service_key, service, layer_id) = claim_layer_id(connection, &publication.service).await?;
+    let name = publication.layer_name.clone().unwrap_or_else(|| publication.table_name.clone());
+    let layer = register(connection, service_key, Some(layer_id), None, name, &table).await?;
+    statements.extend(track(service_key, &layer));
+    let related = relate_by_foreign_keys(connection, service_key, &layer).await?;
+    statements.extend(related.statements);
+    table.notices.extend(related.notices);
+    if !dry_run {
+        for statement in &statements {
+            run(connection, statement).await?;
+        }
+        note_tracking(connection, layer.key).await?;
+        if *definition != Definition::default() {
+            definition::save(connection, Capabilities::default(), &layer, definition).await?;
+        }
+    }
+    Ok((Published { service, layer_id, statements, notices: table.notices }, layer))
 }
 
 /// Names become part of URLs, and are compared without case.

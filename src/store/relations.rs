@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Row as _};
 use crate::{
     error::{Error, Result},
     model::{
+        definition::Declaration,
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Layer, Service},
         value::FieldType,
@@ -21,63 +22,13 @@ use super::{
     publish::{register, run},
 };
 
-/// A relationship that somebody declares.
-#[derive(Clone, Debug)]
-pub struct Declaration {
-    /// The name that people see; made of the layers' if `None`.
-    pub name: Option<String>,
-    /// The layer of the rows that others belong to, and the name of the field that is their key.
-    pub origin: (LayerId, String),
-    /// The layer of the rows that belong, and the name of the field that holds the key.
-    pub destination: (LayerId, String),
-}
-
 impl Store {
     /// Declares that rows of one layer belong to rows of another. Returns its id within the service.
     pub async fn relate(&self, service: &str, declared: &Declaration) -> Result<i32> {
         let service = self.service(service).await?;
-        let (origin, origin_field) = end(&service, &declared.origin)?;
-        let (destination, destination_field) = end(&service, &declared.destination)?;
-        let (key, held) = (&origin.fields[origin_field], &destination.fields[destination_field]);
-        if !holds_keys_of(held.field_type, key.field_type) {
-            return Err(Error::invalid(
-                "destination",
-                format!(
-                    "{} of layer {} is {} and {} of layer {} is {}; the two hold the same keys and need types that compare",
-                    key.name, origin.id, key.column_type, held.name, destination.id, held.column_type
-                ),
-            ));
-        }
         let mut session = self.session().await?;
         let mut tx = session.own().await?;
-        let connection = tx.connection();
-        if !is_unique(connection, origin, &key.name).await? {
-            return Err(Error::invalid(
-                "origin",
-                format!(
-                    "{} of {}.{} is not unique; a row must belong to one row, not to several: add a unique constraint",
-                    key.name, origin.table_schema, origin.table_name
-                ),
-            ));
-        }
-        let single = is_unique(connection, destination, &held.name).await?;
-        if !is_indexed(connection, destination, &held.name).await? {
-            run(connection, &index_on(&destination.table_schema, &destination.table_name, &held.name)).await?;
-        }
-        let name = declared.name.clone().unwrap_or_else(|| format!("{}_{}", origin.name, destination.name));
-        let ends = Ends {
-            origin: origin.key,
-            origin_field: &key.name,
-            destination: destination.key,
-            destination_field: &held.name,
-        };
-        let id = insert(connection, service.key, &name, &ends, single).await?;
-        let id = id.ok_or_else(|| {
-            Error::NotSupported(format!(
-                "this relationship between layers {} and {} exists already",
-                origin.id, destination.id
-            ))
-        })?;
+        let (id, _) = relate_in(tx.connection(), &service, declared).await?;
         tx.commit().await?;
         self.reload().await?;
         Ok(id)
@@ -88,16 +39,7 @@ impl Store {
         let service = self.service(service).await?;
         let mut session = self.session().await?;
         let mut tx = session.own().await?;
-        let done = sqlx::query(
-            "-- relationship_delete\ndelete from syncline.relationship where service_id = $1 and relationship_id = $2",
-        )
-        .bind(service.key.0)
-        .bind(id)
-        .execute(tx.connection())
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(Error::NotFound(format!("service {} has no relationship {id}", service.name)));
-        }
+        forget(tx.connection(), &service, id).await?;
         tx.commit().await?;
         self.reload().await
     }
@@ -117,6 +59,68 @@ impl Store {
         tx.commit().await?;
         self.reload().await?;
         Ok(true)
+    }
+}
+
+/// Declares a relationship within a transaction. Returns its id and its name.
+pub(super) async fn relate_in(
+    connection: &mut PgConnection,
+    service: &Service,
+    declared: &Declaration,
+) -> Result<(i32, String)> {
+    let (origin, origin_field) = end(service, &declared.origin)?;
+    let (destination, destination_field) = end(service, &declared.destination)?;
+    let (key, held) = (&origin.fields[origin_field], &destination.fields[destination_field]);
+    if !holds_keys_of(held.field_type, key.field_type) {
+        return Err(Error::invalid(
+            "destination",
+            format!(
+                "{} of layer {} is {} and {} of layer {} is {}; the two hold the same keys and need types that compare",
+                key.name, origin.id, key.column_type, held.name, destination.id, held.column_type
+            ),
+        ));
+    }
+    if !is_unique(connection, origin, &key.name).await? {
+        return Err(Error::invalid(
+            "origin",
+            format!(
+                "{} of {}.{} is not unique; a row must belong to one row, not to several: add a unique constraint",
+                key.name, origin.table_schema, origin.table_name
+            ),
+        ));
+    }
+    let single = is_unique(connection, destination, &held.name).await?;
+    if !is_indexed(connection, destination, &held.name).await? {
+        run(connection, &index_on(&destination.table_schema, &destination.table_name, &held.name)).await?;
+    }
+    let name = declared.name.clone().unwrap_or_else(|| format!("{}_{}", origin.name, destination.name));
+    let ends = Ends {
+        origin: origin.key,
+        origin_field: &key.name,
+        destination: destination.key,
+        destination_field: &held.name,
+    };
+    let id = insert(connection, service.key, &name, &ends, single).await?.ok_or_else(|| {
+        Error::NotSupported(format!(
+            "this relationship between layers {} and {} exists already",
+            origin.id, destination.id
+        ))
+    })?;
+    Ok((id, name))
+}
+
+/// Forgets a relationship within a transaction.
+pub(super) async fn forget(connection: &mut PgConnection, service: &Service, id: i32) -> Result<()> {
+    let done = sqlx::query(
+        "-- relationship_delete\ndelete from syncline.relationship where service_id = $1 and relationship_id = $2",
+    )
+    .bind(service.key.0)
+    .bind(id)
+    .execute(connection)
+    .await?;
+    match done.rows_affected() {
+        0 => Err(Error::NotFound(format!("service {} has no relationship {id}", service.name))),
+        _ => Ok(()),
     }
 }
 

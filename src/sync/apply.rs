@@ -30,9 +30,10 @@ use crate::{
 
 use super::{
     allowed::forbidden,
-    books,
+    attached, books,
     failure::{AT_THE_END, Failure, explain, is_fatal, is_foreign_key, suppressed},
     order::{Missing, links, parents_first},
+    row_types,
     search::{ROWS_PER_STATEMENT, Search, culprit},
 };
 
@@ -207,6 +208,11 @@ pub(super) async fn apply_in(
     sequence: Sequence,
 ) -> Result<Results> {
     let mut work: Vec<Work<'_>> = edits.iter().map(|edits| Work::new(edits, sender)).collect();
+    // What another server sends says itself who edited a feature.
+    let attached_to = match sender {
+        Sender::Client => attached::features(tx, service, edits).await?,
+        Sender::Server => Vec::new(),
+    };
     let order = match sequence {
         Sequence::ParentsFirst => parents_first(service, edits),
         Sequence::AsGiven => (0..edits.len()).collect(),
@@ -237,7 +243,9 @@ pub(super) async fn apply_in(
             break;
         }
     }
-    work.into_iter().map(|work| Ok((work.edits.layer.clone(), work.finish()?))).collect()
+    let results: Vec<Vec<EditResult>> = work.into_iter().map(Work::finish).collect::<Result<_>>()?;
+    attached::stamp(tx, &attached_to, &results).await?;
+    Ok(edits.iter().map(|edits| edits.layer.clone()).zip(results).collect())
 }
 
 /// Refuses the edits of a layer that would belong to a row that was itself refused and is not there. Attachments are
@@ -314,6 +322,11 @@ impl<'a> Work<'a> {
 
     /// Refuses an edit that has no result yet, or another one's refusal by now.
     fn refuse(&mut self, position: usize, description: String) {
+        self.refuse_with(position, None, description);
+    }
+
+    /// The same with a code, unless it is that of what failed.
+    fn refuse_with(&mut self, position: usize, code: Option<EditErrorCode>, description: String) {
         if let Ok(edit) = &self.edits.edits[position]
             && self.results[position].is_none()
         {
@@ -323,7 +336,10 @@ impl<'a> Work<'a> {
                 object_id: None,
                 altered: false,
                 passed_over: None,
-                error: Some(EditError { code: EditErrorCode::failed(&self.edits.layer, edit.op), description }),
+                error: Some(EditError {
+                    code: code.unwrap_or(EditErrorCode::failed(&self.edits.layer, edit.op)),
+                    description,
+                }),
             });
         }
     }
@@ -333,6 +349,10 @@ impl<'a> Work<'a> {
         let open: Vec<(usize, &Edit)> = self.open().collect();
         for (position, description) in forbidden(tx, &self.edits.layer, &open).await? {
             self.refuse(position, description);
+        }
+        let open: Vec<(usize, &Edit)> = self.open().collect();
+        for (position, description) in row_types::misfits(tx, &self.edits.layer, &open).await? {
+            self.refuse_with(position, Some(EditErrorCode::Value), description);
         }
         Ok(())
     }

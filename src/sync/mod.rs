@@ -5,6 +5,7 @@
 
 mod allowed;
 pub(crate) mod apply;
+mod attached;
 pub(crate) mod books;
 pub(crate) mod database;
 pub(crate) mod direct;
@@ -13,5 +14,6 @@ pub(crate) mod extract;
 pub(crate) mod failure;
 mod order;
 pub(crate) mod put_back;
+mod row_types;
 mod search;
 pub(crate) mod selected;

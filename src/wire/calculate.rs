@@ -11,11 +11,15 @@ use crate::{
         edit::Assigned,
         layer::Layer,
         predicate::{Expression, ParseError, Predicate, Problem},
-        value::{FieldType, Scalar, Value, brief, coerce},
+        value::{FieldType, Scalar, Value, coerce},
     },
 };
 
-use super::{params::Params, selected::SelectedRows};
+use super::{
+    params::Params,
+    query::{field, require_visible},
+    selected::SelectedRows,
+};
 
 /// The most fields that are set at once.
 const MAX_ASSIGNMENTS: usize = 64;
@@ -75,10 +79,7 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
     let member =
         |wanted: &str| element.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
     let name = member("field").and_then(Json::as_str).ok_or_else(|| wrong("an element names no field".to_owned()))?;
-    let index = layer.field_index(name).ok_or_else(|| {
-        let known: Vec<&str> = layer.fields.iter().take(40).map(|field| field.name.as_str()).collect();
-        wrong(format!("there is no field '{}' in layer {}; the fields are {}", brief(name), layer.id, known.join(", ")))
-    })?;
+    let index = field(name, "calcExpression", layer)?;
     let field = &layer.fields[index];
     if !layer.is_editable(index) {
         return Err(wrong(format!("field '{}' cannot be set: the server or the database does", field.name)));
@@ -106,10 +107,12 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
                 field.name
             )));
         }
-        (None, Some(Json::String(text))) => Assigned::Computed(
-            Expression::parse_for(text, &layer.fields, field.field_type)
-                .map_err(|error| wrong(format!("sqlExpression of field '{}': {error}", field.name)))?,
-        ),
+        (None, Some(Json::String(text))) => {
+            let expression = Expression::parse_for(text, &layer.fields, field.field_type)
+                .map_err(|error| wrong(format!("sqlExpression of field '{}': {error}", field.name)))?;
+            require_visible(expression.fields(), "calcExpression", layer)?;
+            Assigned::Computed(expression)
+        }
         _ => {
             return Err(wrong(format!(
                 "field '{}' has to have either a value, or a sqlExpression in quotes",
@@ -130,20 +133,26 @@ pub(crate) fn validate_sql(params: &Params, layer: &Layer) -> Result<Json> {
             ["where", "expression", "statement"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
         })?
         .unwrap_or("where");
-    let found = match kind {
-        "where" => Predicate::parse(sql, &layer.fields).map(drop),
-        "expression" => Expression::parse(sql, &layer.fields).map(drop),
+    let mentioned: std::result::Result<Vec<usize>, ParseError> = match kind {
+        "where" => Predicate::parse(sql, &layer.fields).map(|clause| clause.fields().collect()),
+        "expression" => Expression::parse(sql, &layer.fields).map(|expression| expression.fields().collect()),
         _ => {
             let description = "whole statements are never run here; send the where clause, or the expression";
             return Ok(verdict(&[(3001, description.to_owned())]));
         }
     };
-    Ok(verdict(found.err().map(|error| (number(&error), error.to_string())).as_slice()))
+    Ok(match mentioned {
+        Err(error) => verdict(&[(number(error.problem()), error.to_string())]),
+        Ok(fields) => match require_visible(fields, "sql", layer) {
+            Err(error) => verdict(&[(number(Problem::Field), error.to_string())]),
+            Ok(()) => verdict(&[]),
+        },
+    })
 }
 
 /// The API's number for what is wrong with a text.
-fn number(error: &ParseError) -> i32 {
-    match error.problem() {
+fn number(problem: Problem) -> i32 {
+    match problem {
         Problem::Unsupported => 3001,
         Problem::Syntax => 3002,
         Problem::Meaning => 3004,

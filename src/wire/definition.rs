@@ -16,13 +16,13 @@ use crate::{
 };
 
 use super::{
-    describe::field_type,
+    describe::{field, field_type},
     params::{Params, json},
     service,
 };
 
 /// What a definition of a layer may say.
-const LAYER_KEYS: [&str; 22] = [
+pub(super) const LAYER_KEYS: [&str; 22] = [
     "name",
     "description",
     "copyrightText",
@@ -48,7 +48,7 @@ const LAYER_KEYS: [&str; 22] = [
 ];
 
 /// What it may say of a field.
-const FIELD_KEYS: [&str; 8] =
+pub(super) const FIELD_KEYS: [&str; 8] =
     ["name", "alias", "description", "editable", "nullable", "visible", "defaultValue", "domain"];
 
 /// What a definition of a service may say.
@@ -98,7 +98,9 @@ pub(crate) fn update(params: &Params, service: &Service, layer: &Layer) -> Resul
 
 /// The definition of a layer with these changes.
 pub(crate) fn updated(given: &Map<String, Json>, of: &Service, layer: &Layer) -> Result<Definition> {
-    let current = service::layer(of, layer, &Facts::default());
+    let mut current = service::layer(of, layer, &Facts::default());
+    // Also those that clients do not see.
+    current["fields"] = (0..layer.fields.len()).map(|index| field(layer, index)).collect();
     merged(members(document(layer)?), given, &current)
 }
 
@@ -140,13 +142,11 @@ pub(crate) fn add(params: &Params, service: &Service, layer: &Layer) -> Result<L
                 }
             }
             "layers" | "tables" => {
-                return Err(Error::NotSupported(format!(
-                    "'{key}' cannot be added here; publish a table with syncline publish, or a file with syncline import"
-                )));
+                return Err(Error::NotSupported(format!("'{key}' cannot be added to a layer; add it to the service")));
             }
             "relationships" => {
                 return Err(Error::NotSupported(
-                    "'relationships' cannot be added here; declare one with syncline relate, or by a foreign key"
+                    "'relationships' cannot be added to a layer; add them to the service, where both ends are known"
                         .to_owned(),
                 ));
             }
@@ -194,7 +194,7 @@ pub(crate) fn delete(params: &Params, layer: &Layer) -> Result<LayerChange> {
     Ok(change)
 }
 
-fn needed(params: &Params, name: &'static str) -> Result<Map<String, Json>> {
+pub(super) fn needed(params: &Params, name: &'static str) -> Result<Map<String, Json>> {
     params
         .json(name)?
         .ok_or_else(|| Error::invalid(name, "it is missing; a JSON object with what is to change belongs there"))
@@ -285,12 +285,12 @@ fn merge_fields(base: &mut Map<String, Json>, given: &Json, current: &Json) -> R
     Ok(())
 }
 
-fn objects<'a>(name: &'static str, list: &'a Json) -> Result<Vec<&'a Map<String, Json>>> {
+pub(super) fn objects<'a>(name: &'static str, list: &'a Json) -> Result<Vec<&'a Map<String, Json>>> {
     let wrong = || Error::invalid(name, "an array of objects with names belongs there, as in [{\"name\":\"…\"}]");
     list.as_array().ok_or_else(wrong)?.iter().map(|object| object.as_object().ok_or_else(wrong)).collect()
 }
 
-fn name_of<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Result<&'a str> {
+pub(super) fn name_of<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Result<&'a str> {
     object
         .get("name")
         .and_then(Json::as_str)
@@ -299,7 +299,7 @@ fn name_of<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Result
 }
 
 /// The name of something that is to be made in the database.
-fn new_name<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Result<&'a str> {
+pub(super) fn new_name<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Result<&'a str> {
     let name = name_of(parameter, object)?;
     let fits = name.len() <= 63
         && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -317,7 +317,7 @@ fn new_name<'a>(parameter: &'static str, object: &'a Map<String, Json>) -> Resul
     ))
 }
 
-fn new_field(name: &str, given: &Map<String, Json>) -> Result<NewField> {
+pub(super) fn new_field(name: &str, given: &Map<String, Json>) -> Result<NewField> {
     let type_name = given.get("type").and_then(Json::as_str).unwrap_or_default();
     let field_type = field_type(type_name).ok_or_else(|| {
         Error::invalid(

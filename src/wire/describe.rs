@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     error::{Error, Result},
     model::{
-        definition::{Definition, Domain, Index, Template},
+        definition::{Definition, Domain, Facts, Index, Template},
         geometry::GeometryType,
         layer::{Field, Layer, Relationship, Service},
         value::FieldType,
@@ -124,7 +124,7 @@ pub(crate) fn domains(params: &Params, service: &Service) -> Result<Json> {
         if wanted.as_ref().is_some_and(|ids| !ids.contains(&i64::from(layer.id.0))) {
             continue;
         }
-        layer.fields.iter().for_each(|field| add(domain(layer, field)));
+        layer.visible_fields().for_each(|index| add(domain(layer, &layer.fields[index])));
         let in_types = layer.definition.types.iter().flat_map(|of_type| of_type.domains.values());
         let in_subtypes = layer.definition.subtypes.iter().flat_map(|subtype| subtype.domains.values());
         in_types.chain(in_subtypes).for_each(|domain| add(json!(domain)));
@@ -134,19 +134,20 @@ pub(crate) fn domains(params: &Params, service: &Service) -> Result<Json> {
 
 /// The name of a field that a definition names, as the table spells it.
 fn field_name<'a>(layer: &'a Layer, named: Option<&String>) -> Option<&'a str> {
-    let index = named.and_then(|name| layer.field_index(name))?;
+    let index = named.and_then(|name| layer.field_index(name)).filter(|&index| layer.is_visible(index))?;
     Some(layer.fields[index].name.as_str())
 }
 
 /// The field that stands for a feature in lists.
 pub(super) fn display_field(layer: &Layer) -> &str {
     field_name(layer, layer.definition.display_field.as_ref()).unwrap_or_else(|| {
-        layer.fields.iter().find(|field| field.field_type == FieldType::Text).map_or("", |field| field.name.as_str())
+        let mut fields = layer.visible_fields().map(|index| &layer.fields[index]);
+        fields.find(|field| field.field_type == FieldType::Text).map_or("", |field| field.name.as_str())
     })
 }
 
 /// What a definition says about the layer as a whole, or what holds without it.
-pub(super) fn put_definition(layer: &Layer, shown: &mut Map<String, Json>) {
+pub(super) fn put_definition(layer: &Layer, facts: &Facts, shown: &mut Map<String, Json>) {
     let definition = &layer.definition;
     let mut put = |name: &str, value: Json| {
         shown.insert(name.to_owned(), value);
@@ -165,7 +166,7 @@ pub(super) fn put_definition(layer: &Layer, shown: &mut Map<String, Json>) {
     put("capabilities", layer.rules.capabilities.to_string().into());
     put("allowGeometryUpdates", layer.rules.geometry_updates.into());
     put("editFieldsInfo", edit_fields(layer));
-    put("timeInfo", time_info(layer));
+    put("timeInfo", time_info(layer, facts));
     put_types(layer, &mut put);
     if let Some(shape) = &layer.shape {
         let scales = [("minScale", definition.min_scale), ("maxScale", definition.max_scale)];
@@ -199,12 +200,13 @@ fn edit_fields(layer: &Layer) -> Json {
     ];
     let shown: Map<String, Json> = named
         .into_iter()
-        .filter_map(|(name, index)| Some((name.to_owned(), layer.fields[index?].name.as_str().into())))
+        .filter_map(|(name, index)| Some((name, index.filter(|&index| layer.is_visible(index))?)))
+        .map(|(name, index)| (name.to_owned(), layer.fields[index].name.as_str().into()))
         .collect();
     if shown.is_empty() { Json::Null } else { Json::Object(shown) }
 }
 
-fn time_info(layer: &Layer) -> Json {
+fn time_info(layer: &Layer, facts: &Facts) -> Json {
     let Some(time) = layer.rules.time else { return Json::Null };
     let name = |index: Option<usize>| index.map(|index| layer.fields[index].name.as_str());
     let given = layer.definition.time_info.clone().unwrap_or_default();
@@ -212,7 +214,7 @@ fn time_info(layer: &Layer) -> Json {
         "startTimeField": name(Some(time.start)),
         "endTimeField": name(time.end),
         "trackIdField": name(time.track),
-        "timeExtent": null,
+        "timeExtent": facts.time_extent,
         "timeReference": {"timeZone": "UTC", "respectsDaylightSaving": false},
         "timeInterval": number(given.time_interval.unwrap_or(0.0)),
         "timeIntervalUnits": given.time_interval_units.as_deref().unwrap_or("esriTimeUnitsUnknown"),
@@ -269,7 +271,8 @@ fn put_types(layer: &Layer, put: &mut impl FnMut(&str, Json)) {
 /// Every attribute that a client may write, with what the database fills in.
 fn blank(layer: &Layer) -> Map<String, Json> {
     let default = |field: &Field| layer.definition.field(&field.name)?.default_value.clone();
-    (0..layer.fields.len())
+    layer
+        .visible_fields()
         .filter(|&index| layer.is_editable(index))
         .map(|index| &layer.fields[index])
         .map(|field| (field.name.clone(), default(field).unwrap_or(Json::Null)))
@@ -286,7 +289,9 @@ fn template(layer: &Layer, given: &Template) -> Json {
         shown["drawingTool"] = drawing_tool(layer).into();
     }
     let mut attributes = blank(layer);
-    attributes.extend(given.prototype.attributes.clone());
+    let is_visible = |name: &str| layer.field_index(name).is_none_or(|index| layer.is_visible(index));
+    let given = given.prototype.attributes.iter().filter(|(name, _)| is_visible(name));
+    attributes.extend(given.map(|(name, value)| (name.clone(), value.clone())));
     shown["prototype"] = json!({"attributes": attributes});
     shown
 }

@@ -10,8 +10,9 @@ use crate::{
     model::{
         layer::Layer,
         output::{Encoding, Form},
-        predicate::Predicate,
+        predicate::{Expr, Expression, Predicate},
         query::{Area, Choice, Columns, Matrix, Output, Page, Period, Query, SpatialRelation},
+        statistics::Operand,
         value::brief,
     },
 };
@@ -121,7 +122,10 @@ pub(crate) fn choice(params: &Params, layer: &Layer) -> Result<Choice> {
 pub(crate) fn clause(params: &Params, name: &'static str, layer: &Layer) -> Result<Option<Predicate>> {
     match params.text(name) {
         Some(text) if text.replace(' ', "") != "1=1" => {
-            Predicate::parse(text, &layer.fields).map(Some).map_err(|error| Error::invalid(name, error.to_string()))
+            let clause =
+                Predicate::parse(text, &layer.fields).map_err(|error| Error::invalid(name, error.to_string()))?;
+            require_visible(clause.fields(), name, layer)?;
+            Ok(Some(clause))
         }
         _ => Ok(None),
     }
@@ -323,7 +327,7 @@ pub(super) fn named_fields(list: Option<&str>, parameter: &'static str, layer: &
     let mut found = Vec::new();
     for name in list.unwrap_or("").split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if name == "*" {
-            return Ok((0..layer.fields.len()).collect());
+            return Ok(layer.visible_fields().collect());
         }
         let index = field(name, parameter, layer)?;
         if !found.contains(&index) {
@@ -334,27 +338,76 @@ pub(super) fn named_fields(list: Option<&str>, parameter: &'static str, layer: &
 }
 
 pub(super) fn field(name: &str, parameter: &'static str, layer: &Layer) -> Result<usize> {
-    layer.field_index(name.trim_matches('"')).ok_or_else(|| {
-        let known: Vec<&str> = layer.fields.iter().take(40).map(|field| field.name.as_str()).collect();
-        Error::invalid(
-            parameter,
-            format!("there is no field '{}' in layer {}; the fields are {}", brief(name), layer.id, known.join(", ")),
-        )
+    let found = layer.field_index(name.trim_matches('"')).filter(|&index| layer.is_visible(index));
+    found.ok_or_else(|| no_field(name, parameter, layer))
+}
+
+fn no_field(name: &str, parameter: &'static str, layer: &Layer) -> Error {
+    let known: Vec<&str> = layer.visible_fields().take(40).map(|index| layer.fields[index].name.as_str()).collect();
+    Error::invalid(
+        parameter,
+        format!("there is no field '{}' in layer {}; the fields are {}", brief(name), layer.id, known.join(", ")),
+    )
+}
+
+/// Refuses fields that clients do not see as if they were not there.
+pub(super) fn require_visible(
+    fields: impl IntoIterator<Item = usize>,
+    parameter: &'static str,
+    layer: &Layer,
+) -> Result<()> {
+    match fields.into_iter().find(|&index| !layer.is_visible(index)) {
+        Some(hidden) => Err(no_field(&layer.fields[hidden].name, parameter, layer)),
+        None => Ok(()),
+    }
+}
+
+/// Reads an order.
+pub(crate) fn order(list: Option<&str>, layer: &Layer) -> Result<Vec<(Operand, bool)>> {
+    sorted_names(list).map(|(by, descending)| Ok((operand(by, "orderByFields", layer)?, descending))).collect()
+}
+
+/// Reads a field or an expression over fields under a parameter.
+pub(super) fn operand(text: &str, parameter: &'static str, layer: &Layer) -> Result<Operand> {
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if is_name(text.trim_matches('"')) || layer.field_index(text.trim_matches('"')).is_some() {
+        return field(text, parameter, layer).map(Operand::Field);
+    }
+    let invalid = |problem: String| Error::invalid(parameter, format!("the expression '{}': {problem}", brief(text)));
+    let expression = Expression::parse(text, &layer.fields).map_err(|error| invalid(error.to_string()))?;
+    require_visible(expression.fields(), parameter, layer)?;
+    if expression.field_type().is_none() {
+        return Err(invalid("it is nothing but NULL".to_owned()));
+    }
+    // A name with its table, for instance.
+    Ok(match expression.root() {
+        Expr::Field { index, .. } => Operand::Field(*index),
+        _ => Operand::Expression(expression),
     })
 }
 
-/// Reads an order by fields.
-pub(crate) fn order(list: Option<&str>, layer: &Layer) -> Result<Vec<(usize, bool)>> {
-    sorted_names(list).map(|(name, descending)| Ok((field(name, "orderByFields", layer)?, descending))).collect()
-}
-
-/// The names in an order, and whether each is descending.
+/// The fields and expressions in an order, and whether each is descending.
 pub(super) fn sorted_names(list: Option<&str>) -> impl Iterator<Item = (&str, bool)> {
-    list.unwrap_or("").split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| {
-        match item.rsplit_once(char::is_whitespace) {
-            Some((name, word)) if word.eq_ignore_ascii_case("desc") => (name.trim(), true),
-            Some((name, word)) if word.eq_ignore_ascii_case("asc") => (name.trim(), false),
-            _ => (item, false),
-        }
+    items(list.unwrap_or("")).into_iter().map(|item| match item.rsplit_once(char::is_whitespace) {
+        Some((name, word)) if word.eq_ignore_ascii_case("desc") => (name.trim(), true),
+        Some((name, word)) if word.eq_ignore_ascii_case("asc") => (name.trim(), false),
+        _ => (item, false),
     })
+}
+
+/// Splits at commas that are neither in quotes nor in parentheses.
+pub(super) fn items(list: &str) -> Vec<&str> {
+    let (mut quote, mut depth) = (None, 0_usize);
+    let split = list.split(move |c| {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, _) => return c == ',' && depth == 0,
+        }
+        false
+    });
+    split.map(str::trim).filter(|item| !item.is_empty()).collect()
 }

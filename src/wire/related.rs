@@ -13,6 +13,7 @@ use crate::{
         layer::{Field, Layer, Service, attachment},
         predicate::Predicate,
         query::{AttachmentQuery, Choice, Page, Query, RelatedOutput, RelatedQuery},
+        statistics::Operand,
         value::brief,
     },
 };
@@ -248,7 +249,7 @@ pub(crate) fn parse_attachments(params: &Params, layer: &Layer, table_of: &Layer
     let mut order = Vec::new();
     for (name, descending) in sorted_names(params.text("orderByFields")) {
         let found = known.iter().position(|field| field.name.eq_ignore_ascii_case(name));
-        order.push((found.ok_or_else(|| unknown_field(name, &known))?, descending));
+        order.push((Operand::Field(found.ok_or_else(|| unknown_field(name, &known))?), descending));
     }
     let (offset, limit) = limits(params, layer)?;
     let offset = if offset == 0 { params.integer("offset")?.unwrap_or(0).max(0) } else { offset };

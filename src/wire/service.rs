@@ -219,7 +219,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
         "objectIdField": layer.object_id_field().name,
         "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
         "globalIdField": layer.global_id_field().name,
-        "fields": (0..layer.fields.len()).map(|index| field(layer, index)).collect::<Json>(),
+        "fields": layer.visible_fields().map(|index| field(layer, index)).collect::<Json>(),
         "indexes": indexes(&facts.indexes),
         "maxRecordCountFactor": 1,
         "supportedQueryFormats": QUERY_FORMATS,
@@ -244,7 +244,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
         "cacheMaxAge": 0,
     });
     if let Some(members) = shown.as_object_mut() {
-        put_definition(layer, members);
+        put_definition(layer, facts, members);
         if let Some(edited_ms) = facts.edited_ms {
             let dates = json!({"lastEditDate": edited_ms, "dataLastEditDate": edited_ms});
             members.insert("editingInfo".to_owned(), dates);
@@ -296,7 +296,7 @@ fn query_capabilities(layer: &Layer) -> Json {
         "supportsQueryAttachmentsWithReturnUrl": layer.attachments.is_some(),
         "supportsQueryAttachmentOrderByFields": layer.attachments.is_some(),
         "supportsQueryAttachmentWithTypeWildcard": layer.attachments.is_some(),
-        "supportsSqlExpression": false,
+        "supportsSqlExpression": true,
         "supportsCurrentUserQueries": false,
         "supportsFullTextSearch": false,
         "supportsQueryWithDatumTransformation": false,

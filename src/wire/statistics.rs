@@ -11,7 +11,7 @@ use crate::{
     model::{
         layer::{Field, Layer},
         predicate::Predicate,
-        statistics::{ColumnValue, Percentile, Statistic, Table, TableColumn},
+        statistics::{ColumnValue, Operand, Percentile, Statistic, Table, TableColumn},
         value::brief,
     },
 };
@@ -19,7 +19,7 @@ use crate::{
 use super::{
     describe,
     params::Params,
-    query::{field, limits, named_fields, sorted_names},
+    query::{items, limits, named_fields, operand, require_visible, sorted_names},
 };
 
 /// The most statistics that a query may ask for, and the most fields to group by.
@@ -60,8 +60,8 @@ pub(crate) fn table(params: &Params, layer: &Layer) -> Result<Option<Table>> {
         return Ok(None);
     }
     let groups = match distinct {
-        true => named_fields(params.text("outFields"), "outFields", layer)?,
-        false => named_fields(groups, "groupByFieldsForStatistics", layer)?,
+        true => named_fields(params.text("outFields"), "outFields", layer)?.into_iter().map(Operand::Field).collect(),
+        false => self::groups(groups, layer)?,
     };
     if distinct && groups.is_empty() {
         return Err(Error::invalid("outFields", "it is missing; returnDistinctValues needs to know of which fields"));
@@ -73,7 +73,13 @@ pub(crate) fn table(params: &Params, layer: &Layer) -> Result<Option<Table>> {
             format!("{} groups and statistics; the most is {MAX_COLUMNS}", groups.len() + wanted.len()),
         ));
     }
-    let mut columns: Vec<TableColumn> = groups.into_iter().map(|index| group(layer, index)).collect();
+    let mut columns = Vec::with_capacity(groups.len() + wanted.len());
+    let mut n_expressions = 0;
+    for operand in groups {
+        // What real servers call them.
+        n_expressions += usize::from(matches!(operand, Operand::Expression(_)));
+        columns.extend(operand.group(layer, &format!("EXPR_{n_expressions}")));
+    }
     for statistic in &wanted {
         let column = column(statistic, layer)?;
         if columns.iter().any(|known| known.field.name == column.field.name) {
@@ -88,17 +94,19 @@ pub(crate) fn table(params: &Params, layer: &Layer) -> Result<Option<Table>> {
         columns.push(column);
     }
     let order = sorted_names(params.text("orderByFields"))
-        .map(|(name, descending)| Ok((position(name, &columns)?, descending)))
+        .map(|(name, descending)| Ok((position(name, &columns, layer)?, descending)))
         .collect::<Result<_>>()?;
     let n_shown = columns.len();
     let having = match having {
         Some(_) if distinct => {
             return Err(Error::invalid("having", "it is about statistics, and there are none; use where"));
         }
-        Some(text) => Some(
-            Predicate::parse_having(text, &mut columns, layer)
-                .map_err(|error| Error::invalid("having", error.to_string()))?,
-        ),
+        Some(text) => {
+            let condition = Predicate::parse_having(text, &mut columns, layer)
+                .map_err(|error| Error::invalid("having", error.to_string()))?;
+            require_visible(columns.iter().filter_map(of_field), "having", layer)?;
+            Some(condition)
+        }
         None => None,
     };
     let (offset, limit) = limits(params, layer)?;
@@ -106,8 +114,29 @@ pub(crate) fn table(params: &Params, layer: &Layer) -> Result<Option<Table>> {
     Ok(Some(Table { columns, n_shown, having, order, offset, limit, all_or_none, distinct }))
 }
 
-fn group(layer: &Layer, index: usize) -> TableColumn {
-    TableColumn { field: layer.fields[index].clone(), value: ColumnValue::Field(index) }
+/// The field whose values a column has to do with, if it is one.
+fn of_field(column: &TableColumn) -> Option<usize> {
+    match &column.value {
+        ColumnValue::Group(Operand::Field(index)) | ColumnValue::Statistic(_, Some(Operand::Field(index))) => {
+            Some(*index)
+        }
+        _ => None,
+    }
+}
+
+/// Reads what to group by, each once.
+fn groups(list: Option<&str>, layer: &Layer) -> Result<Vec<Operand>> {
+    let mut found = Vec::new();
+    for item in items(list.unwrap_or_default()) {
+        if item == "*" {
+            return Ok(layer.visible_fields().map(Operand::Field).collect());
+        }
+        let group = operand(item, "groupByFieldsForStatistics", layer)?;
+        if !found.contains(&group) {
+            found.push(group);
+        }
+    }
+    Ok(found)
 }
 
 fn column(wanted: &Wanted, layer: &Layer) -> Result<TableColumn> {
@@ -122,18 +151,21 @@ fn column(wanted: &Wanted, layer: &Layer) -> Result<TableColumn> {
         *percentile = percentile_of(wanted.statistic_parameters.as_ref())?;
     }
     let name = wanted.on_statistic_field.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    let index = match name {
+    let of = match name {
         Some("*") => None,
-        Some(name) => Some(field(name, "outStatistics", layer)?),
+        Some(name) => Some(operand(name, "outStatistics", layer)?),
         None => return Err(invalid("a statistic has no onStatisticField".to_owned())),
     };
-    let default = || format!("{}_{}", statistic.name(), name.unwrap_or_default());
+    let default = || match (&of, name) {
+        (Some(Operand::Expression(_)), _) => format!("{}_EXPR", statistic.name()),
+        (_, name) => format!("{}_{}", statistic.name(), name.unwrap_or_default()),
+    };
     let shown = wanted.out_statistic_field_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     let shown = shown.map_or_else(default, str::to_owned);
     if shown.chars().count() > 128 {
         return Err(invalid(format!("outStatisticFieldName '{}' is longer than 128 characters", brief(&shown))));
     }
-    statistic.column(layer, index, shown).map_err(invalid)
+    statistic.column(layer, of, shown).map_err(invalid)
 }
 
 fn percentile_of(given: Option<&Parameters>) -> Result<Percentile> {
@@ -155,11 +187,16 @@ fn percentile_of(given: Option<&Parameters>) -> Result<Percentile> {
     Ok(Percentile { share, descending })
 }
 
-/// The position of a column that an order names.
-fn position(name: &str, columns: &[TableColumn]) -> Result<usize> {
+/// The position of a column that an order names, or of the groups of an expression that it repeats.
+fn position(name: &str, columns: &[TableColumn], layer: &Layer) -> Result<usize> {
     let bare = name.trim_matches('"');
-    let exact = columns.iter().position(|column| column.field.name == bare);
-    exact.or_else(|| columns.iter().position(|column| column.field.name.eq_ignore_ascii_case(bare))).ok_or_else(|| {
+    let exact = || columns.iter().position(|column| column.field.name == bare);
+    let in_any_case = || columns.iter().position(|column| column.field.name.eq_ignore_ascii_case(bare));
+    let repeated = || {
+        let group = ColumnValue::Group(operand(name, "orderByFields", layer).ok()?);
+        columns.iter().position(|column| column.value == group)
+    };
+    exact().or_else(in_any_case).or_else(repeated).ok_or_else(|| {
         let known: Vec<&str> = columns.iter().map(|column| column.field.name.as_str()).collect();
         Error::invalid(
             "orderByFields",
@@ -172,8 +209,8 @@ fn position(name: &str, columns: &[TableColumn]) -> Result<usize> {
 pub(crate) fn table_head(layer: &Layer, table: &Table) -> Json {
     let fields = || {
         table.shown().iter().map(|column| match column.value {
-            ColumnValue::Field(index) => describe::field(layer, index),
-            ColumnValue::Statistic(..) => statistic_field(&column.field),
+            ColumnValue::Group(Operand::Field(index)) => describe::field(layer, index),
+            ColumnValue::Group(Operand::Expression(_)) | ColumnValue::Statistic(..) => statistic_field(&column.field),
         })
     };
     if table.distinct {

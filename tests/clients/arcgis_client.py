@@ -223,6 +223,24 @@ def read_survey(survey):
     expect([feature.attributes["objectid"] for feature in page] == sorted(numbers)[: -4 : -1], "query: three in order")
 
 
+def relate(survey):
+    """Asks for statistics and related records."""
+    found = survey.query(
+        where="objectid <= 100",
+        out_statistics=[
+            {"statisticType": "count", "onStatisticField": "objectid", "outStatisticFieldName": "n"},
+            {"statisticType": "max", "onStatisticField": "depth * 8", "outStatisticFieldName": "deepest"},
+        ],
+        group_by_fields_for_statistics="visits",
+        order_by_fields="visits",
+    ).features
+    groups = {group.attributes["visits"]: (group.attributes["n"], group.attributes["deepest"]) for group in found}
+    expect(len(groups) == 68 and groups[None][0] == 33 and groups[49] == (1, 49), "query: statistics of fields and expressions by groups")
+    answer = survey.query_related_records("1,2,3", "0", out_fields="words,minutes", definition_expression="minutes > 5", geometry_precision=2)
+    words = [[group["objectId"]] + [record["attributes"]["words"] for record in group["relatedRecords"]] for group in answer["relatedRecordGroups"]]
+    expect(words == [[1, None, "wet"], [2, "dry"]], "query_related_records: records come with the features they belong to")
+
+
 def follow(service, survey):
     """Asks what changed since a generation, without a replica."""
     info = service.properties.changeTrackingInfo
@@ -254,6 +272,8 @@ def attach(survey, folder):
             file.write("first")
         result = survey.attachments.add(object_id, path)["addAttachmentResult"]
         expect(result["success"] is True, "attachments.add")
+        found = survey.attachments.search(object_ids=str(object_id), attachment_types="text/plain")
+        expect([(one["PARENTOBJECTID"], one["NAME"]) for one in found] == [(object_id, "note.txt")], "attachments.search finds it by its type")
         listed = survey.attachments.get_list(object_id)
         expect([(one["name"], one["size"]) for one in listed] == [("note.txt", 5)], "attachments.get_list has its name and size")
         with open(path, "w", encoding="utf-8") as file:
@@ -287,6 +307,7 @@ def run(url):
     count = read(layer)
     survey = next(layer for layer in service.layers if layer.properties.name == "Survey")
     read_survey(survey)
+    relate(survey)
     follow(service, survey)
     with tempfile.TemporaryDirectory() as folder:
         attach(survey, folder)

@@ -1,6 +1,10 @@
 // Reads layers as JSON and as protocol buffers with the decoders of Esri's REST JS, and expects the same.
-// forms_client.mjs URL-OF-A-SERVICE; the packages are those of package.json beside this file.
+//
+//     node tests/clients/forms_client.mjs http://127.0.0.1:6080/arcgis/rest/services/natural-earth/FeatureServer
+//
+// scripts/setup test installs the packages. Ends with a message and a non-zero exit code at the first thing that is not as it must be.
 
+import { readFileSync } from "node:fs";
 import { queryFeatures } from "@esri/arcgis-rest-feature-service";
 
 const service = process.argv[2];
@@ -31,5 +35,6 @@ for (const layer of [0, 1]) {
 
 // An error is found although it is not what was asked for.
 const error = await queryFeatures({ url: `${service}/0`, where: "nonsense = 1", f: "pbf-as-arcgis" }).catch((error) => error);
-check(/nonsense/.test(String(error.message ?? error)), `the error says what is wrong: ${error}`);
-console.log("ok");
+check(/nonsense/.test(JSON.stringify(error.response)), `the error says what is wrong: ${error} ${JSON.stringify(error.response)}`);
+const lock = JSON.parse(readFileSync(new URL("package-lock.json", import.meta.url)));
+console.log(`The decoders of ArcGIS REST JS ${lock.packages["node_modules/@esri/arcgis-rest-feature-service"].version} are content.`);

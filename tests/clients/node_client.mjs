@@ -20,6 +20,7 @@ import {
   getService,
   queryAllFeatures,
   queryFeatures,
+  queryRelated,
   updateAttachment,
   updateFeatures,
 } from "@esri/arcgis-rest-feature-service";
@@ -62,6 +63,43 @@ async function read(service) {
   await refused(queryFeatures({ url, where: "nosuch = 1" }), "a mistake in where is an error of the request");
   await refused(getFeature({ url, id: 99999999 }), "a feature that is not there is an error of the request");
   return layer;
+}
+
+/** Statistics of fields and of expressions, related records, and attachments of several features. */
+async function ask(url) {
+  const outStatistics = [
+    { statisticType: "count", onStatisticField: "objectid", outStatisticFieldName: "n" },
+    { statisticType: "max", onStatisticField: "depth * 8", outStatisticFieldName: "deepest" },
+  ];
+  const question = { url, where: "objectid <= 100", outStatistics, groupByFieldsForStatistics: "visits", orderByFields: "n DESC, visits", returnGeometry: false };
+  const { features } = await queryFeatures(question);
+  const groups = features.map((feature) => feature.attributes);
+  expect(groups.length === 68 && groups[0].visits === null && groups[0].n === 33, "queryFeatures: statistics by groups, the largest first");
+  expect(groups.find((group) => group.visits === 49)?.deepest === 49, "queryFeatures: a statistic of an expression");
+
+  const related = await queryRelated({ url, objectIds: [1, 2, 3], relationshipId: 0, outFields: "*", params: { orderByFields: "minutes DESC" } });
+  const words = related.relatedRecordGroups.map((group) => [group.objectId, ...group.relatedRecords.map((record) => record.attributes.words)]);
+  expect(JSON.stringify(words) === JSON.stringify([[1, "wet", null, "dry"], [2, "dry"]]), "queryRelated: records come with the features they belong to");
+  const dry = await queryRelated({ url, objectIds: [1, 2, 3], relationshipId: 0, definitionExpression: "words = 'dry'", params: { returnCountOnly: true } });
+  expect(JSON.stringify(dry.relatedRecordGroups.map((group) => group.count)) === "[1,1,0]", "queryRelated counts them");
+  const back = await queryRelated({ url: url.replace(/2$/, "3"), objectIds: [1], relationshipId: 0, outFields: ["name"], outSR: "4326", returnGeometry: true });
+  const [point] = back.relatedRecordGroups[0].relatedRecords;
+  expect(point.attributes.name === "Point 1" && Math.abs(point.geometry.x - 11.5) < 0.1, `queryRelated: and the other way, with their points (${JSON.stringify(back)})`);
+
+  const put = (featureId, name) => addAttachment({ url, featureId, attachment: new File(["hello"], name, { type: "text/plain" }) });
+  const ids = [];
+  for (const [featureId, name] of [[1, "a.txt"], [1, "b.txt"], [2, "c.txt"]]) {
+    ids.push([featureId, (await put(featureId, name)).addAttachmentResult.objectId]);
+  }
+  try {
+    const { attachmentGroups } = await request(`${url}/queryAttachments`, { params: { objectIds: "1,2,3", attachmentTypes: "text/*" } });
+    const names = attachmentGroups.map((group) => [group.parentObjectId, ...group.attachmentInfos.map((info) => info.name)]);
+    expect(JSON.stringify(names) === JSON.stringify([[1, "a.txt", "b.txt"], [2, "c.txt"]]), "queryAttachments: those of several features");
+  } finally {
+    for (const [featureId, id] of ids) {
+      await deleteAttachments({ url, featureId, attachmentIds: [id] });
+    }
+  }
 }
 
 async function edit(url) {
@@ -135,6 +173,7 @@ if (!service?.endsWith("/FeatureServer")) {
   process.exit(1);
 }
 await read(service);
+await ask(`${service}/2`);
 await edit(`${service}/2`);
 await synchronize(service);
 const lock = JSON.parse(readFileSync(new URL("package-lock.json", import.meta.url)));

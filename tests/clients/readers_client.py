@@ -51,11 +51,22 @@ def read(service, document):
     expect(sorted(layer.getOIDs("visits < 10")) == sorted(wanted), "restapi: getOIDs has their ids")
 
 
+def relate(service, document):
+    """Asks for related records and for attachments with restapi."""
+    layer = restapi.FeatureLayer(f"{service}/{document['id']}")
+    related = layer.query_related_records([1, 2, 3], 0, definitionExpression="minutes > 5")
+    expect(list(related.list_related_OIDs()) == [1, 2], "restapi: query_related_records has a group for each feature with records")
+    words = [record.attributes.words for record in related.get_related_records(1)]
+    expect(words == [None, "wet"], "restapi: and the records in it")
+    expect(layer.query_attachments([1, 2]) == [], "restapi: query_attachments finds none where there are none")
+
+
 def run(service):
     layers = layers_of(service)
     for document in layers.values():
         dump(service, document)
     read(service, layers["Survey"])
+    relate(service, layers["Survey"])
     return " and ".join(f"{name} {importlib.metadata.version(name)}" for name in ("esridump", "bmi-arcgis-restapi"))
 
 

@@ -13,7 +13,8 @@ use crate::support::{Program, TestDatabase, program::Server};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A server with the cities and countries of the world, and a survey of 4500 points that have attachments.
+/// A server with the cities and countries of the world, and a survey of 4500 points that have attachments, and notes on some of
+/// them.
 async fn with_natural_earth() -> (Program, Server) {
     let database = TestDatabase::new().await;
     let program = Program::on(&database);
@@ -24,6 +25,7 @@ async fn with_natural_earth() -> (Program, Server) {
     database.sql(include_str!("../fixtures/survey.sql")).await;
     let survey = ["--service", "natural-earth", "--table", "survey", "--layer-name", "Survey", "--attachments"];
     program.done(&[&["publish"], survey.as_slice()].concat());
+    program.done(&["publish", "--service", "natural-earth", "--table", "note", "--layer-name", "Notes"]);
     let server = program.serve();
     (program, server)
 }
@@ -128,6 +130,16 @@ async fn esridump_and_restapi_copy_layers() {
 #[tokio::test]
 async fn esris_rest_js_reads_edits_and_synchronizes() {
     node("ArcGIS REST JS", &["node_client.mjs"], &in_tree("tests/clients/node_modules")).await;
+}
+
+#[tokio::test]
+async fn esris_decoders_read_protocol_buffers_as_they_read_json() {
+    node("ArcGIS REST JS", &["forms_client.mjs"], &in_tree("tests/clients/node_modules")).await;
+}
+
+#[tokio::test]
+async fn the_description_is_valid_for_others() {
+    python("openapi-spec-validator", "openapi_client.py").await;
 }
 
 #[tokio::test]

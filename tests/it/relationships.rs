@@ -262,7 +262,7 @@ async fn relationships_can_be_declared_and_mistakes_are_named() {
     let declare = async |origin: (i32, &str), destination: (i32, &str)| {
         let end = |(layer, field): (i32, &str)| (syncline::model::id::LayerId(layer), field.to_owned());
         let declared =
-            syncline::store::relations::Declaration { name: None, origin: end(origin), destination: end(destination) };
+            syncline::model::definition::Declaration { name: None, origin: end(origin), destination: end(destination) };
         server.app.store.relate("trees", &declared).await.map_err(|error| error.to_string())
     };
     assert!(declare((0, "species"), (1, "note")).await.unwrap_err().contains("not unique"));

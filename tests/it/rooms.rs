@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str], bool); 20] = [
     ("format", &["model", "error"], true),
     ("sqlite", &["model", "error", "files", "format"], true),
     ("app", &["config", "error", "files", "metrics", "store"], false),
-    ("query", &["model", "error", "app", "sql", "store", "format", "wire"], true),
+    ("query", &["model", "error", "app", "sql", "store", "files", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format", "sqlite"], true),
     ("uploads", &["model", "error", "app", "store", "files", "sqlite"], false),
     (

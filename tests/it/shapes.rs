@@ -181,7 +181,7 @@ async fn queries_are_answered_in_the_shapes_of_others() {
         )
         .await;
     let end = |layer, field: &str| (syncline::model::id::LayerId(layer), field.to_owned());
-    let declared = syncline::store::relations::Declaration {
+    let declared = syncline::model::definition::Declaration {
         name: None,
         origin: end(0, "globalid"),
         destination: end(1, "oak_id"),

@@ -176,7 +176,8 @@ pub(crate) fn page(page: &Page<'_>) -> String {
     if let Some(form) = form {
         form.write(&mut html, page);
     }
-    html.raw("</main>\n</body>\n</html>\n");
+    html.raw("</main>\n<footer>").link("/openapi.json", "Description of the interface (OpenAPI)");
+    html.raw("</footer>\n</body>\n</html>\n");
     html.finish()
 }
 

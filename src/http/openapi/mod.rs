@@ -18,7 +18,12 @@ use parameters::{COMMON, Kind, Parameter};
 pub(super) fn document(base: &str) -> Json {
     let mut paths: Map<String, Json> = Map::new();
     for operation in OPERATIONS {
-        paths.insert(operation.path(), path_item(operation));
+        let path = operation.path();
+        // What clients make of the address of a service by replacing `rest`.
+        if let Some(rest) = path.strip_prefix("/arcgis/rest/admin/") {
+            paths.insert(format!("/arcgis/admin/{rest}"), path_item(operation, "Alias"));
+        }
+        paths.insert(path, path_item(operation, ""));
     }
     json!({
         "openapi": "3.1.0",
@@ -45,7 +50,8 @@ fn placeholders(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn path_item(operation: &Operation) -> Json {
+/// What there is at a path. The suffix keeps the names of operations apart that are at several.
+fn path_item(operation: &Operation, suffix: &str) -> Json {
     let mut item = Map::new();
     let names: Json = placeholders(&operation.path())
         .map(|name| {
@@ -59,8 +65,9 @@ fn path_item(operation: &Operation) -> Json {
     if names.as_array().is_some_and(|names| !names.is_empty()) {
         item.insert("parameters".to_owned(), names);
     }
-    // Features have more formats than the rest.
-    let common = if matches!(operation.answer, Answer::Object(_) | Answer::Array) { COMMON } else { &[] };
+    let has_own_formats = !formats(operation).is_empty();
+    let takes_format = matches!(operation.answer, Answer::Object(_) | Answer::Array) && !has_own_formats;
+    let common = if takes_format { COMMON } else { &[] };
     let parameters = || common.iter().chain(operation.parameters.iter().copied().flatten());
     let described = |id: String| {
         json!({
@@ -80,17 +87,17 @@ fn path_item(operation: &Operation) -> Json {
         shown["parameters"] = parameters().map(in_query).collect();
         shown
     };
-    let id = operation.id;
+    let id = format!("{}{suffix}", operation.id);
     match operation.verbs {
         Verbs::Get => {
-            item.insert("get".to_owned(), with_query(id.to_owned()));
+            item.insert("get".to_owned(), with_query(id));
         }
         Verbs::GetOrPost => {
-            item.insert("get".to_owned(), with_query(id.to_owned()));
+            item.insert("get".to_owned(), with_query(id.clone()));
             item.insert("post".to_owned(), with_body(format!("{id}ByPost")));
         }
         Verbs::Post => {
-            item.insert("post".to_owned(), with_body(id.to_owned()));
+            item.insert("post".to_owned(), with_body(id));
         }
     }
     Json::Object(item)
@@ -157,15 +164,6 @@ fn content(operation: &Operation) -> Json {
             let required: Json = members.iter().map(|(name, _)| *name).collect();
             answers(operation, &json!({"type": "object", "properties": properties, "required": required}))
         }
-        Answer::Features => {
-            let answer = json!({"type": "object"});
-            json!({
-                "application/json": {"schema": {"anyOf": [error, answer]}},
-                "application/geo+json": {"schema": answer},
-                "application/x-protobuf": {},
-                "text/html": {},
-            })
-        }
         Answer::Array => answers(operation, &json!({"type": "array", "items": {"type": "object"}})),
         Answer::Text => json!({"text/plain": {}}),
         Answer::Bytes => json!({"application/octet-stream": {}, "application/json": {"schema": error}}),
@@ -178,5 +176,20 @@ fn answers(operation: &Operation, answer: &Json) -> Json {
     if operation.parameters.iter().copied().flatten().any(|parameter| parameter.name == "async") {
         any.push(json!({"$ref": "#/components/schemas/Accepted"}));
     }
-    json!({"application/json": {"schema": {"anyOf": any}}, "text/html": {}})
+    let mut content = json!({"application/json": {"schema": {"anyOf": any}}, "text/html": {}});
+    for (format, content_type) in [("geojson", "application/geo+json"), ("pbf", "application/x-protobuf")] {
+        if formats(operation).contains(&format) {
+            content[content_type] = json!({});
+        }
+    }
+    content
+}
+
+/// The formats of answers that an operation has beside those that all have, or nothing.
+fn formats(operation: &Operation) -> &'static [&'static str] {
+    let own = operation.parameters.iter().copied().flatten().find(|parameter| parameter.name == "f");
+    match own.map(|parameter| &parameter.kind) {
+        Some(Kind::Word(words)) => words,
+        _ => &[],
+    }
 }

@@ -39,8 +39,6 @@ pub(super) enum Verbs {
 pub(super) enum Answer {
     /// An object that has at least these members, each with the name of its schema.
     Object(&'static [(&'static str, &'static str)]),
-    /// Features, in one of their formats.
-    Features,
     /// An array of objects.
     Array,
     /// Plain text.
@@ -49,7 +47,7 @@ pub(super) enum Answer {
     Bytes,
 }
 
-use Answer::{Array, Bytes, Features, Object, Text};
+use Answer::{Array, Bytes, Object, Text};
 use Verbs::{Get, GetOrPost, Post};
 
 impl Operation {
@@ -126,11 +124,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ("objectIdField", "text"),
     ])),
     Operation::new("features", GetOrPost, "{layer}/query", "query", "Features, ids, a count or an extent.")
-        .takes(&[p::AREA, q::QUERY, q::CHOICE, q::SUMMARY, q::FORM])
-        .gives(Features),
+        .takes(&[q::FEATURE_FORMATS, p::AREA, q::QUERY, q::CHOICE, q::SUMMARY, q::FORM])
+        .gives(Object(&[])),
     Operation::new("features", GetOrPost, "{layer}/{objectId}", "feature", "One feature.")
         .takes(&[q::FEATURE, q::FORM])
-        .gives(Features),
+        .gives(Object(&[("feature", "Feature")])),
     Operation::new(
         "features",
         GetOrPost,
@@ -139,7 +137,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Features of several layers, or their ids or numbers.",
     )
     .takes(&[q::LAYER_DEFS, p::AREA, q::QUERY, q::CHOICE, q::SUMMARY, q::FORM])
-    .gives(Features),
+    .gives(Object(&[("layers", "array")])),
     Operation::new(
         "features",
         GetOrPost,
@@ -148,7 +146,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Records that belong to features.",
     )
     .takes(&[q::RELATED, q::FORM])
-    .gives(Features),
+    .gives(Object(&[("relatedRecordGroups", "array")])),
     Operation::new("features", GetOrPost, "{layer}/queryAttachments", "queryAttachments", "Attachments of features.")
         .takes(&[q::ATTACHMENTS]),
     Operation::new("resources", GetOrPost, "relationships", "relationships", "Which rows belong to which.")
@@ -301,7 +299,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "truncate",
         "Deletes all features of a layer.",
     )
-    .takes(&[p::TRUNCATE]),
+    .takes(&[q::ADMINISTRATOR, p::TRUNCATE]),
     Operation::new(
         "editing",
         Post,
@@ -432,7 +430,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .takes(&[p::THIS_FEATURE])
     .gives(Object(&[("replicaID", "text"), ("reasons", "array")])),
     Operation::new("books", GetOrPost, "rejectedEdits", "rejectedEdits", "Refused edits.")
-        .takes(&[p::PAGE, p::OF_REPLICA, p::OF_FEATURE, p::STATE])
+        .takes(&[q::REFUSED_FORMATS, p::PAGE, p::OF_REPLICA, p::OF_FEATURE, p::STATE])
         .gives(Object(&[("rejectedEdits", "array"), ("exceededTransferLimit", "flag")])),
     Operation::new("books", GetOrPost, "rejectedEdits/{number}", "rejectedEdit", "A refused edit."),
     Operation::new("books", Post, "rejectedEdits/{number}/apply", "applyRejectedEdit", "Applies a refused edit.")
@@ -454,6 +452,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "cleanupChangeTracking",
         "Forgets old changes, as far as no replica needs them.",
     )
-    .takes(&[p::CLEAN_UP])
+    .takes(&[q::ADMINISTRATOR, p::CLEAN_UP])
     .gives(Object(&[("success", "flag"), ("minServerGen", "integer")])),
 ];

@@ -30,14 +30,28 @@ pub(super) const QUERY: &[Parameter] = &[
     Parameter::off("returnM", "Whether measures come."),
 ];
 
-/// The form of features.
-pub(super) const FORM: &[Parameter] = &[
+/// The formats of features.
+pub(super) const FEATURE_FORMATS: &[Parameter] = &[
     Parameter::word(
         "f",
         &["html", "json", "pjson", "geojson", "pbf"],
         "The format of the answer; html if it is not given. geojson is in longitude and latitude; pbf are protocol buffers.",
     ),
     CALLBACK,
+];
+
+/// The formats of refused edits.
+pub(super) const REFUSED_FORMATS: &[Parameter] = &[
+    Parameter::word(
+        "f",
+        &["html", "json", "pjson", "geojson"],
+        "The format of the answer; html if it is not given. geojson has the edits as features, for maps.",
+    ),
+    CALLBACK,
+];
+
+/// How geometries are written.
+pub(super) const FORM: &[Parameter] = &[
     Parameter::json("quantizationParameters", "Object", "The grid on which coordinates are told as whole numbers.").such_as(&[
         r#"{"extent":{"xmin":0,"ymin":0,"xmax":1000,"ymax":1000},"mode":"view","originPosition":"upperLeft","tolerance":2}"#,
         r#"{"mode":"edit"}"#,
@@ -178,6 +192,8 @@ const FORCE: Parameter = Parameter::off("force", "Whether what is in use is chan
 const DEFINITION: &[&str] =
     &[r#"{"description":"a"}"#, r#"{"fields":[{"name":"x","type":"esriFieldTypeString","length":5}]}"#];
 
+/// Who the administrator is.
+pub(super) const ADMINISTRATOR: &[Parameter] = &[TOKEN];
 /// The administration.
 pub(super) const ADMINISTRATION: &[Parameter] = &[TOKEN, NOT_ASYNC];
 /// addToDefinition

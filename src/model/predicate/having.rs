@@ -8,7 +8,7 @@ use super::parse::{Result, condition, tokens};
 use super::{MAX_ARGUMENTS, ParseError, Predicate};
 use crate::model::{
     layer::{Field, Layer},
-    statistics::{ColumnValue, Statistic, TableColumn},
+    statistics::{ColumnValue, Operand, Statistic, TableColumn},
 };
 
 pub(super) fn parse(text: &str, columns: &mut Vec<TableColumn>, layer: &Layer) -> Result<Predicate> {
@@ -74,7 +74,8 @@ fn column(
     layer: &Layer,
     at: usize,
 ) -> Result<String> {
-    let value = ColumnValue::Statistic(statistic, field);
+    let operand = field.map(Operand::Field);
+    let value = ColumnValue::Statistic(statistic, operand.clone());
     if let Some(known) = columns.iter().find(|known| known.value == value) {
         return Ok(known.field.name.clone());
     }
@@ -84,7 +85,7 @@ fn column(
     let of = field.map_or("*", |index| layer.fields[index].name.as_str());
     let name = format!("{}({of})", statistic.name().to_uppercase());
     let added = statistic
-        .column(layer, field, name.clone())
+        .column(layer, operand, name.clone())
         .map_err(|problem| ParseError::new(at, problem, "choose another field"))?;
     columns.push(added);
     Ok(name)

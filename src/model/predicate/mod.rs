@@ -10,10 +10,11 @@
 //!   `TIMESTAMP '2024-01-31 10:00:00'`, `TIME '10:00:00'`; without a zone a time is in UTC;
 //! - fields, in any case, as `name`, `"name"` or `database.owner.table.name`, of which the last part counts;
 //! - `= <> != < > <= >=`, `+ - * /`, `||`, `AND OR NOT`, parentheses, `[NOT] LIKE … [ESCAPE 'c']`, `[NOT] IN (…)`,
-//!   `[NOT] BETWEEN … AND …`, `IS [NOT] NULL`, `CASE WHEN … THEN … ELSE … END`;
+//!   `[NOT] BETWEEN … AND …`, `IS [NOT] NULL`, `CASE WHEN … THEN … ELSE … END`, `CASE … WHEN … THEN … ELSE … END`;
 //! - `shape IS [NOT] NULL`, which tests the geometry;
 //! - `CURRENT_DATE`, `CURRENT_TIMESTAMP`, `CURRENT_TIME`; dates plus or minus `INTERVAL '1' DAY`,
 //!   `INTERVAL '1 12' DAY TO HOUR` and the like, or plus or minus a number, which counts days;
+//! - `CURRENT_USER`, which is null: there are no accounts, so that no user has a name;
 //! - the functions of [`Function`], `EXTRACT`, `CAST`. `LOG` is the natural logarithm, as in the API.
 //!
 //! Its rules where SQL dialects differ:
@@ -117,6 +118,7 @@ impl Predicate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
     root: Expr,
+    fields: BTreeSet<usize>,
 }
 
 impl Expression {
@@ -128,6 +130,26 @@ impl Expression {
     /// Reads an expression whose value a field of type `target` can hold without losing anything by its type.
     pub fn parse_for(text: &str, fields: &[Field], target: FieldType) -> Result<Expression, ParseError> {
         parse::parse_expression(text, fields, Some(Type::of(target)))
+    }
+
+    /// Returns the indexes of the fields that the expression mentions, ascending.
+    pub fn fields(&self) -> impl Iterator<Item = usize> + '_ {
+        self.fields.iter().copied()
+    }
+
+    /// Returns the type of a field that could hold every value of the expression; none for a bare `NULL`. Whole numbers that may need
+    /// more than 32 bits, for which many clients have no type, are doubles.
+    pub fn field_type(&self) -> Option<FieldType> {
+        Some(match self.root.value_type()? {
+            Type::Integer if self.root.is_small() => FieldType::Integer,
+            Type::Integer | Type::Double => FieldType::Double,
+            Type::Text => FieldType::Text,
+            Type::Guid => FieldType::Guid,
+            Type::Timestamp => FieldType::Date,
+            Type::Date => FieldType::DateOnly,
+            Type::Time => FieldType::TimeOnly,
+            Type::Boolean => FieldType::Boolean,
+        })
     }
 
     /// Returns the tree.
@@ -202,6 +224,8 @@ pub enum Expr {
         value_type: Type,
     },
     Case {
+        /// What the values of the branches are compared with; none: branches have conditions.
+        operand: Option<Box<Expr>>,
         branches: Vec<(Expr, Expr)>,
         otherwise: Option<Box<Expr>>,
         value_type: Type,
@@ -249,6 +273,26 @@ impl Expr {
             | Expr::In { .. }
             | Expr::IsNull(_) => Type::Boolean,
         })
+    }
+}
+
+impl Expr {
+    /// Says whether a value of type Integer is known to fit into 32 bits.
+    fn is_small(&self) -> bool {
+        match self {
+            Expr::Literal(Literal::Integer(value)) => i32::try_from(*value).is_ok(),
+            Expr::Literal(Literal::Null) | Expr::Extract { .. } => true,
+            Expr::Field { field_type, .. } => *field_type != FieldType::BigInteger,
+            Expr::Cast { target, .. } => matches!(target, CastTarget::SmallInteger | CastTarget::Integer),
+            Expr::Call { function: Function::CharLength | Function::Position, .. } => true,
+            Expr::Call { function: Function::Coalesce | Function::Nullif, arguments, .. } => {
+                arguments.iter().all(Expr::is_small)
+            }
+            Expr::Case { branches, otherwise, .. } => {
+                branches.iter().all(|(_, result)| result.is_small()) && otherwise.iter().all(|other| other.is_small())
+            }
+            _ => false,
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn parse_expression(text: &str, fields: &[Field], target: Option<Type
         Some(target) => parser.typing.assign(term, target)?,
         None => term.expr,
     };
-    Ok(Expression { root })
+    Ok(Expression { root, fields: parser.read })
 }
 
 /// Splits a clause into tokens, if it is not too long.

@@ -211,13 +211,26 @@ impl Typing<'_> {
         Ok(Expr::Like { value, pattern, escape: Some(escape) })
     }
 
+    /// Builds `CASE`. Without an operand, `tests` are conditions; with one, they are values that it is compared with.
     pub(super) fn case(
         self,
-        conditions: Vec<Expr>,
+        operand: Option<Term>,
+        tests: Vec<Term>,
         mut results: Vec<Term>,
         otherwise: Option<Term>,
         column: usize,
     ) -> Result<Expr, ParseError> {
+        let (operand, tests) = match operand {
+            None => (None, tests.into_iter().map(|test| self.condition(test)).collect::<Result<Vec<_>, _>>()?),
+            Some(operand) => {
+                let (mut exprs, common) = self.unify(std::iter::once(operand).chain(tests).collect())?;
+                if common.is_none() {
+                    return Err(all_null("CASE", column));
+                }
+                let operand = exprs.remove(0);
+                (Some(Box::new(operand)), exprs)
+            }
+        };
         let has_otherwise = otherwise.is_some();
         results.extend(otherwise);
         let (mut exprs, value_type) = self.unify(results)?;
@@ -225,8 +238,8 @@ impl Typing<'_> {
             return Err(all_null("CASE", column));
         };
         let otherwise = if has_otherwise { exprs.pop().map(Box::new) } else { None };
-        let branches = conditions.into_iter().zip(exprs).collect();
-        Ok(Expr::Case { branches, otherwise, value_type })
+        let branches = tests.into_iter().zip(exprs).collect();
+        Ok(Expr::Case { operand, branches, otherwise, value_type })
     }
 
     /// Builds `left operator right`; a date on the left of `+` or `-` is moved by as many days.

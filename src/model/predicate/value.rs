@@ -139,10 +139,8 @@ impl Parser<'_> {
             "CURRENT_DATE" => Expr::Now(Now::Date),
             "CURRENT_TIME" => Expr::Now(Now::Time),
             "CURRENT_TIMESTAMP" => Expr::Now(Now::Timestamp),
-            "CURRENT_USER" => {
-                let hint = "write the name of the user in single quotes";
-                return Err(ParseError::new(column, "CURRENT_USER is not supported", hint));
-            }
+            // There are no accounts: who asks has no name.
+            "CURRENT_USER" => Expr::Literal(Literal::Null),
             "CASE" => return self.case(column),
             "DATE" if before_text => return self.typed_literal(Type::Date),
             "TIME" if before_text => return self.typed_literal(Type::Time),
@@ -203,19 +201,20 @@ impl Parser<'_> {
 
     fn case(&mut self, column: usize) -> Result<Expr> {
         self.tokens.advance(1);
-        let (mut conditions, mut results) = (Vec::new(), Vec::new());
+        let operand = if self.tokens.is_word(0, "WHEN") { None } else { Some(self.disjunction()?) };
+        let (mut tests, mut results) = (Vec::new(), Vec::new());
         while self.tokens.accept("WHEN") {
-            let condition = self.disjunction()?;
-            conditions.push(self.typing.condition(condition)?);
+            tests.push(self.disjunction()?);
             self.tokens.expect("THEN")?;
             results.push(self.disjunction()?);
         }
-        if conditions.is_empty() {
-            return Err(self.tokens.unexpected("WHEN and a condition"));
+        if tests.is_empty() {
+            let wanted = if operand.is_some() { "WHEN and a value" } else { "WHEN and a condition" };
+            return Err(self.tokens.unexpected(wanted));
         }
         let otherwise = if self.tokens.accept("ELSE") { Some(self.disjunction()?) } else { None };
         self.tokens.expect("END")?;
-        self.typing.case(conditions, results, otherwise, column)
+        self.typing.case(operand, tests, results, otherwise, column)
     }
 }
 

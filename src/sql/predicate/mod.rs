@@ -106,7 +106,9 @@ impl Renderer<'_> {
             }
             Expr::Shift { value, by, .. } => self.shift(value, *by),
             Expr::ShiftDays { value, days, value_type } => self.shift_days(value, days, *value_type),
-            Expr::Case { branches, otherwise, value_type } => self.case(branches, otherwise.as_deref(), *value_type),
+            Expr::Case { operand, branches, otherwise, value_type } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref(), *value_type);
+            }
             Expr::Call { function, arguments, value_type } => {
                 self.call(*function, arguments, *value_type);
             }
@@ -276,10 +278,13 @@ impl Renderer<'_> {
         }
     }
 
-    fn case(&mut self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>, value_type: Type) {
+    fn case(&mut self, operand: Option<&Expr>, branches: &[(Expr, Expr)], otherwise: Option<&Expr>, value_type: Type) {
         self.sql("(case");
-        for (condition, result) in branches {
-            self.around(" when ", condition, " then ");
+        if let Some(operand) = operand {
+            self.around(" ", operand, "");
+        }
+        for (test, result) in branches {
+            self.around(" when ", test, " then ");
             self.around("", result, double_cast(value_type));
         }
         if let Some(otherwise) = otherwise {

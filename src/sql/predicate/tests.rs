@@ -98,6 +98,11 @@ fn integers_do_not_overflow_and_doubles_stay_in_range() {
             r#"(round(f."pop"::numeric, (select case when abs(arg.a) <= 300 then arg.a end from (select f."id"::numeric as a offset 0) as arg)::int) = $1::bigint)"#,
         ),
         (
+            "CASE pop WHEN 1 THEN 'a' WHEN 2 THEN name END = 'a'",
+            r#"((case f."pop" when $1::bigint then $2::text when $3::bigint then f."name" end) = $4::text)"#,
+        ),
+        ("name = CURRENT_USER", r#"(f."name" = null)"#),
+        (
             "CASE WHEN pop > 1 THEN 1 ELSE 2.5 END > 1",
             r#"((case when (f."pop" > $1::bigint) then $2::bigint::float8 else $3::float8::float8 end) > $4::bigint)"#,
         ),

@@ -28,6 +28,16 @@ run(async (service, expect) => {
   const raised = page.features.find((feature) => feature.geometry);
   expect(raised.geometry.z === Number(raised.attributes.name.slice(6)) / 4, "heights come with their points");
 
+  const outStatistics = [{ statisticType: "avg", onStatisticField: "depth", outStatisticFieldName: "mean" }];
+  const groups = await survey.queryFeatures({ where: "objectid <= 100", outStatistics, groupByFieldsForStatistics: ["visits"], orderByFields: ["visits DESC"] });
+  const mean = groups.features.find((group) => group.attributes.visits === 49)?.attributes.mean;
+  expect(groups.features.length === 68 && mean === 49 / 8, `queryFeatures: statistics by groups (${groups.features.length}, ${mean})`);
+  const related = await survey.queryRelatedFeatures({ objectIds: [1, 2, 3], relationshipId: 0, outFields: ["words"], orderByFields: ["minutes DESC"] });
+  const words = [1, 2, 3].map((id) => related[id]?.features.map((feature) => feature.attributes.words) ?? []);
+  expect(JSON.stringify(words) === JSON.stringify([["wet", null, "dry"], ["dry"], []]), `queryRelatedFeatures (${JSON.stringify(words)})`);
+  const counts = await survey.queryRelatedFeaturesCount({ objectIds: [1, 2, 3], relationshipId: 0 });
+  expect(counts[1] === 3 && counts[2] === 1 && !counts[3], "queryRelatedFeaturesCount");
+
   const attributes = { name: "SDK & 水 100 % +", visits: 3 };
   const geometry = { type: "point", x: 11.5, y: 48.1, z: 1, spatialReference: { wkid: 4326 } };
   const { addFeatureResults } = await survey.applyEdits({ addFeatures: [new Graphic({ attributes, geometry })] });
@@ -46,6 +56,8 @@ run(async (service, expect) => {
   form.append("f", "json");
   const put = await survey.addAttachment(row, form);
   expect(put.error === null && put.objectId > 0, "addAttachment");
+  const infos = await survey.queryAttachments({ objectIds: [objectId] });
+  expect(infos[objectId].map((info) => info.name).join() === "note.txt", "queryAttachments");
   const bytes = await (await fetch(`${service}/2/${objectId}/attachments/${put.objectId}`)).text();
   expect(bytes === "from a browser", "the attachment holds what was sent");
   const gone = await survey.deleteAttachments(row, [put.objectId]);

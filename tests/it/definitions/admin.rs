@@ -31,6 +31,8 @@ async fn nobody_changes_definitions_unless_the_settings_name_a_token_and_the_req
         "0/deleteFromDefinition",
         "refresh",
         "0/refresh",
+        "0/truncate",
+        "cleanupChangeTracking",
     ];
     for operation in operations {
         let (code, text) = error(&server.post(&admin(operation), &[update, ("token", TOKEN)]).await);

@@ -15,7 +15,7 @@ async fn what_a_definition_says_is_in_the_documents_of_layer_service_and_layers(
         "drawingInfo": {"renderer": renderer, "labelingInfo": [{"labelExpression": "[species]"}]},
         "timeInfo": {"startTimeField": "planted", "timeInterval": 1, "timeIntervalUnits": "esriTimeUnitsYears"},
         "templates": [{"name": "Tall oak", "prototype": {"attributes": {"height": 30}}}],
-        "fields": [{"name": "height", "description": "In metres", "visible": false, "editable": false}],
+        "fields": [{"name": "height", "description": "In metres", "visible": true, "editable": false}],
     });
     change(&server, "0/updateDefinition", given).await;
     let layer = server.get("0", &[]).await;
@@ -41,7 +41,7 @@ async fn what_a_definition_says_is_in_the_documents_of_layer_service_and_layers(
     let height = &layer["fields"][3];
     assert_eq!(
         (&height["description"], &height["visible"], &height["editable"]),
-        (&json!("In metres"), &json!(false), &json!(false))
+        (&json!("In metres"), &json!(true), &json!(false))
     );
     assert_eq!(server.get("layers", &[]).await["layers"][0], layer);
     change(&server, "updateDefinition", json!({"serviceDescription": "All trees", "copyrightText": "Us"})).await;
@@ -80,6 +80,18 @@ async fn a_time_field_of_the_definition_is_what_time_in_queries_is_about() {
     let found = server.get("0/query", &[("time", "500,2000"), ("outFields", "girth")]).await;
     assert_eq!(found["features"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(found["features"][0]["attributes"]["girth"], 1);
+    let extent = async || server.get("0", &[]).await["timeInfo"]["timeExtent"].clone();
+    assert_eq!(extent().await, json!([1000, 9000]));
+    server.database.sql("alter table oak add gone date; update oak set gone = '1970-01-03' where girth = 1").await;
+    server.app.store.repair("trees", syncline::model::id::LayerId(0), false).await.unwrap();
+    assert_eq!(extent().await, json!([1000, 9000]));
+    let both = json!({"startTimeField": "planted", "endTimeField": "gone"});
+    change(&server, "0/updateDefinition", json!({"timeInfo": both})).await;
+    assert_eq!(extent().await, json!([1000, 2 * 86_400_000]), "to the last end, or the last beginning");
+    server.database.sql("update oak set planted = 'infinity' where girth = 2").await;
+    assert_eq!(extent().await, Json::Null, "what has no date has no place in time");
+    server.database.sql("delete from oak").await;
+    assert_eq!(extent().await, Json::Null);
 }
 
 #[tokio::test]

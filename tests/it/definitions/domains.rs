@@ -209,9 +209,57 @@ async fn a_calculation_keeps_to_domains_and_to_what_is_allowed() {
     change(&server, "0/updateDefinition", json!({"capabilities": "Query,Create,Delete"})).await;
     assert!(calculate(r#"[{"field":"girth","value":6}]"#).await.contains("capability Update"));
     change(&server, "0/updateDefinition", json!({"capabilities": "Query,Create,Update"})).await;
-    let truncate = server.post("/arcgis/rest/admin/services/trees/FeatureServer/0/truncate", &[]).await;
+    let truncate =
+        server.post("/arcgis/rest/admin/services/trees/FeatureServer/0/truncate", &[("token", super::TOKEN)]).await;
     assert!(error(&truncate).1.contains("capability Delete"));
     let delete = server.post("0/deleteFeatures", &[("where", "1=1")]).await;
     assert!(error(&delete).1.contains("capability Delete"), "{delete}");
     assert_eq!(server.features(0).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_update_that_names_no_type_is_held_to_the_domains_of_the_type_that_its_row_has() {
+    let server = with_admin().await;
+    let tall = json!({"type": "range", "name": "Tall", "range": [10, 60]});
+    let types = json!([{"id": "oak", "name": "Oaks", "domains": {"height": tall}}, {"id": "yew", "name": "Yews"}]);
+    change(&server, "0/updateDefinition", json!({"typeIdField": "species", "types": types})).await;
+    let adds = json!([
+        {"attributes": {"globalid": id(1), "species": "oak", "height": 12}},
+        {"attributes": {"globalid": id(2), "species": "yew", "height": 5}},
+        {"attributes": {"globalid": id(3), "height": 5}},
+    ]);
+    let with_ids = ("useGlobalIds", "true");
+    server.post("0/applyEdits", &[("adds", &adds.to_string()), with_ids]).await;
+    let update = |n: u32, more: Json| {
+        let mut attributes = json!({"globalid": id(n)});
+        attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"attributes": attributes})
+    };
+    let updates = json!([
+        update(1, json!({"height": 5})),
+        update(1, json!({"height": 15})),
+        update(1, json!({"girth": 5})),
+        update(2, json!({"height": 4})),
+        update(3, json!({"height": 4})),
+        update(2, json!({"species": "oak", "height": 11})),
+        update(2, json!({"height": 3})),
+    ]);
+    let answer = server
+        .post("0/applyEdits", &[("updates", &updates.to_string()), with_ids, ("rollbackOnFailure", "false")])
+        .await;
+    let results = answer["updateResults"].as_array().unwrap();
+    let errors: Vec<&Json> = results.iter().map(|result| &result["error"]["description"]).collect();
+    let reason = "field 'height': 5 is not one of the values of domain 'Tall', which are 10 to 60";
+    assert_eq!((errors[0], &results[0]["error"]["code"]), (&json!(reason), &json!(1016)));
+    assert!(errors[1..6].iter().all(|error| error.is_null()), "{answer}");
+    assert!(errors[6].as_str().unwrap().contains("3 is not one of the values"), "a yew that became an oak: {answer}");
+
+    let replica = create(&server).await;
+    let features = json!({"updates": [update(1, json!({"height": 7})), update(3, json!({"height": 7}))]});
+    let answer = synchronize(&server, &replica, &features).await;
+    let refused = answer["edits"][0]["features"]["updateResults"].as_array().unwrap();
+    assert_eq!((refused.len(), &refused[0]["globalId"]), (1, &json!(id(1))), "{answer}");
+    let heights: String =
+        server.database.value("select string_agg(height::text, ' ' order by globalid) from oak").await;
+    assert_eq!(heights, "15 11 7", "a device is held to it, too");
 }

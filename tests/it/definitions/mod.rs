@@ -1,10 +1,12 @@
 //! Definitions: what administrators say about layers, how it is shown, and that it is enforced wherever edits come from.
 
+mod additions;
 mod admin;
 mod capabilities;
 mod documents;
 mod domains;
 mod fields;
+mod hidden;
 mod tracking;
 
 use serde_json::{Value as Json, json};

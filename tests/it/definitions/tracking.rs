@@ -115,3 +115,53 @@ async fn another_server_says_itself_who_edited_its_rows() {
     assert_eq!((&there["changer"], &there["girth"]), (&json!("second"), &json!(7)));
     assert_eq!(there, row(&one).await);
 }
+
+#[tokio::test]
+async fn whoever_edits_attachments_edits_their_feature() {
+    let server = with_tracking().await;
+    server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
+    let adds = json!([{"attributes": {"globalid": id(1)}}, {"attributes": {"globalid": id(2)}}]);
+    server.post("0/applyEdits", &[("adds", &adds.to_string()), ("useGlobalIds", "true")]).await;
+    // Which of the two features are stamped since this was asked last.
+    let stamped = async || -> String {
+        let stamped = "coalesce(string_agg(right(globalid::text, 1) || changer, ' ' order by globalid) filter (where changed > '2000-01-01'), '')";
+        let found = server.database.value(&format!("select {stamped} from oak")).await;
+        server.database.sql("update oak set changed = 'epoch', changer = 'psql'").await;
+        found
+    };
+    stamped().await;
+    let attachments = |list: &str, edits: Json| json!({list: edits}).to_string();
+    let add = attachments(
+        "adds",
+        json!([{"globalId": id(7), "parentGlobalId": id(1), "name": "a.txt", "contentType": "text/plain", "data": "YQ=="}]),
+    );
+    let edit = async |attachments: String| {
+        let answer = server.post("0/applyEdits", &[("attachments", &attachments), ("useGlobalIds", "true")]).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    };
+    edit(add).await;
+    assert_eq!(stamped().await, "1Esri_Anonymous");
+    edit(attachments("updates", json!([{"globalId": id(7), "parentGlobalId": id(1), "name": "b.txt"}]))).await;
+    assert_eq!(stamped().await, "1Esri_Anonymous");
+    let made: i64 = server.database.value("select count(*) from oak where maker = 'Esri_Anonymous'").await;
+    assert_eq!(made, 2, "who added the feature stays");
+    let replica = server
+        .post(
+            "createReplica",
+            &[
+                ("layers", "0"),
+                EMBEDDED,
+                ("replicaName", "field"),
+                ("returnAttachments", "true"),
+                ("attachmentsSyncDirection", "bidirectional"),
+                ("returnAttachmentsDataByUrl", "true"),
+            ],
+        )
+        .await;
+    edit(attachments("deletes", json!([id(7)]))).await;
+    assert_eq!(stamped().await, "1Esri_Anonymous", "also who deletes one");
+
+    let delta = synchronize(&server, &replica, &json!({})).await;
+    let updates = delta["edits"][0]["features"]["updates"].as_array().unwrap();
+    assert!(updates.iter().any(|update| update["attributes"]["globalid"] == id(1)), "devices hear of it: {delta}");
+}

@@ -6,6 +6,7 @@ use super::{ended, species, with_oaks};
 use crate::support::{TestServer, server::error};
 
 const TRUNCATE: &str = "/arcgis/rest/admin/services/trees/FeatureServer/0/truncate";
+const TOKEN: (&str, &str) = ("token", "a-token-of-an-administrator");
 
 async fn calculate(server: &TestServer, rows: &str, expression: &Json) -> Json {
     server.post("0/calculate", &[("where", rows), ("calcExpression", &expression.to_string())]).await
@@ -162,7 +163,8 @@ async fn a_calculation_that_cannot_be_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn calculations_and_deletes_run_as_jobs() {
-    let server = with_oaks().await;
+    let mut server = with_oaks().await;
+    server.configure(|config| config.admin_token = Some(TOKEN.1.to_owned()));
     let runner = server.run_jobs();
     let expression = r#"[{"field":"girth","sqlExpression":"girth + 1"}]"#;
     let submitted =
@@ -172,7 +174,7 @@ async fn calculations_and_deletes_run_as_jobs() {
     assert_eq!(values(&server, "girth").await, [json!(2), json!(3), json!(4)]);
     let submitted = server.post("0/deleteFeatures", &[("where", "girth > 2"), ("async", "true")]).await;
     assert_eq!(ended(&server, &submitted).await["status"], "Completed");
-    let submitted = server.post(TRUNCATE, &[("async", "true")]).await;
+    let submitted = server.post(TRUNCATE, &[TOKEN, ("async", "true")]).await;
     assert_eq!(ended(&server, &submitted).await["status"], "Completed");
     assert!(species(&server).await.is_empty());
     runner.stop().await;
@@ -180,16 +182,17 @@ async fn calculations_and_deletes_run_as_jobs() {
 
 #[tokio::test]
 async fn truncate_takes_all_rows_or_all_attachments_and_replicas_learn_of_it() {
-    let server = with_oaks().await;
+    let mut server = with_oaks().await;
+    server.configure(|config| config.admin_token = Some(TOKEN.1.to_owned()));
     let replica =
         server.post("createReplica", &[("layers", "0"), ("transportType", "esriTransportTypeEmbedded")]).await;
     let attachment = json!({"adds": [{"globalId": "{BBBBBBBB-0001-4000-8000-000000000001}", "parentGlobalId": super::oak(1),
         "name": "a.txt", "contentType": "text/plain", "data": "aGk="}]});
     server.post("0/applyEdits", &[("attachments", &attachment.to_string()), ("useGlobalIds", "true")]).await;
-    assert_eq!(server.post(TRUNCATE, &[("attachmentOnly", "true")]).await, json!({"success": true}));
+    assert_eq!(server.post(TRUNCATE, &[TOKEN, ("attachmentOnly", "true")]).await, json!({"success": true}));
     let left = server.get("0/1/attachments", &[]).await;
     assert_eq!((left["attachmentInfos"].as_array().unwrap().len(), species(&server).await.len()), (0, 3));
-    assert_eq!(server.post(TRUNCATE, &[]).await, json!({"success": true}));
+    assert_eq!(server.post(TRUNCATE, &[TOKEN]).await, json!({"success": true}));
     assert!(species(&server).await.is_empty());
     let answer = server
         .post(
@@ -203,7 +206,9 @@ async fn truncate_takes_all_rows_or_all_attachments_and_replicas_learn_of_it() {
         .await;
     assert_eq!(answer["edits"][0]["features"]["deleteIds"].as_array().unwrap().len(), 3, "{answer}");
     let (_, said) = error(
-        &server.post("/arcgis/rest/admin/services/trees/FeatureServer/1/truncate", &[("attachmentOnly", "true")]).await,
+        &server
+            .post("/arcgis/rest/admin/services/trees/FeatureServer/1/truncate", &[TOKEN, ("attachmentOnly", "true")])
+            .await,
     );
     assert!(said.contains("attachmentOnly"), "{said}");
     assert_eq!(error(&server.get(TRUNCATE, &[]).await).0, 405);

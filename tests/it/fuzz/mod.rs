@@ -101,7 +101,11 @@ fn fault(operation: &Json, sent: &Sent, status: u16, content_type: &str, body: &
     if !content_type.starts_with("application/json") {
         return None;
     }
-    let Ok(answer) = serde_json::from_slice::<Json>(body) else { return Some("it is no JSON".to_owned()) };
+    let Ok(answer) = serde_json::from_slice::<Json>(body) else {
+        // A file is what somebody sent, whatever it was called.
+        let is_file = operation["responses"]["200"]["content"].get("application/octet-stream").is_some();
+        return (!is_file).then(|| "it is no JSON".to_owned());
+    };
     let Some(error) = answer.get("error").filter(|_| answer.get("status").is_none()) else {
         let promised = &operation["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"][0];
         // A job was accepted.

@@ -157,7 +157,9 @@ async fn t_p5_five_thousand_replicas_are_listed_within_a_second() {
 #[tokio::test]
 async fn clean_up_goes_as_far_as_asked_but_never_past_a_live_replica() {
     const PATH: &str = "/arcgis/rest/admin/services/trees/FeatureServer/cleanupChangeTracking";
-    let server = TestServer::with_trees().await;
+    const TOKEN: (&str, &str) = ("token", "a-token-of-an-administrator");
+    let mut server = TestServer::with_trees().await;
+    server.configure(|config| config.admin_token = Some(TOKEN.1.to_owned()));
     server.database.sql("insert into oak (girth) values (1)").await;
     let first = generation(&server).await;
     server.database.sql("insert into oak (girth) values (2)").await;
@@ -179,7 +181,7 @@ async fn clean_up_goes_as_far_as_asked_but_never_past_a_live_replica() {
         (vec![("layers", "1".to_owned()), ("minServerGen", newest.to_string())], newest, false),
     ] {
         let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = server.post(PATH, &parameters).await;
+        let answer = server.post(PATH, &[&[TOKEN], parameters.as_slice()].concat()).await;
         assert_eq!(
             (&answer["success"], &answer["minServerGen"]),
             (&json!(true), &json!(from)),
@@ -199,7 +201,7 @@ async fn clean_up_goes_as_far_as_asked_but_never_past_a_live_replica() {
         (vec![("layers", "9"), ("minServerGen", "1")], "no layer or table 9"),
         (vec![("replicaId", "aaaaaaaa-0000-4000-8000-000000000000")], "not registered"),
     ] {
-        let answer = server.post(PATH, &parameters).await;
+        let answer = server.post(PATH, &[&[TOKEN], parameters.as_slice()].concat()).await;
         assert!(error(&answer).1.contains(words), "{parameters:?} {answer}");
     }
     assert_eq!(error(&server.get(PATH, &[("minServerGen", "1")]).await).0, 405);

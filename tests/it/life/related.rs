@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 use syncline::{
-    model::id::LayerId,
-    store::{prune::Retention, relations::Declaration},
+    model::{definition::Declaration, id::LayerId},
+    store::prune::Retention,
 };
 
 use super::{EMBEDDED, pass_days};

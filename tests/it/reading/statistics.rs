@@ -342,3 +342,97 @@ async fn tables_come_in_every_form() {
         assert_eq!(counted["count"], json["features"].as_array().unwrap().len());
     }
 }
+
+#[tokio::test]
+async fn expressions_are_measured_grouped_and_sorted_by() {
+    let server = forest().await;
+    let base = [("where", "girth IS NOT NULL"), ("f", "json")];
+    let query = async |more: &[(&str, &str)]| {
+        let parameters = [&base[..], more].concat();
+        let answer = server.get("0/query", &parameters).await;
+        assert_eq!(answer, server.post("0/query", &parameters).await);
+        answer
+    };
+    let statistics = wanted(&[
+        ("sum", "girth * 2", "twice"),
+        ("max", "girth / 2.0", "half"),
+        ("count", "CASE species WHEN 'elm' THEN 1 END", "elms"),
+        ("min", "UPPER(species)", "word"),
+        ("max", "EXTRACT(YEAR FROM planted)", "year"),
+        ("percentile_cont", "girth + 1", "middle"),
+    ])
+    .replace(
+        r#""onStatisticField":"girth + 1""#,
+        r#""onStatisticField":"girth + 1","statisticParameters":{"value":0.5}"#,
+    );
+    let answer = query(&[("outStatistics", &statistics)]).await;
+    assert_eq!(rows(&answer), json!([[44.0, 4.5, 3, "ELM", 1970, 5.0]]));
+    let types: Vec<&str> =
+        answer["fields"].as_array().unwrap().iter().map(|field| field["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        types,
+        [
+            "esriFieldTypeDouble",
+            "esriFieldTypeDouble",
+            "esriFieldTypeInteger",
+            "esriFieldTypeString",
+            "esriFieldTypeInteger",
+            "esriFieldTypeDouble"
+        ]
+    );
+    let of_months = [
+        ("outStatistics", wanted(&[("count", "objectid", "n")])),
+        ("groupByFieldsForStatistics", "EXTRACT(YEAR FROM planted), COALESCE(species, 'a, b')".to_owned()),
+    ];
+    let of_months: Vec<(&str, &str)> = of_months.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let by_name = query(&[&of_months[..], &[("orderByFields", "EXPR_2 DESC, EXPR_1")]].concat()).await;
+    assert_eq!(rows(&by_name), json!([[1969, "fir", 1], [1970, "elm", 2], [null, "elm", 1], [1970, "a, b", 1]]));
+    assert_eq!(
+        by_name["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect::<Vec<_>>(),
+        ["EXPR_1", "EXPR_2", "n"]
+    );
+    let repeated = [("orderByFields", "coalesce(species,'a, b') DESC, EXTRACT(YEAR FROM planted)")];
+    assert_eq!(query(&[&of_months[..], &repeated].concat()).await, by_name);
+    let few = query(&[&of_months[..], &[("having", "EXPR_1 = 1970 AND COUNT(objectid) > 1")]].concat()).await;
+    assert_eq!(rows(&few), json!([[1970, "elm", 2]]));
+
+    let sorted = query(&[("orderByFields", "MOD(girth, 3) DESC, ROUND(girth / 2.0, 0)"), ("outFields", "girth")]).await;
+    assert_eq!(column(&sorted, "girth"), json!([2, 1, 4, 6, 9]));
+    let page =
+        [("orderByFields", "girth * -1"), ("resultOffset", "1"), ("resultRecordCount", "2"), ("outFields", "girth")];
+    assert_eq!(column(&query(&page).await, "girth"), json!([6, 4]));
+    assert_eq!(
+        query(&[("orderByFields", "girth * -1"), ("returnIdsOnly", "true")]).await["objectIds"],
+        json!([6, 3, 4, 2, 1])
+    );
+    let layer = server.get("0", &[]).await;
+    assert_eq!(layer["advancedQueryCapabilities"]["supportsSqlExpression"], true);
+
+    for (parameters, said) in [
+        (vec![("outStatistics", wanted(&[("sum", "girth +", "n")]))], "'outStatistics'"),
+        (vec![("outStatistics", wanted(&[("sum", "girth; drop", "n")]))], "';'"),
+        (vec![("outStatistics", wanted(&[("sum", "UPPER(species)", "n")]))], "sum needs numbers"),
+        (vec![("outStatistics", wanted(&[("sum", "pg_sleep(9)", "n")]))], "unknown function 'PG_SLEEP'"),
+        (vec![("orderByFields", "girth + wood".to_owned())], "unknown field 'wood'"),
+        (vec![("orderByFields", "(NULL)".to_owned())], "nothing but NULL"),
+        (vec![("orderByFields", "wood".to_owned())], "no field 'wood'"),
+    ] {
+        let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let words = refusal(&server, "0/query", &parameters).await;
+        assert!(words.contains(said), "{said}: {words}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_the_current_user() {
+    let server = forest().await;
+    for (clause, n) in [
+        ("species = CURRENT_USER", 0),
+        ("species <> current_user", 0),
+        ("CURRENT_USER IS NULL", 6),
+        ("species = COALESCE(CURRENT_USER, 'elm')", 3),
+    ] {
+        let answer = server.get("0/query", &[("where", clause), ("returnCountOnly", "true")]).await;
+        assert_eq!(answer["count"], n, "{clause}");
+    }
+}

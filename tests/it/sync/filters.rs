@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use syncline::{model::id::LayerId, store::relations::Declaration};
+use syncline::model::{definition::Declaration, id::LayerId};
 use uuid::Uuid;
 
 use crate::support::TestServer;
