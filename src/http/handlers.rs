@@ -95,29 +95,8 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::QueryDomains => Ok(Reply::Json(describe::domains(&call.params, service)?)),
         OfService::Admin(layer, what) => admin::handle(call, service, *layer, *what).await,
         OfService::ApplyEdits => editing::operation(call, service, None, Operation::ApplyEdits).await,
-        OfService::CreateReplica => {
-            let request = CreateReplicaRequest::parse(&call.params, service)?;
-            if asynchronous(&call.params)? {
-                return jobs::submit(call, service, None, Operation::CreateReplica).await;
-            }
-            let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
-            Ok(answer(call, service, made))
-        }
-        OfService::SynchronizeReplica => {
-            let request = SynchronizeReplicaRequest::parse(&call.params)?;
-            if asynchronous(&call.params)? {
-                // Known to be wrong now rather than when the job is begun.
-                replica::find(&call.app, service, request.replica).await?;
-                if let Some(id) = request.edits_upload {
-                    let mut session = call.app.store.session().await?;
-                    crate::uploads::committed(&mut session, service, "editsUploadId", id).await?;
-                }
-                return jobs::submit(call, service, None, Operation::SynchronizeReplica).await;
-            }
-            let address = address(call, service);
-            let made = replica::synchronize(&call.app, service, &address, &request, &Run::default()).await?;
-            Ok(answer(call, service, made))
-        }
+        OfService::CreateReplica => create(call, service).await,
+        OfService::SynchronizeReplica => synchronize(call, service).await,
         OfService::UnregisterReplica => unregister(call, service).await,
         OfService::ImportReplica => {
             let layers = call.params.text("layers").ok_or_else(|| {
@@ -129,34 +108,8 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
             let source = Source::Layers(layers.into());
             Ok(Reply::Json(replica::import(&call.app, service, call.params.clone(), source).await?))
         }
-        // An empty form, which is how a person begins.
-        OfService::ExtractChanges
-            if call.format == Format::Html && call.method != Method::POST && !asks_changes(&call.params) =>
-        {
-            Ok(Reply::Form)
-        }
-        OfService::ExtractChanges => {
-            let request = ExtractChangesRequest::parse(&call.params, service)?;
-            if asynchronous(&call.params)? {
-                return jobs::submit(call, service, None, Operation::ExtractChanges).await;
-            }
-            Ok(answer(
-                call,
-                service,
-                replica::extract(&call.app, service, &address(call, service), &request, &Run::default()).await?,
-            ))
-        }
-        OfService::Replicas => {
-            let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;
-            let with_version = call.params.flag(&["returnVersion"], false)?;
-            // There is one version of the data, which has the name that clients know.
-            let of_version = call.params.text("replicaVersion");
-            let replicas = match of_version.is_none_or(|name| name.eq_ignore_ascii_case("sde.DEFAULT")) {
-                true => replica::list(&call.app, service).await?,
-                false => Vec::new(),
-            };
-            Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
-        }
+        OfService::ExtractChanges => extract(call, service).await,
+        OfService::Replicas => replicas(call, service).await,
         OfService::Replica(id) => {
             let id = ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.clone() })?;
             Ok(Reply::Json(info(&replica::find(&call.app, service, id).await?)))
@@ -213,6 +166,56 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
         }
         edit => editing::of_layer(call, service, layer, edit).await,
     }
+}
+
+async fn create(call: &Call, service: &Service) -> Result<Reply> {
+    let request = CreateReplicaRequest::parse(&call.params, service)?;
+    if asynchronous(&call.params)? {
+        return jobs::submit(call, service, None, Operation::CreateReplica).await;
+    }
+    let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
+    Ok(answer(call, service, made))
+}
+
+async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
+    let request = SynchronizeReplicaRequest::parse(&call.params)?;
+    if asynchronous(&call.params)? {
+        // Known to be wrong now rather than when the job is begun.
+        replica::find(&call.app, service, request.replica).await?;
+        if let Some(id) = request.edits_upload {
+            let mut session = call.app.store.session().await?;
+            crate::uploads::committed(&mut session, service, "editsUploadId", id).await?;
+        }
+        return jobs::submit(call, service, None, Operation::SynchronizeReplica).await;
+    }
+    let address = address(call, service);
+    let made = replica::synchronize(&call.app, service, &address, &request, &Run::default()).await?;
+    Ok(answer(call, service, made))
+}
+
+async fn extract(call: &Call, service: &Service) -> Result<Reply> {
+    // An empty form, which is how a person begins.
+    if call.format == Format::Html && call.method != Method::POST && !asks_changes(&call.params) {
+        return Ok(Reply::Form);
+    }
+    let request = ExtractChangesRequest::parse(&call.params, service)?;
+    if asynchronous(&call.params)? {
+        return jobs::submit(call, service, None, Operation::ExtractChanges).await;
+    }
+    let made = replica::extract(&call.app, service, &address(call, service), &request, &Run::default()).await?;
+    Ok(answer(call, service, made))
+}
+
+async fn replicas(call: &Call, service: &Service) -> Result<Reply> {
+    let with_last_sync = call.params.flag(&["returnLastSyncDate"], call.format == Format::Html)?;
+    let with_version = call.params.flag(&["returnVersion"], false)?;
+    // There is one version of the data, which has the name that clients know.
+    let of_version = call.params.text("replicaVersion");
+    let replicas = match of_version.is_none_or(|name| name.eq_ignore_ascii_case("sde.DEFAULT")) {
+        true => replica::list(&call.app, service).await?,
+        false => Vec::new(),
+    };
+    Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
 }
 
 fn asks_anything(params: &Params) -> bool {

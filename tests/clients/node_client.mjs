@@ -82,7 +82,7 @@ async function ask(url) {
   expect(JSON.stringify(words) === JSON.stringify([[1, "wet", null, "dry"], [2, "dry"]]), "queryRelated: records come with the features they belong to");
   const dry = await queryRelated({ url, objectIds: [1, 2, 3], relationshipId: 0, definitionExpression: "words = 'dry'", params: { returnCountOnly: true } });
   expect(JSON.stringify(dry.relatedRecordGroups.map((group) => group.count)) === "[1,1,0]", "queryRelated counts them");
-  const back = await queryRelated({ url: url.replace(/2$/, "3"), objectIds: [1], relationshipId: 0, outFields: ["name"], outSR: "4326", returnGeometry: true });
+  const back = await queryRelated({ url: url.replace(/2$/, "3"), objectIds: [1], relationshipId: 0, outFields: ["name"], params: { outSR: 4326 } });
   const [point] = back.relatedRecordGroups[0].relatedRecords;
   expect(point.attributes.name === "Point 1" && Math.abs(point.geometry.x - 11.5) < 0.1, `queryRelated: and the other way, with their points (${JSON.stringify(back)})`);
 

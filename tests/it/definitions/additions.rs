@@ -50,8 +50,7 @@ async fn a_layer_that_is_added_is_a_table_and_can_be_taken_offline_at_once() {
     let answer = attempt(&server, "addToDefinition", &related).await;
     assert_eq!(answer["relationships"], json!([{"id": 0, "name": "wells_checks"}]), "{answer}");
     let replica = server.post("createReplica", &[("layers", "2,3"), super::EMBEDDED, ("replicaName", "field")]).await;
-    let well =
-        json!({"attributes": {"GlobalID": id(1), "owner": "Ann", "depth": 7}, "geometry": {"x": 1, "y": 2, "z": 3}});
+    let well = json!({"attributes": {"GlobalID": id(1), "owner": "Ann", "depth": 7}, "geometry": {"x": 1, "y": 2, "z": 3, "spatialReference": {"wkid": 4326}}});
     let deep = json!({"attributes": {"GlobalID": id(2), "depth": 70}});
     let edits = json!([{"id": 2, "features": {"adds": [well, deep]}}, {"id": 3, "features": {"adds": [{"attributes": {"globalid": id(3), "well": id(1)}}]}}]);
     let answer = server
@@ -114,7 +113,8 @@ async fn what_cannot_be_added_is_refused_with_the_reason_and_leaves_nothing_behi
         json!({"relationships": [given]})
     };
     for (given, said) in [
-        (json!({}), "adds nothing"),
+        (json!({}), "it is missing"),
+        (json!({"layers": []}), "adds nothing"),
         (json!({"layers": 5}), "array of objects"),
         (json!({"domains": []}), "'domains' cannot be added"),
         (with("name", json!("oak")), "table public.oak exists already"),
