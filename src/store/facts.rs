@@ -23,12 +23,15 @@ use super::{ReadTx, Store};
 /// The largest table whose extents are computed from its rows.
 const MAX_SCANNED_BYTES: i64 = 8 << 20;
 
-/// What was computed from all rows, each with the generation for which it is right.
+/// A value and the generation for which it is right.
+type At<T> = (Generation, T);
+
+/// What was computed from all rows.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    extents: HashMap<LayerKey, (Generation, Option<[f64; 4]>)>,
-    /// Those of the fields of a time, which a definition may change.
-    times: HashMap<(LayerKey, Time), (Generation, Option<[i64; 2]>)>,
+    extents: HashMap<LayerKey, At<Option<[f64; 4]>>>,
+    /// With the fields of a time, which a definition may change.
+    times: HashMap<(LayerKey, Time), At<Option<[i64; 2]>>>,
 }
 
 impl Store {

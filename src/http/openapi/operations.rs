@@ -167,9 +167,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Post,
         "/arcgis/rest/admin/services/{service}/FeatureServer/addToDefinition",
         "addToDefinition",
-        "Adds to the definition of a service.",
+        "Adds layers, tables and relationships to a service.",
     )
-    .takes(&[q::ADMINISTRATION, q::ADD_TO_DEFINITION])
+    .takes(&[q::ADMINISTRATION, q::ADD_TO_SERVICE])
     .gives(Object(&[("success", "flag")])),
     Operation::new(
         "administration",
@@ -178,16 +178,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "updateDefinition",
         "Changes the definition of a service.",
     )
-    .takes(&[q::ADMINISTRATION, q::UPDATE_DEFINITION])
+    .takes(&[q::ADMINISTRATION, q::UPDATE_SERVICE])
     .gives(Object(&[("success", "flag")])),
     Operation::new(
         "administration",
         Post,
         "/arcgis/rest/admin/services/{service}/FeatureServer/deleteFromDefinition",
         "deleteFromDefinition",
-        "Deletes from the definition of a service.",
+        "Forgets relationships of a service.",
     )
-    .takes(&[q::ADMINISTRATION, q::DELETE_FROM_DEFINITION])
+    .takes(&[q::ADMINISTRATION, q::DELETE_FROM_SERVICE])
     .gives(Object(&[("success", "flag")])),
     Operation::new(
         "administration",

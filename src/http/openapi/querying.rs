@@ -202,6 +202,22 @@ pub(super) const ADD_TO_DEFINITION: &[Parameter] =
 /// updateDefinition
 pub(super) const UPDATE_DEFINITION: &[Parameter] =
     &[Parameter::json("updateDefinition", "Object", "What is changed.").required().such_as(DEFINITION), FORCE];
+/// addToDefinition of a service
+pub(super) const ADD_TO_SERVICE: &[Parameter] = &[Parameter::json("addToDefinition", "Object", "Layers, tables and relationships.")
+    .required()
+    .such_as(&[
+        r#"{"relationships":[{"originLayerId":0,"originPrimaryKey":"globalid","destinationLayerId":1,"originForeignKey":"oak_id"}]}"#,
+        r#"{"tables":[{"name":"checks","fields":[{"name":"note","type":"esriFieldTypeString"}]}]}"#,
+    ])];
+/// updateDefinition of a service
+pub(super) const UPDATE_SERVICE: &[Parameter] = &[Parameter::json("updateDefinition", "Object", "What is changed.")
+    .required()
+    .such_as(&[r#"{"description":"a"}"#])];
+/// deleteFromDefinition of a service
+pub(super) const DELETE_FROM_SERVICE: &[Parameter] =
+    &[Parameter::json("deleteFromDefinition", "Object", "Relationships that are forgotten.")
+        .required()
+        .such_as(&[r#"{"relationships":[{"id":0}]}"#])];
 /// deleteFromDefinition
 pub(super) const DELETE_FROM_DEFINITION: &[Parameter] = &[
     Parameter::json("deleteFromDefinition", "Object", "What is deleted.")
