@@ -78,6 +78,12 @@ async fn a_hidden_field_is_kept_by_edits_and_stays_in_replicas() {
     let server = with_secret().await;
     apply(&server, "updates", &json!([{"attributes": {"objectid": 1, "species": "ash"}}])).await;
     assert_eq!(server.database.value::<i32>("select girth from oak where species = 'ash'").await, 7);
+    let edits = json!([{"id": 0, "updates": [{"attributes": {"objectid": 1, "height": 4}}]}]).to_string();
+    let images = ("returnServiceEditsOption", "originalAndCurrentFeatures");
+    let answer = server.post("applyEdits", &[("edits", &edits), images]).await;
+    let [before, after] = [0, 1].map(|index| answer[0]["editedFeatures"]["updates"][0][index]["attributes"].clone());
+    assert_eq!((&before["height"], &after["height"]), (&json!(2.0), &json!(4.0)), "{answer}");
+    assert!(before.get("girth").is_none() && after.get("girth").is_none(), "{answer}");
     let replica = create(&server).await;
     let held = replica["layers"][0]["features"].as_array().unwrap();
     let ash = held.iter().find(|feature| feature["attributes"]["species"] == "ash").unwrap();
