@@ -7,14 +7,20 @@
 """
 
 import importlib.metadata
+import importlib.util
 import json
+import os
+import sys
 import urllib.request
 
-from common import expect, main
-from openapi_spec_validator import OpenAPIV31SpecValidator
+from common import expect, main, skip
+
+REQUIRED = os.environ.get("SYNCLINE_REQUIRE_CLIENTS") == "1" or os.environ.get("CI") == "true"
 
 
 def run(service):
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     address = service.split("/arcgis/")[0] + "/openapi.json"
     with urllib.request.urlopen(address, timeout=60) as response:
         document = json.load(response)
@@ -23,4 +29,8 @@ def run(service):
     return importlib.metadata.version("openapi-spec-validator")
 
 
+if not importlib.util.find_spec("openapi_spec_validator") and not REQUIRED:
+    # An environment that was made before the validator was among the clients.
+    skip("the test with openapi-spec-validator, which is not installed; scripts/setup test installs it")
+    sys.exit()
 main("openapi-spec-validator", run)
