@@ -54,6 +54,12 @@ pub struct Config {
     pub keep_history_days: i32,
     /// How many days of receipts of uploads are kept at least.
     pub keep_receipts_days: i32,
+    /// How many days a refused edit of a connected client is kept that nobody applies or dismisses.
+    pub keep_refused_days: i32,
+    /// How many refused edits of connected clients may be open in a service; of more, only the receipts are kept.
+    pub max_refused_edits: u64,
+    /// How many bytes they may take up together, with the files of attachments.
+    pub max_refused_bytes: u64,
     /// How many days without a synchronization make a replica idle; 0: never.
     pub warn_replicas_days: i32,
     /// How many days without a synchronization let a replica expire; 0: never.
@@ -134,6 +140,9 @@ impl Default for Config {
             upload_extensions: UPLOAD_EXTENSIONS.iter().map(|extension| (*extension).to_owned()).collect(),
             keep_history_days: 90,
             keep_receipts_days: 365,
+            keep_refused_days: 90,
+            max_refused_edits: 20_000,
+            max_refused_bytes: 1 << 30,
             warn_replicas_days: 30,
             expire_replicas_days: 90,
             grace_days: 14,
@@ -189,6 +198,9 @@ impl Config {
         }
         read_into(&value, "SYNCLINE_KEEP_HISTORY_DAYS", &mut config.keep_history_days)?;
         read_into(&value, "SYNCLINE_KEEP_RECEIPTS_DAYS", &mut config.keep_receipts_days)?;
+        read_into(&value, "SYNCLINE_KEEP_REFUSED_DAYS", &mut config.keep_refused_days)?;
+        read_into(&value, "SYNCLINE_MAX_REFUSED_EDITS", &mut config.max_refused_edits)?;
+        read_into(&value, "SYNCLINE_MAX_REFUSED_BYTES", &mut config.max_refused_bytes)?;
         read_into(&value, "SYNCLINE_WARN_REPLICAS_DAYS", &mut config.warn_replicas_days)?;
         read_into(&value, "SYNCLINE_EXPIRE_REPLICAS_DAYS", &mut config.expire_replicas_days)?;
         read_into(&value, "SYNCLINE_GRACE_DAYS", &mut config.grace_days)?;
@@ -250,6 +262,7 @@ impl Config {
         for (name, days, least) in [
             ("keep_history_days", self.keep_history_days, 1),
             ("keep_receipts_days", self.keep_receipts_days, 30),
+            ("keep_refused_days", self.keep_refused_days, 1),
             ("warn_replicas_days", self.warn_replicas_days, 0),
             ("expire_replicas_days", self.expire_replicas_days, 0),
             ("grace_days", self.grace_days, 1),

@@ -11,14 +11,12 @@ use crate::{
     sync::{
         apply::{Sender, apply_all},
         put_back::put_back,
+        selected::deletes,
     },
     wire::edits::parse_kept,
 };
 
-use super::{
-    Later, changed_since, layer_needed,
-    uploads::{cut, deletes},
-};
+use super::{Later, batches::cut, changed_since, layer_needed};
 
 /// A page of conflicts, and whether there are more.
 pub(crate) async fn list(
@@ -85,7 +83,7 @@ pub(crate) async fn restore(app: &App, service: &Service, number: i64, force: bo
         (Some(_), Some(_)) => None,
         (Some(image), None) => {
             let srid = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
-            let edit = parse_kept("feature", image, Op::Add, layer, srid)?;
+            let edit = parse_kept("feature", image, (Op::Add, None), layer, srid)?;
             Some(LayerEdits { layer: layer.clone(), edits: vec![edit] })
         }
     };

@@ -8,7 +8,7 @@ use crate::{
         layer::{Layer, Service},
     },
     store::{
-        books::{BookedUpload, Receipt},
+        books::{BookedBatch, Receipt},
         conflicts::Conflict,
         rejected::{Rejected, RejectedState},
     },
@@ -20,39 +20,38 @@ use crate::{
 
 use super::{
     Known, Later,
+    batches::{MAX_LISTED, Receipts, Reversal, Undone},
     conflicts::Restored,
     explain::{Explanation, Standing},
-    uploads::{Reversal, Undone},
     verify::Verified,
 };
 
-/// The most features that an answer lists.
-const MAX_LISTED: usize = 1_000;
+/// The batches of a service.
+pub(crate) fn batches(service: &Service, batches: &[BookedBatch], more: bool) -> Json {
+    Json::Object(list("batches", batches.iter().map(|one| Json::Object(batch(service, one))).collect(), more))
+}
 
 /// The uploads of a replica.
-pub(crate) fn uploads(service: &Service, known: &Known, uploads: &[BookedUpload], more: bool) -> Json {
+pub(crate) fn uploads(service: &Service, known: &Known, uploads: &[BookedBatch], more: bool) -> Json {
     let mut shown = replica(known);
-    shown.extend(list("batches", uploads.iter().map(|one| Json::Object(upload(service, one))).collect(), more));
+    shown.extend(list("batches", uploads.iter().map(|one| Json::Object(batch(service, one))).collect(), more));
     Json::Object(shown)
 }
 
-/// An upload with its receipts.
-pub(crate) fn receipts(
-    service: &Service,
-    known: &Known,
-    booked: &BookedUpload,
-    receipts: &[Receipt],
-    more: bool,
-) -> Json {
-    let mut shown = replica(known);
-    shown.extend(upload(service, booked));
+/// A batch with its receipts, and the replica that uploaded it if it was asked for as one's.
+pub(crate) fn receipts(service: &Service, known: Option<&Known>, booked: &BookedBatch, receipts: &Receipts) -> Json {
+    let mut shown = batch(service, booked);
+    shown.extend(known.map(replica).unwrap_or_default());
+    if let (Some(known), Some(Json::Object(condition))) = (receipts.rows_known, shown.get_mut("byCondition")) {
+        condition.insert("rowsKnown".to_owned(), known.into());
+    }
     let each = |(layer, position, result): &Receipt| {
         let mut one = Map::new();
         one.insert("position".to_owned(), (*position).into());
         one.extend(receipt(service, *layer, result));
         Json::Object(one)
     };
-    shown.extend(list("receipts", receipts.iter().map(each).collect(), more));
+    shown.extend(list("receipts", receipts.page.iter().map(each).collect(), receipts.more));
     Json::Object(shown)
 }
 
@@ -65,28 +64,36 @@ fn replica(known: &Known) -> Map<String, Json> {
     shown
 }
 
-fn upload(service: &Service, upload: &BookedUpload) -> Map<String, Json> {
-    let [adds, updates, deletes] = upload.applied;
-    let presented: Json = upload
+fn batch(service: &Service, batch: &BookedBatch) -> Map<String, Json> {
+    let [adds, updates, deletes] = batch.applied;
+    let presented: Json = batch
         .presented
         .iter()
         .map(|(layer, generation)| json!({"id": layer_json(service, *layer), "serverGen": generation}))
         .collect();
-    let codes: Map<String, Json> = upload.refused.iter().map(|(code, n)| (code.to_string(), (*n).into())).collect();
+    let codes: Map<String, Json> = batch.refused.iter().map(|(code, n)| (code.to_string(), (*n).into())).collect();
     let shown = json!({
-        "batchId": upload.id,
-        "receivedDate": upload.received_ms,
-        "syncDirection": upload.direction,
+        "batchId": batch.id,
+        "operation": batch.operation,
+        "replicaID": batch.replica.map(|id| id.to_string()),
+        "replicaName": batch.replica_name,
+        "userName": batch.user,
+        "requestId": batch.request_id,
+        "receivedDate": batch.received_ms,
+        "layers": batch.layers.iter().map(|key| layer_json(service, *key)).collect::<Json>(),
+        "syncDirection": batch.direction,
         "presentedServerGens": presented,
-        "serverGen": upload.generation,
+        "serverGen": batch.generation,
         "applied": adds + updates + deletes,
         "appliedAdds": adds,
         "appliedUpdates": updates,
         "appliedDeletes": deletes,
-        "refused": upload.refused.iter().map(|(_, n)| n).sum::<i64>(),
+        "byCondition": batch.by_condition.map(|(op, n_rows)| json!({"operation": op.name(), "count": n_rows})),
+        "refused": batch.refused.iter().map(|(_, n)| n).sum::<i64>(),
         "refusedByCode": codes,
-        "conflicts": upload.n_conflicts,
-        "undoneDate": upload.undone_ms,
+        "refusedNotKept": batch.n_not_kept,
+        "conflicts": batch.n_conflicts,
+        "undoneDate": batch.undone_ms,
     });
     match shown {
         Json::Object(shown) => shown,
@@ -104,8 +111,11 @@ pub(crate) fn rejected(service: &Service, edit: &Rejected) -> Json {
     json!({
         "rejectedEditId": edit.id,
         "state": edit.state.name(),
-        "replicaID": edit.replica.to_string(),
+        "replicaID": edit.replica.map(|id| id.to_string()),
         "replicaName": edit.replica_name,
+        "userName": edit.user,
+        "sentBy": edit.operation,
+        "requestId": edit.request_id,
         "batchId": edit.batch,
         "layer": layer_json(service, edit.layer),
         "operation": edit.op.name(),
@@ -181,56 +191,44 @@ fn later(later: &Later) -> Json {
         "serverGen": later.generation,
         "replicaID": later.origin.as_ref().map(|(id, _)| id.to_string()),
         "replicaName": later.origin.as_ref().and_then(|(_, name)| name.clone()),
+        "batchId": later.connected.as_ref().map(|(batch, _)| batch),
+        "operation": later.connected.as_ref().map(|(_, operation)| operation),
     })
 }
 
-/// What undoing an upload did, or would do.
+/// What undoing a batch did, or would do.
 pub(crate) fn undone(number: i64, undone: &Undone, preview: bool) -> Json {
     let how = |how: Reversal| match how {
         Reversal::Deleted => "deleted",
         Reversal::Reverted => "reverted",
         Reversal::Restored => "restored",
     };
-    let restored: Json = undone
-        .restored
-        .iter()
-        .take(MAX_LISTED)
-        .map(|(layer, id, done)| {
-            json!({"layer": layer.id.0, "globalId": GlobalId(*id).to_string(), "action": how(*done)})
-        })
-        .collect();
-    let skipped: Json = undone
-        .skipped
-        .iter()
-        .take(MAX_LISTED)
-        .map(|(layer, changed)| {
-            json!({"layer": layer.id.0, "globalId": GlobalId(changed.global_id).to_string(), "changedSince": later(changed)})
-        })
-        .collect();
-    let failed: Json = undone
-        .failed
-        .iter()
-        .take(MAX_LISTED)
-        .map(|(layer, result)| {
-            let mut shown = json!({"layer": layer.id.0});
-            if let (Some(shown), Json::Object(result)) = (shown.as_object_mut(), result_json(result)) {
-                shown.extend(result);
-            }
-            shown
-        })
-        .collect();
-    let lists = [undone.restored.len(), undone.skipped.len(), undone.failed.len()];
+    let Undone { restored, skipped, failed } = undone;
+    let listed = restored.first.iter().map(
+        |(layer, id, done)| json!({"layer": layer.id.0, "globalId": GlobalId(*id).to_string(), "action": how(*done)}),
+    );
+    let left_alone = skipped.first.iter().map(|(layer, changed)| {
+        json!({"layer": layer.id.0, "globalId": GlobalId(changed.global_id).to_string(), "changedSince": later(changed)})
+    });
+    let refused = failed.first.iter().map(|(layer, result)| {
+        let mut shown = json!({"layer": layer.id.0});
+        if let (Some(shown), Json::Object(result)) = (shown.as_object_mut(), result_json(result)) {
+            shown.extend(result);
+        }
+        shown
+    });
+    let exceeded = [restored.n, skipped.n, failed.n].into_iter().any(|n| n > MAX_LISTED);
     json!({
         "batchId": number,
         "preview": preview,
-        "success": undone.failed.is_empty() && undone.skipped.is_empty(),
-        "undoneCount": lists[0],
-        "skippedCount": lists[1],
-        "failedCount": lists[2],
-        "undone": restored,
-        "skipped": skipped,
-        "failed": failed,
-        "exceededTransferLimit": lists.iter().any(|n| *n > MAX_LISTED),
+        "success": failed.n == 0 && skipped.n == 0,
+        "undoneCount": restored.n,
+        "skippedCount": skipped.n,
+        "failedCount": failed.n,
+        "undone": listed.collect::<Json>(),
+        "skipped": left_alone.collect::<Json>(),
+        "failed": refused.collect::<Json>(),
+        "exceededTransferLimit": exceeded,
     })
 }
 
@@ -289,8 +287,16 @@ pub(crate) fn explanation(service: &Service, explained: &Explanation) -> Json {
         "now": standing(&explained.now),
         "then": explained.then.as_ref().map(|(then, _)| standing(then)),
         "firstChangeSince": explained.then.as_ref().and_then(|(_, change)| change.as_ref()).map(|change| {
-            json!({"serverGen": change.generation, "replicaID": change.origin.map(|id| id.to_string())})
+            json!({
+                "serverGen": change.generation,
+                "replicaID": change.origin.map(|id| id.to_string()),
+                "batchId": change.connected.as_ref().map(|(batch, _)| batch),
+                "operation": change.connected.as_ref().map(|(_, operation)| operation),
+            })
         }),
+        "connectedEdits": explained.connected.iter().map(|edit| {
+            json!({"batchId": edit.batch, "sentBy": edit.operation, "serverGen": edit.generation, "operation": edit.op.name()})
+        }).collect::<Json>(),
         "receipts": explained.receipts.iter().map(|(batch, generation, result)| {
             let mut one = Map::new();
             one.insert("batchId".to_owned(), (*batch).into());

@@ -22,6 +22,7 @@ use crate::{
     store::{
         ReadTx,
         conflicts::{Conflict, ConflictFilter},
+        connected::{ConnectedEdit, connected_edit},
         rejected::{Rejected, RejectedFilter},
     },
 };
@@ -52,7 +53,9 @@ pub(crate) struct Explanation {
     history_kept: bool,
     /// The edits of the feature in the replica's uploads, the newest first: upload, generation, and what became of it.
     pub(crate) receipts: Vec<(i64, Option<i64>, EditResult)>,
-    /// Refused edits of the feature by the replica.
+    /// The edits of the feature by connected clients that the history has, the newest first.
+    pub(crate) connected: Vec<ConnectedEdit>,
+    /// Refused edits of the feature by the replica and by connected clients.
     pub(crate) rejected: Vec<Rejected>,
     /// Conflicts of the replica over the feature.
     pub(crate) conflicts: Vec<Conflict>,
@@ -82,6 +85,8 @@ pub(crate) struct FirstChange {
     pub(crate) generation: i64,
     /// The replica that it came from, if it came from one.
     pub(crate) origin: Option<ReplicaId>,
+    /// The batch of the connected client that made it, if one did, and the operation.
+    pub(crate) connected: Option<(i64, String)>,
 }
 
 /// Explains a feature to a replica.
@@ -112,7 +117,7 @@ pub(crate) async fn explain(
     };
     let since = held.given.get();
     let statement = history::stood(&held.layer, &held.filter, &columns, (service.key.0, since), global_id.0);
-    let then = match first(&mut tx, statement).await? {
+    let mut then = match first(&mut tx, statement).await? {
         // It may have come or gone with what it belongs to.
         None if matches!(held.filter, Filter::Related(_)) => {
             let at = (service.key.0, Some(since));
@@ -122,14 +127,22 @@ pub(crate) async fn explain(
         }
         None => None,
         Some(row) => {
-            let change =
-                FirstChange { generation: row.try_get(0)?, origin: row.try_get::<Option<Uuid>, _>(1)?.map(ReplicaId) };
+            let change = FirstChange {
+                generation: row.try_get(0)?,
+                origin: row.try_get::<Option<Uuid>, _>(1)?.map(ReplicaId),
+                connected: None,
+            };
             Some((Standing::read(&row, 3, row.try_get(2)?, &writer)?, Some(change)))
         }
     };
+    let statement = history::connected_edits(&held.layer, service.key.0, global_id.0, MAX_LISTED);
+    let connected = tx.all(statement).await?.iter().map(connected_edit).collect::<Result<_>>()?;
     tx.end().await?;
 
     let mut tx = session.own().await?;
+    if let Some((_, Some(change))) = &mut then {
+        change.connected = tx.connected_at(service.key, change.generation).await?;
+    }
     let receipts = tx.receipts_of_feature(replica, held.layer.key, global_id, MAX_LISTED).await?;
     let wanted = RejectedFilter {
         replica: Some(replica),
@@ -137,7 +150,9 @@ pub(crate) async fn explain(
         global_id: Some(global_id),
         ..RejectedFilter::default()
     };
-    let rejected = tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let mut rejected = tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let wanted = RejectedFilter { replica: None, connected: Some(true), ..wanted };
+    rejected.extend(tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?);
     let wanted = ConflictFilter {
         replica: Some(replica),
         layer: Some(held.layer.key),
@@ -154,6 +169,7 @@ pub(crate) async fn explain(
         now,
         then,
         receipts,
+        connected,
         rejected,
         conflicts,
         reasons: Vec::new(),
@@ -232,7 +248,10 @@ impl Explanation {
                         let by = match change.origin {
                             Some(origin) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
                             Some(origin) => format!("by an upload of replica {origin}"),
-                            None => "by somebody who was connected, or with SQL".to_owned(),
+                            None => match &change.connected {
+                                Some((batch, operation)) => format!("by a connected client ({operation}, batch {batch})"),
+                                None => "by another program, with SQL, or by an administrator".to_owned(),
+                            },
                         };
                         format!("Its first change since then was at generation {}, {by}.", change.generation)
                     }
@@ -266,6 +285,14 @@ impl Explanation {
                     error.code.number()
                 ),
             }),
+        }
+        if let Some(edit) = self.connected.first() {
+            reasons.push(format!(
+                "The last edit of it by a connected client was the {} in batch {} ({}).",
+                edit.op.name(),
+                edit.batch,
+                edit.operation
+            ));
         }
         let n_open = self
             .rejected

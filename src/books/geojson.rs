@@ -45,7 +45,7 @@ fn feature(service: &Service, edit: &Rejected, geometry: &Json) -> Json {
         "rejected_operation": edit.op.name(),
         "rejected_layer": layer_json(service, edit.layer),
         "rejected_global_id": edit.global_id.map(|id| id.to_string()),
-        "rejected_replica": edit.replica.to_string(),
+        "rejected_replica": edit.replica.map(|id| id.to_string()),
         "rejected_code": edit.error.code.number(),
         "rejected_reason": edit.error.description,
         "rejected_received": edit.received_ms,

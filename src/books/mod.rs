@@ -1,15 +1,15 @@
-//! The books: what replicas uploaded and what became of it, and what can be done about what went wrong.
+//! The books: what replicas uploaded and connected clients sent, what became of it, and what can be done about what went wrong.
 //!
-//! [`uploads`] shows receipts and undoes uploads; [`rejected`] applies or dismisses refused edits, [`geojson`] shows them to maps, and rescues those that
+//! [`batches`] shows receipts and undoes batches; [`rejected`] applies or dismisses refused edits, [`geojson`] shows them to maps, and rescues those that
 //! come too late; [`conflicts`] puts back what was overwritten; [`verify`] and [`explain`] answer for what a
 //! replica should hold.
 
+pub(crate) mod batches;
 pub(crate) mod conflicts;
 pub(crate) mod documents;
 pub(crate) mod explain;
 pub(crate) mod geojson;
 pub(crate) mod rejected;
-pub(crate) mod uploads;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub(crate) use crate::store::{
-    books::ReceiptFilter,
+    books::{BatchFilter, ReceiptFilter},
     conflicts::ConflictFilter,
     rejected::{RejectedFilter, RejectedState},
 };
@@ -64,6 +64,8 @@ pub(crate) struct Later {
     pub(crate) generation: i64,
     /// The replica that it came from, if it came from one, and its name if anything is still known of it.
     pub(crate) origin: Option<(ReplicaId, Option<String>)>,
+    /// The batch of the connected client that made it, if one did, and the operation.
+    pub(crate) connected: Option<(i64, String)>,
 }
 
 /// The newest change of each of the features after a generation.
@@ -81,6 +83,7 @@ pub(crate) async fn changed_since(
             global_id: row.try_get(0)?,
             generation: row.try_get(1)?,
             origin: origin.map(|id| (ReplicaId(id), name)),
+            connected: row.try_get::<Option<i64>, _>(4)?.zip(row.try_get::<Option<String>, _>(5)?),
         });
     }
     Ok(later)

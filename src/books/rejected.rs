@@ -22,7 +22,7 @@ use crate::{
     wire::edits::parse_kept,
 };
 
-use super::{layer_needed, uploads::cut};
+use super::{batches::cut, layer_needed};
 
 /// A page of refused edits, and whether there are more.
 pub(crate) async fn list(
@@ -56,10 +56,12 @@ pub(crate) async fn apply(app: &App, service: &Service, number: i64, feature: Op
     require_open(&rejected)?;
     let layer = layer_needed(service, rejected.layer)?;
     let srid = reference(app, service, rejected.replica, layer).await?;
-    let read = match feature {
-        Some(feature) => parse_kept("feature", feature, rejected.op, layer, srid)?,
-        None => parse_kept("feature", &rejected.feature, rejected.op, layer, srid)?,
-    };
+    let what = (rejected.op, rejected.global_id);
+    let mut read = parse_kept("feature", feature.unwrap_or(&rejected.feature), what, layer, srid)?;
+    if let (Ok(edit), Some(id), None) = (&mut read, rejected.global_id, feature) {
+        // Connected clients need not name features by their global ids, and what they say of them means nothing then.
+        edit.global_id = id;
+    }
     if let (Ok(edit), Some(id)) = (&read, rejected.global_id)
         && edit.global_id != id
     {
@@ -83,7 +85,7 @@ pub(crate) async fn apply(app: &App, service: &Service, number: i64, feature: Op
     }
     close(&mut tx, service, &rejected, RejectedState::Applied).await?;
     tx.commit().await?;
-    tracing::info!(replica.id = %rejected.replica, rejected_edit = number, "refused edit applied");
+    tracing::info!(rejected_edit = number, "refused edit applied");
     Ok(result)
 }
 
@@ -122,11 +124,13 @@ fn only(results: Results) -> Result<EditResult> {
         .ok_or_else(|| Error::internal("applying an edit", "it has no result"))
 }
 
-/// The spatial reference of geometries that name none: that of the replica, if anything is still known of it.
-pub(super) async fn reference(app: &App, service: &Service, replica: ReplicaId, layer: &Layer) -> Result<i32> {
+/// The spatial reference of geometries that name none: that of the replica, if it is one's and anything is still known of it.
+pub(super) async fn reference(app: &App, service: &Service, replica: Option<ReplicaId>, layer: &Layer) -> Result<i32> {
+    let of_layer = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
+    let Some(replica) = replica else { return Ok(of_layer) };
     match super::known(app, service, replica).await {
         Ok(known) => Ok(known.replica.srid),
-        Err(Error::ReplicaNotFound { .. }) => Ok(layer.shape.as_ref().map_or(4326, |shape| shape.srid)),
+        Err(Error::ReplicaNotFound { .. }) => Ok(of_layer),
         Err(error) => Err(error),
     }
 }
@@ -139,7 +143,7 @@ pub(crate) async fn dismiss(app: &App, service: &Service, number: i64) -> Result
     let mut tx = session.write(service.key, None).await?;
     close(&mut tx, service, &rejected, RejectedState::Dismissed).await?;
     tx.commit().await?;
-    tracing::info!(replica.id = %rejected.replica, rejected_edit = number, "refused edit dismissed");
+    tracing::info!(rejected_edit = number, "refused edit dismissed");
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use crate::{
     store::ReadTx,
 };
 
-use super::{Known, known, uploads::cut};
+use super::{Known, batches::cut, known};
 
 /// The most global ids of differing features that are listed for a layer.
 const MAX_DIFFERING: i64 = 1_000;

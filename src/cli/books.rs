@@ -1,4 +1,4 @@
-//! `syncline batches`, `rejected`, `conflicts`, `verify`, `explain`: the books of what replicas uploaded.
+//! `syncline batches`, `rejected`, `conflicts`, `verify`, `explain`: the books.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use crate::{
     app::App,
     books::{
-        ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, conflicts, documents, explain, known, rejected,
-        uploads, verify,
+        BatchFilter, ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, batches, conflicts, documents,
+        explain, known, rejected, verify,
     },
     error::{Error, Result},
     model::{
@@ -25,11 +25,11 @@ const MAX_LISTED: i64 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Batches {
-    /// List the uploads of a replica, the newest first
-    List(OfReplica),
-    /// Show an upload with its receipts
-    Show(Batch),
-    /// Take back what an upload did, as a new change
+    /// List uploads of replicas and requests of connected clients, the newest first
+    List(ListBatches),
+    /// Show a batch with its receipts
+    Show(Entry),
+    /// Take back what a batch did, as a new change
     Undo(Undo),
 }
 
@@ -65,17 +65,24 @@ pub(super) struct OfReplica {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Batch {
-    #[command(flatten)]
-    replica: OfReplica,
-    /// The upload's number
-    number: i64,
+pub(super) struct ListBatches {
+    /// Only the uploads of this replica, by its id in any spelling; also of one that was unregistered
+    replica: Option<String>,
+    /// The service [default: all]
+    #[arg(long)]
+    service: Option<String>,
+    /// Only the requests of connected clients
+    #[arg(long, conflicts_with = "replica")]
+    connected: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Undo {
     #[command(flatten)]
-    batch: Batch,
+    entry: Entry,
     /// List what would be done, and do nothing
     #[arg(long)]
     preview: bool,
@@ -92,6 +99,9 @@ pub(super) struct ListRejected {
     /// Only those of this replica
     #[arg(long)]
     replica: Option<String>,
+    /// Only those of connected clients
+    #[arg(long, conflicts_with = "replica")]
+    connected: bool,
     /// Only those in this state: open, applied, dismissed
     #[arg(long)]
     state: Option<String>,
@@ -198,16 +208,28 @@ fn replica(text: Option<&String>) -> Result<Option<ReplicaId>> {
 impl Batches {
     pub(super) async fn run(self, app: &App) -> Result<()> {
         match self {
-            Batches::List(of) => {
-                let (service, id) = of.find(app).await?;
-                let (known, listed, more) = uploads::list(app, &service, id, (0, MAX_LISTED)).await?;
-                let shown = documents::uploads(&service, &known, &listed, more);
-                if of.json {
-                    return say(shown.to_string());
+            Batches::List(list) => {
+                let wanted = BatchFilter {
+                    replica: replica(list.replica.as_ref())?,
+                    connected: list.connected.then_some(true),
+                    ..BatchFilter::default()
+                };
+                let mut all = Vec::new();
+                for service in services(app, list.service.as_ref()).await? {
+                    let (found, _) = batches::list(app, &service, &wanted, (0, MAX_LISTED)).await?;
+                    let shown = documents::batches(&service, &found, false)["batches"].take();
+                    all.extend(shown.as_array().into_iter().flatten().map(|one| with_service(&service, one.clone())));
+                }
+                let all = Json::from(all);
+                if list.json {
+                    return say(all.to_string());
                 }
                 const COLUMNS: &[(&str, &str)] = &[
-                    ("Upload", "batchId"),
+                    ("Batch", "batchId"),
+                    ("Service", "service"),
                     ("Received (UTC)", "receivedDate"),
+                    ("Operation", "operation"),
+                    ("Replica", "replicaName"),
                     ("Direction", "syncDirection"),
                     ("Generation", "serverGen"),
                     ("Applied", "applied"),
@@ -215,15 +237,15 @@ impl Batches {
                     ("Conflicts", "conflicts"),
                     ("Undone (UTC)", "undoneDate"),
                 ];
-                table(&shown["batches"], COLUMNS, "No uploads.")
+                table(&all, COLUMNS, "No batches.")
             }
-            Batches::Show(batch) => {
-                let (service, id) = batch.replica.find(app).await?;
+            Batches::Show(entry) => {
+                let service = entry.service_of_batch(app).await?;
                 let wanted = ReceiptFilter::default();
-                let (known, upload, receipts, more) =
-                    uploads::show(app, &service, id, batch.number, &wanted, (0, MAX_LISTED)).await?;
-                let shown = documents::receipts(&service, &known, &upload, &receipts, more);
-                if batch.replica.json {
+                let (batch, receipts) =
+                    batches::show(app, &service, (None, entry.number), &wanted, (0, MAX_LISTED)).await?;
+                let shown = documents::receipts(&service, None, &batch, &receipts);
+                if entry.json {
                     return say(shown.to_string());
                 }
                 facts(&shown)?;
@@ -237,11 +259,12 @@ impl Batches {
                 ];
                 table(&shown["receipts"], COLUMNS, "No receipts.")
             }
-            Batches::Undo(Undo { batch, preview, force }) => {
-                let (service, id) = batch.replica.find(app).await?;
-                let undone = uploads::undo(app, &service, id, batch.number, force, preview).await?;
-                let shown = documents::undone(batch.number, &undone, preview);
-                if batch.replica.json {
+            Batches::Undo(Undo { entry, preview, force }) => {
+                let service = entry.service_of_batch(app).await?;
+                let how = batches::How { force, preview };
+                let undone = batches::undo(app, &service, None, entry.number, how).await?;
+                let shown = documents::undone(entry.number, &undone, preview);
+                if entry.json {
                     return say(shown.to_string());
                 }
                 let done = if preview { "would be taken back" } else { "were taken back" };
@@ -272,8 +295,12 @@ impl RejectedEdits {
                         Error::invalid("state", format!("'{name}' is not known; it is one of open, applied, dismissed"))
                     })?),
                 };
-                let wanted =
-                    RejectedFilter { replica: replica(list.replica.as_ref())?, state, ..RejectedFilter::default() };
+                let wanted = RejectedFilter {
+                    replica: replica(list.replica.as_ref())?,
+                    connected: list.connected.then_some(true),
+                    state,
+                    ..RejectedFilter::default()
+                };
                 let mut all = Vec::new();
                 for service in services(app, list.service.as_ref()).await? {
                     let (edits, _) = rejected::list(app, &service, &wanted, (0, MAX_LISTED)).await?;
@@ -287,6 +314,7 @@ impl RejectedEdits {
                     ("Number", "rejectedEditId"),
                     ("Service", "service"),
                     ("Replica", "replicaName"),
+                    ("Sent by", "sentBy"),
                     ("Layer", "layer"),
                     ("Operation", "operation"),
                     ("Feature", "globalId"),
@@ -391,6 +419,17 @@ impl Conflicts {
 impl Entry {
     fn show(&self, shown: &Json) -> Result<()> {
         if self.json { say(shown.to_string()) } else { facts(shown) }
+    }
+
+    async fn service_of_batch(&self, app: &App) -> Result<Arc<Service>> {
+        for service in &app.store.catalogue().services {
+            match batches::find(app, service, None, self.number).await {
+                Ok(_) => return Ok(service.clone()),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NotFound(format!("there is no batch {}; syncline batches list has them all", self.number)))
     }
 
     async fn service_of_rejected(&self, app: &App) -> Result<Arc<Service>> {

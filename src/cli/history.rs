@@ -19,7 +19,11 @@ pub(super) struct Prune {
 
 impl Prune {
     pub(super) async fn run(self, store: &Store, config: &Config) -> Result<()> {
-        let keep = Retention { history_days: config.keep_history_days, receipts_days: config.keep_receipts_days };
+        let keep = Retention {
+            history_days: config.keep_history_days,
+            receipts_days: config.keep_receipts_days,
+            refused_days: config.keep_refused_days,
+        };
         let pruned = store.prune(keep, self.dry_run).await?.ok_or_else(|| {
             Error::Unavailable("another process is pruning at the moment; there is nothing to do here".to_owned())
         })?;

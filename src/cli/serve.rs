@@ -108,7 +108,11 @@ fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
 /// Deletes what is over: result files, replicas that have expired, history that nobody needs.
 async fn sweep(app: App) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
-    let keep = Retention { history_days: app.config.keep_history_days, receipts_days: app.config.keep_receipts_days };
+    let keep = Retention {
+        history_days: app.config.keep_history_days,
+        receipts_days: app.config.keep_receipts_days,
+        refused_days: app.config.keep_refused_days,
+    };
     loop {
         hourly.tick().await;
         match app.sweep_files().await {

@@ -16,19 +16,24 @@ use crate::{
         edit::{EditError, EditErrorCode, LayerEdits, Op, Refusal, Sequence},
         id::GlobalId,
         layer::{Layer, Service},
+        provenance::EditOperation,
         value::Value,
     },
     replica::{Run, answer::Answer},
     sql::select::{self, MAX_MATCHES, Matched},
     store::{Session, WriteTx},
-    sync::direct,
+    sync::{
+        connected::{keep_all, keep_undone},
+        direct,
+        failure::Failure,
+    },
     wire::{
         append::{AppendRequest, SourceFeatures, Upsert},
         edits::result_json,
     },
 };
 
-use super::{Outcome, commit, new_id};
+use super::{Outcome, commit, new_id, sent};
 
 /// How many values are looked up at a time.
 const VALUES_AT_ONCE: usize = 5_000;
@@ -57,9 +62,15 @@ impl Features {
             Some(upsert) => self.upserts(&mut tx, upsert).await?,
         };
         let edits = [LayerEdits { layer: self.layer.clone(), edits }];
-        let applied = direct::apply(&mut tx, service, &edits, self.request.policy, Sequence::ParentsFirst).await?;
+        let own_ids = self.request.upsert.as_ref().is_some_and(|upsert| upsert.field == self.layer.global_id);
+        let sent = sent(app, run, EditOperation::Append, !own_ids && !self.features.use_global_ids());
+        let policy = self.request.policy;
+        let applied = direct::apply(&mut tx, service, &edits, policy, Sequence::ParentsFirst, &sent).await?;
         if applied.undone {
             tx.roll_back().await?;
+            let mut tx = session.write(service.key, None).await?;
+            keep_undone(&mut tx, service, &edits, &applied.results, &sent).await?;
+            tx.commit().await?;
             return Err(Error::RolledBack {
                 results: applied.results.into_iter().map(|results| (self.layer.id, results)).collect(),
             });
@@ -87,7 +98,11 @@ impl Features {
         }
         document.buffer().extend_from_slice(answer.to_string().as_bytes());
         let outcome = Outcome { document, head, n_applied: n_added + n_updated, n_refused };
-        commit(app, tx, service, outcome, run).await
+        let done = commit(app, tx, service, outcome, run).await;
+        if done.as_ref().is_err_and(Failure::is_at_the_end) {
+            keep_all(session, service, &edits, &sent).await?;
+        }
+        done
     }
 
     /// The edits, where features may be there already. A value that comes twice in the file is the same feature.
@@ -107,7 +122,7 @@ impl Features {
         for (index, key) in keys.into_iter().enumerate() {
             let key = key.as_ref().and_then(Key::of);
             if let Some(key) = key.as_ref().filter(|key| known.ambiguous.contains(*key)) {
-                edits.push(Err(ambiguous(field, key)));
+                edits.push(Err(Refusal { sent: self.features.sent(index), ..ambiguous(field, key) }));
                 continue;
             }
             let there = key.as_ref().and_then(|key| known.by_key.get(key)).copied();

@@ -11,7 +11,10 @@ use crate::{
     store::Session,
     sync::{
         apply::look_up_object_ids,
+        connected::{Sent, keep_all, keep_undone},
+        digest::digest,
         direct::{self, Images},
+        failure::Failure,
     },
     uploads::payloads::store_payloads,
     wire::{
@@ -20,7 +23,7 @@ use crate::{
     },
 };
 
-use super::{Outcome, commit, undo};
+use super::{Outcome, Undone, commit, sent, undo};
 
 use serde_json::Map;
 
@@ -33,6 +36,8 @@ pub(super) struct Prepared {
     policy: FailurePolicy,
     sequence: Sequence,
     answer: Wanted,
+    /// What the books need to know of it.
+    sent: Sent,
 }
 
 impl Prepared {
@@ -42,8 +47,9 @@ impl Prepared {
         session: &mut Session,
         service: &Service,
         request: ApplyEdits,
+        run: &Run,
     ) -> Result<Prepared> {
-        let ApplyEdits { layers, policy, sequence, answer } = request;
+        let ApplyEdits { layers, policy, sequence, use_global_ids, answer } = request;
         let (mut edits, mut places) = (Vec::new(), Vec::with_capacity(layers.len()));
         for given in layers {
             let features = edits.len();
@@ -55,13 +61,17 @@ impl Prepared {
             }
             places.push((features, attachments));
         }
-        Ok(Prepared { edits, places, policy, sequence, answer })
+        let mut sent = sent(app, run, answer.form.operation(), !use_global_ids);
+        // An answer with the features as they were cannot be given twice; and a job is never begun again when it has ended.
+        let can_repeat = use_global_ids && !answer.features && run.lease.is_none() && is_whole(&edits);
+        sent.digest = can_repeat.then(|| digest(&edits));
+        Ok(Prepared { edits, places, policy, sequence, answer, sent })
     }
 
     /// Applies them.
     pub(super) async fn apply(&self, app: &App, session: &mut Session, service: &Service, run: &Run) -> Result<Answer> {
         let mut tx = session.write(service.key, None).await?;
-        let moment = match self.answer.moment {
+        let mut moment = match self.answer.moment {
             true => Some(tx.moment().await?),
             false => None,
         };
@@ -71,9 +81,13 @@ impl Prepared {
                 before.push(direct::before(&mut tx, &self.edits[*features]).await?);
             }
         }
-        let applied = direct::apply(&mut tx, service, &self.edits, self.policy, self.sequence).await?;
+        let applied = direct::apply(&mut tx, service, &self.edits, self.policy, self.sequence, &self.sent).await?;
+        moment = moment.map(|now| applied.first_made.unwrap_or(now));
         if applied.undone && !self.answer.results {
             tx.roll_back().await?;
+            let mut tx = session.write(service.key, None).await?;
+            keep_undone(&mut tx, service, &self.edits, &applied.results, &self.sent).await?;
+            tx.commit().await?;
             let layers = self.edits.iter().map(|edits| edits.layer.id);
             return Err(Error::RolledBack { results: layers.zip(applied.results).collect() });
         }
@@ -99,11 +113,24 @@ impl Prepared {
         match applied.undone {
             true => {
                 tx.roll_back().await?;
-                undo(app, session, service, outcome, run).await
+                let undone = Undone { edits: &self.edits, results: &applied.results, sent: &self.sent };
+                undo(app, session, service, undone, outcome, run).await
             }
-            false => commit(app, tx, service, outcome, run).await,
+            false => {
+                let done = commit(app, tx, service, outcome, run).await;
+                if done.as_ref().is_err_and(Failure::is_at_the_end) {
+                    keep_all(session, service, &self.edits, &self.sent).await?;
+                }
+                done
+            }
         }
     }
+}
+
+/// Whether there are edits, and each could be read.
+fn is_whole(edits: &[LayerEdits]) -> bool {
+    let mut all = edits.iter().flat_map(|edits| &edits.edits).peekable();
+    all.peek().is_some() && all.all(std::result::Result::is_ok)
 }
 
 /// `editedFeatures`: what the applied edits made of the features.

@@ -20,17 +20,22 @@ use crate::{
     files::Spool,
     model::{
         data_format::DataFormat,
-        edit::Op,
+        edit::{EditResult, LayerEdits, Op},
         id::GlobalId,
         job::Operation,
         layer::{Layer, Service},
+        provenance::{EditOperation, Provenance, RefusedLimits},
     },
     replica::{
         Run,
         answer::{Answer, Body},
     },
     store::{Session, WriteTx},
-    sync::{apply::ATTEMPTS, failure::Failure},
+    sync::{
+        apply::ATTEMPTS,
+        connected::{Sent, keep_undone},
+        failure::Failure,
+    },
     uploads,
     wire::{
         append::AppendRequest, apply_edits::ApplyEdits, calculate::CalculateRequest, params::Params,
@@ -145,7 +150,7 @@ fn new_id() -> GlobalId {
 pub(crate) async fn run(app: &App, service: &Service, request: Request, run: &Run) -> Result<Answer> {
     let mut session = app.store.session().await?;
     let prepared = match request {
-        Request::Edits(edits) => Work::Edits(Prepared::of(app, &mut session, service, edits).await?),
+        Request::Edits(edits) => Work::Edits(Prepared::of(app, &mut session, service, edits, run).await?),
         Request::Rows(rows) => Work::Rows(rows),
         Request::Append(layer, request, text) => {
             let features = request.read(&text, &layer)?;
@@ -184,6 +189,13 @@ struct Outcome {
     n_refused: usize,
 }
 
+/// What the books need to know of a request. Nobody has an account yet, so nobody knows whose it is.
+fn sent(app: &App, run: &Run, operation: EditOperation, anonymous: bool) -> Sent {
+    let from = Provenance { operation, request_id: run.request_id.clone(), user: String::new() };
+    let limits = RefusedLimits { edits: app.config.max_refused_edits, bytes: app.config.max_refused_bytes };
+    Sent { from, limits, anonymous, digest: None }
+}
+
 /// Ends a transaction of edits, and with it the job that it is.
 async fn commit(app: &App, tx: WriteTx<'_>, service: &Service, outcome: Outcome, run: &Run) -> Result<Answer> {
     let (n_applied, n_refused) = (outcome.n_applied, outcome.n_refused);
@@ -195,17 +207,32 @@ async fn commit(app: &App, tx: WriteTx<'_>, service: &Service, outcome: Outcome,
     Ok(answer)
 }
 
-/// Undoes a transaction of edits, and ends the job that it is.
-async fn undo(app: &App, session: &mut Session, service: &Service, outcome: Outcome, run: &Run) -> Result<Answer> {
+/// Keeps the edits of a request that was undone as a whole, and ends the job that it is.
+async fn undo(
+    app: &App,
+    session: &mut Session,
+    service: &Service,
+    undone: Undone<'_>,
+    outcome: Outcome,
+    run: &Run,
+) -> Result<Answer> {
     let n_refused = outcome.n_refused;
     let answer = outcome.answer(app, run).await?;
-    if run.lease.is_some() {
-        let mut tx = session.own().await?;
-        answer.register(&mut tx, service.key, None, run).await?;
-        tx.commit().await?;
-    }
+    let mut tx = session.write(service.key, None).await?;
+    keep_undone(&mut tx, service, undone.edits, undone.results, undone.sent).await?;
+    let mut tx = tx.end_edits();
+    answer.register(&mut tx, service.key, None, run).await?;
+    tx.commit().await?;
     app.metrics.count_edits(0, n_refused);
     Ok(answer)
+}
+
+/// Edits of which none was applied, since one was refused.
+struct Undone<'a> {
+    edits: &'a [LayerEdits],
+    /// What became of each.
+    results: &'a [Vec<EditResult>],
+    sent: &'a Sent,
 }
 
 impl Outcome {

@@ -11,14 +11,18 @@ use crate::{
     error::{Error, Result},
     model::{
         capability::Capability,
-        edit::{Assigned, EditResult, FailurePolicy},
+        edit::{Assigned, EditResult, FailurePolicy, Op},
         layer::{Layer, Service},
+        provenance::EditOperation,
     },
     query,
     replica::{Run, answer::Answer},
     sql::selection::Selection,
     store::{Session, WriteTx},
-    sync::selected::{Walk, calculate_next, delete_next},
+    sync::{
+        connected::ByCondition,
+        selected::{Walk, calculate_next, delete_next},
+    },
     wire::{
         apply_edits::{policy, refuse_unsupported},
         calculate::CalculateRequest,
@@ -28,7 +32,7 @@ use crate::{
     },
 };
 
-use super::{Outcome, commit, undo};
+use super::{Outcome, commit, sent};
 
 /// The most refused edits that an error lists.
 const MAX_LISTED: usize = 100;
@@ -39,6 +43,7 @@ pub(crate) struct RowEdits {
     layer: Arc<Layer>,
     rows: SelectedRows,
     change: Change,
+    operation: EditOperation,
     /// Whether the answer has the time of the edits.
     moment: bool,
 }
@@ -56,13 +61,14 @@ impl RowEdits {
         refuse_unsupported(params)?;
         layer.require(Capability::Delete).map_err(Error::NotSupported)?;
         let change = Change::Delete { policy: policy(params)?, results: params.flag(&["returnDeleteResults"], false)? };
-        Ok(RowEdits { layer, rows, change, moment: params.flag(&["returnEditMoment"], false)? })
+        let moment = params.flag(&["returnEditMoment"], false)?;
+        Ok(RowEdits { layer, rows, change, operation: EditOperation::DeleteFeatures, moment })
     }
 
     /// calculate.
     pub(super) fn calculate(layer: Arc<Layer>, request: CalculateRequest) -> RowEdits {
         let CalculateRequest { rows, assignments, moment } = request;
-        RowEdits { layer, rows, change: Change::Set(assignments), moment }
+        RowEdits { layer, rows, change: Change::Set(assignments), operation: EditOperation::Calculate, moment }
     }
 
     /// truncate: all rows go, or all attachments. Rows are deleted one by one rather than with TRUNCATE, which would be seen
@@ -78,7 +84,8 @@ impl RowEdits {
             })?,
         };
         let change = Change::Delete { policy: FailurePolicy::RollBack, results: false };
-        Ok(RowEdits { layer, rows: SelectedRows::default(), change, moment: false })
+        let rows = SelectedRows::default();
+        Ok(RowEdits { layer, rows, change, operation: EditOperation::Truncate, moment: false })
     }
 
     /// Makes the change.
@@ -98,7 +105,7 @@ impl RowEdits {
         };
         match &self.change {
             Change::Set(assignments) => {
-                let outcome = self.set(app, &mut tx, assignments, walk, moment, run).await?;
+                let outcome = self.set(app, &mut tx, service, (assignments, walk), moment, run).await?;
                 commit(app, tx, service, outcome, run).await
             }
             Change::Delete { policy, results } => {
@@ -130,14 +137,7 @@ impl RowEdits {
                     document.buffer().extend_from_slice(answer.to_string().as_bytes());
                     outcome.document = document;
                 }
-                match outcome.n_applied {
-                    // Nothing was changed, and nothing is committed.
-                    0 => {
-                        tx.roll_back().await?;
-                        undo(app, session, service, outcome, run).await
-                    }
-                    _ => commit(app, tx, service, outcome, run).await,
-                }
+                commit(app, tx, service, outcome, run).await
             }
         }
     }
@@ -146,15 +146,19 @@ impl RowEdits {
         &self,
         app: &App,
         tx: &mut WriteTx<'_>,
-        assignments: &[(usize, Assigned)],
-        mut walk: Walk<'_>,
+        service: &Service,
+        (assignments, mut walk): (&[(usize, Assigned)], Walk<'_>),
         moment: Option<i64>,
         run: &Run,
     ) -> Result<Outcome> {
+        let sent = sent(app, run, self.operation, false);
+        let mut batch = ByCondition::new(service, &self.layer, Op::Update, &sent);
         let mut n_set = 0;
         while let Some(n) = calculate_next(tx, &self.layer, assignments, &mut walk).await? {
             n_set += n;
         }
+        batch.changed(n_set);
+        batch.end(tx).await?;
         let mut answer = json!({"success": true, "updatedFeatureCount": n_set});
         if let Some(moment) = moment {
             answer["editMoment"] = moment.into();
@@ -180,11 +184,14 @@ impl RowEdits {
             document.buffer().extend_from_slice(b"{\"deleteResults\":[");
         }
         let mut first = true;
+        let sent = sent(app, run, self.operation, false);
+        let mut batch = ByCondition::new(service, &self.layer, Op::Delete, &sent);
         loop {
             let some = delete_next(tx, service, &self.layer, &mut walk).await?;
             if some.is_empty() {
                 break;
             }
+            batch.deleted(tx, &self.layer, &some).await?;
             for result in some {
                 if results {
                     document.buffer().extend_from_slice(if first { b"" } else { b"," });
@@ -203,6 +210,7 @@ impl RowEdits {
             }
             document.relieve().await?;
         }
+        batch.end(tx).await?;
         let outcome = Outcome { document, head: Map::new(), n_applied, n_refused };
         Ok(Removed { outcome, refused })
     }

@@ -11,10 +11,28 @@ use super::json::{day, global_id, integer, number, string, time_of_day};
 
 /// An edit as a feature: the global id, and what it names. A delete has its global id only.
 pub(crate) fn feature(layer: &Layer, edit: &Edit) -> String {
+    let mut key = Vec::new();
+    string(&layer.global_id_field().name, &mut key);
+    key.push(b':');
+    global_id(edit.global_id, &mut key);
+    keyed(layer, edit, &key)
+}
+
+/// The same of an edit that names its feature by the object id, if at all.
+pub(crate) fn feature_by_object_id(layer: &Layer, edit: &Edit, id: Option<i64>) -> String {
+    let mut key = Vec::new();
+    string(&layer.object_id_field().name, &mut key);
+    key.push(b':');
+    match id {
+        Some(id) => integer(id, &mut key),
+        None => key.extend_from_slice(b"null"),
+    }
+    keyed(layer, edit, &key)
+}
+
+fn keyed(layer: &Layer, edit: &Edit, key: &[u8]) -> String {
     let mut out = b"{\"attributes\":{".to_vec();
-    string(&layer.global_id_field().name, &mut out);
-    out.push(b':');
-    global_id(edit.global_id, &mut out);
+    out.extend_from_slice(key);
     for (index, value) in &edit.values {
         let Some(field) = layer.fields.get(*index) else { continue };
         out.push(b',');

@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use crate::{
     books::{
-        ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, conflicts, documents, explain, geojson, rejected,
-        uploads, verify,
+        BatchFilter, ConflictFilter, ReceiptFilter, RejectedFilter, RejectedState, batches, conflicts, documents,
+        explain, geojson, known, rejected, verify,
     },
     error::{Error, Result},
     model::{id::ReplicaId, layer::Service, value::brief},
@@ -20,12 +20,18 @@ use super::{
 /// A resource or operation of the books. Texts are ids and numbers as they stand in the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Books {
+    /// All batches: uploads of replicas, and requests of connected clients.
+    Batches,
+    /// A batch.
+    Batch(String),
+    /// Undoes a batch.
+    Undo(String),
     /// The uploads of a replica.
-    Batches(String),
+    Uploads(String),
     /// An upload of a replica.
-    Batch(String, String),
+    Upload(String, String),
     /// Undoes an upload.
-    Undo(String, String),
+    UndoUpload(String, String),
     /// What a replica should hold.
     Verify(String),
     /// Why a replica holds a feature, or does not.
@@ -51,9 +57,12 @@ impl Books {
     pub(super) fn of(words: &[&str], segments: &[String]) -> Option<Books> {
         let own = |index: usize| segments.get(index).cloned().unwrap_or_default();
         Some(match words {
-            ["replicas", _, "batches"] => Books::Batches(own(1)),
-            ["replicas", _, "batches", _] => Books::Batch(own(1), own(3)),
-            ["replicas", _, "batches", _, "undo"] => Books::Undo(own(1), own(3)),
+            ["batches"] => Books::Batches,
+            ["batches", _] => Books::Batch(own(1)),
+            ["batches", _, "undo"] => Books::Undo(own(1)),
+            ["replicas", _, "batches"] => Books::Uploads(own(1)),
+            ["replicas", _, "batches", _] => Books::Upload(own(1), own(3)),
+            ["replicas", _, "batches", _, "undo"] => Books::UndoUpload(own(1), own(3)),
             ["replicas", _, "verify"] => Books::Verify(own(1)),
             ["replicas", _, "explain"] => Books::Explain(own(1)),
             ["rejectededits"] => Books::RejectedEdits,
@@ -70,7 +79,7 @@ impl Books {
     /// The name of an operation that changes data.
     pub(super) fn post_only(&self) -> Option<&'static str> {
         match self {
-            Books::Undo(..) => Some("undo"),
+            Books::Undo(_) | Books::UndoUpload(..) => Some("undo"),
             Books::ApplyRejected(_) => Some("apply"),
             Books::DismissRejected(_) => Some("dismiss"),
             Books::RestoreConflict(_) => Some("restore"),
@@ -81,9 +90,12 @@ impl Books {
     /// The steps of the path below that of the service.
     pub(super) fn steps(&self) -> Vec<&str> {
         match self {
-            Books::Batches(id) => vec!["replicas", id, "batches"],
-            Books::Batch(id, number) => vec!["replicas", id, "batches", number],
-            Books::Undo(id, number) => vec!["replicas", id, "batches", number, "undo"],
+            Books::Batches => vec!["batches"],
+            Books::Batch(number) => vec!["batches", number],
+            Books::Undo(number) => vec!["batches", number, "undo"],
+            Books::Uploads(id) => vec!["replicas", id, "batches"],
+            Books::Upload(id, number) => vec!["replicas", id, "batches", number],
+            Books::UndoUpload(id, number) => vec!["replicas", id, "batches", number, "undo"],
             Books::Verify(id) => vec!["replicas", id, "verify"],
             Books::Explain(id) => vec!["replicas", id, "explain"],
             Books::RejectedEdits => vec!["rejectedEdits"],
@@ -105,26 +117,30 @@ fn replica(id: &str) -> Result<ReplicaId> {
 pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Result<Reply> {
     let (app, params) = (&call.app, &call.params);
     let answer: Json = match what {
-        Books::Batches(id) => {
-            let (known, listed, more) = uploads::list(app, service, replica(id)?, wire::page(params)?).await?;
+        Books::Batches => {
+            let wanted = BatchFilter {
+                only: None,
+                replica: wire::replica(params)?,
+                connected: wire::connected(params)?,
+                operation: wire::operation(params)?,
+                layer: wire::layer(params, service)?.map(|layer| layer.key),
+                request_id: params.text("requestId").map(str::to_owned),
+                since_ms: params.integer("since")?,
+            };
+            let (listed, more) = batches::list(app, service, &wanted, wire::page(params)?).await?;
+            documents::batches(service, &listed, more)
+        }
+        Books::Batch(number) => batch(call, service, None, wire::number("Batch", number)?).await?,
+        Books::Undo(number) => undo(call, service, None, wire::number("Batch", number)?).await?,
+        Books::Uploads(id) => {
+            let known = known(app, service, replica(id)?).await?;
+            let wanted = BatchFilter { replica: Some(known.replica.id), ..BatchFilter::default() };
+            let (listed, more) = batches::list(app, service, &wanted, wire::page(params)?).await?;
             documents::uploads(service, &known, &listed, more)
         }
-        Books::Batch(id, number) => {
-            let wanted = ReceiptFilter {
-                layer: wire::layer(params, service)?.map(|layer| layer.key),
-                refused: wire::refused(params)?,
-                global_id: wire::global_id(params)?,
-            };
-            let number = wire::number("Upload", number)?;
-            let (known, upload, receipts, more) =
-                uploads::show(app, service, replica(id)?, number, &wanted, wire::page(params)?).await?;
-            documents::receipts(service, &known, &upload, &receipts, more)
-        }
-        Books::Undo(id, number) => {
-            let (force, preview) = (params.flag(&["force"], false)?, params.flag(&["preview"], false)?);
-            let number = wire::number("Upload", number)?;
-            let undone = uploads::undo(app, service, replica(id)?, number, force, preview).await?;
-            documents::undone(number, &undone, preview)
+        Books::Upload(id, number) => batch(call, service, Some(replica(id)?), wire::number("Upload", number)?).await?,
+        Books::UndoUpload(id, number) => {
+            undo(call, service, Some(replica(id)?), wire::number("Upload", number)?).await?
         }
         Books::Verify(id) => {
             let generations = wire::generations(params)?;
@@ -141,6 +157,7 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
         Books::RejectedEdits => {
             let wanted = RejectedFilter {
                 replica: wire::replica(params)?,
+                connected: wire::connected(params)?,
                 layer: wire::layer(params, service)?.map(|layer| layer.key),
                 state: params.word("state", "open, applied, dismissed", RejectedState::from_name)?,
                 global_id: wire::global_id(params)?,
@@ -190,12 +207,39 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
     Ok(Reply::Json(answer))
 }
 
+/// A batch with its receipts; of a replica, if it has to be one's.
+async fn batch(call: &Call, service: &Service, replica: Option<ReplicaId>, number: i64) -> Result<Json> {
+    let (app, params) = (&call.app, &call.params);
+    let wanted = ReceiptFilter {
+        layer: wire::layer(params, service)?.map(|layer| layer.key),
+        refused: wire::refused(params)?,
+        global_id: wire::global_id(params)?,
+    };
+    let known = match replica {
+        Some(replica) => Some(known(app, service, replica).await?),
+        None => None,
+    };
+    let (batch, receipts) = batches::show(app, service, (replica, number), &wanted, wire::page(params)?).await?;
+    Ok(documents::receipts(service, known.as_ref(), &batch, &receipts))
+}
+
+/// Undoes a batch; of a replica, if it has to be one's.
+async fn undo(call: &Call, service: &Service, replica: Option<ReplicaId>, number: i64) -> Result<Json> {
+    let how =
+        batches::How { force: call.params.flag(&["force"], false)?, preview: call.params.flag(&["preview"], false)? };
+    let undone = batches::undo(&call.app, service, replica, number, how).await?;
+    Ok(documents::undone(number, &undone, how.preview))
+}
+
 /// The title of a page.
 pub(super) fn title(what: &Books, service: &str) -> String {
     let title = match what {
-        Books::Batches(id) => format!("Uploads of {}", brief(id)),
-        Books::Batch(_, number) => format!("Upload {}", brief(number)),
-        Books::Undo(_, number) => format!("Undo upload {}", brief(number)),
+        Books::Batches => "Batches".to_owned(),
+        Books::Batch(number) => format!("Batch {}", brief(number)),
+        Books::Undo(number) => format!("Undo batch {}", brief(number)),
+        Books::Uploads(id) => format!("Uploads of {}", brief(id)),
+        Books::Upload(_, number) => format!("Upload {}", brief(number)),
+        Books::UndoUpload(_, number) => format!("Undo upload {}", brief(number)),
         Books::Verify(id) => format!("Verify {}", brief(id)),
         Books::Explain(id) => format!("Explain a feature to {}", brief(id)),
         Books::RejectedEdits => "Refused edits".to_owned(),

@@ -46,7 +46,7 @@ pub(super) async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>,
         OfLayer::AddAttachment(feature) => {
             let form = form(call)?;
             let file = call.file.as_ref().map(|file| &file.received);
-            attachments::add(&call.app, service, layer, feature, form, file).await.map(Reply::Json)
+            attachments::add(&call.app, service, layer, feature, (form, file), &run(call)).await.map(Reply::Json)
         }
         OfLayer::UpdateAttachment(feature) => {
             let form = form(call)?;
@@ -55,11 +55,13 @@ pub(super) async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>,
                 .integer("attachmentId")?
                 .ok_or_else(|| Error::invalid("attachmentId", "it is missing; it names the attachment to change"))?;
             let file = call.file.as_ref().map(|file| &file.received);
-            attachments::update(&call.app, service, layer, feature, id, form, file).await.map(Reply::Json)
+            attachments::update(&call.app, service, layer, (feature, id), (form, file), &run(call))
+                .await
+                .map(Reply::Json)
         }
         OfLayer::DeleteAttachments(feature) => {
             let form = DeleteForm::parse(&call.params)?;
-            attachments::delete(&call.app, service, layer, feature, form).await.map(Reply::Json)
+            attachments::delete(&call.app, service, layer, feature, form, &run(call)).await.map(Reply::Json)
         }
         OfLayer::Itself
         | OfLayer::Query
@@ -82,12 +84,16 @@ pub(super) async fn operation(
     if asynchronous(&call.params)? || request.is_job_by_default() {
         return jobs::submit(call, service, layer.map(|layer| layer.id), operation).await;
     }
-    Ok(answer(call, service, editing::run(&call.app, service, request, &Run::default()).await?))
+    Ok(answer(call, service, editing::run(&call.app, service, request, &run(call)).await?))
 }
 
 async fn single(call: &Call, service: &Service, layer: &Arc<Layer>, single: Single) -> Result<Reply> {
     let request = Request::read_single(layer, single, &call.params)?;
-    Ok(answer(call, service, editing::run(&call.app, service, request, &Run::default()).await?))
+    Ok(answer(call, service, editing::run(&call.app, service, request, &run(call)).await?))
+}
+
+fn run(call: &Call) -> Run {
+    Run { request_id: call.request_id.clone(), ..Run::default() }
 }
 
 fn form(call: &Call) -> Result<AttachmentForm> {

@@ -85,6 +85,8 @@ struct Call {
     base: String,
     /// The token in the headers.
     bearer: Option<String>,
+    /// The id under which the log has it.
+    request_id: String,
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
@@ -138,7 +140,8 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
             let (params, bearer) = (shown.params.clone(), bearer(&headers));
-            let call = Call { app, method: method.clone(), params, file, format, base, bearer };
+            let request_id = request_id.to_owned();
+            let call = Call { app, method: method.clone(), params, file, format, base, bearer, request_id };
             reply(&call, &route, &shown).await
         }
     };

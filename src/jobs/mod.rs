@@ -133,7 +133,7 @@ async fn claim(app: &App) -> Result<Option<Claimed>> {
 /// One attempt at a job, to its end or until the lease is lost or the server ends.
 async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
     let lease = claimed.lease;
-    let run = Run { lease: Some(lease), ..Run::default() };
+    let run = Run { lease: Some(lease), request_id: lease.job.to_string(), ..Run::default() };
     let progress = Arc::clone(&run.progress);
     let heart = async {
         loop {

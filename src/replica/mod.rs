@@ -33,6 +33,8 @@ pub(crate) struct Run {
     /// The job that it is an attempt at. What is written is then written only while the lease is the job's, and its end is
     /// entered in the same transaction as its result, so that no job has effect twice.
     pub(crate) lease: Option<Lease>,
+    /// The id under which the log has the request, or that of the job.
+    pub(crate) request_id: String,
     /// Where it tells how far it is.
     pub(crate) progress: Arc<Progress>,
 }

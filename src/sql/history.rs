@@ -53,27 +53,64 @@ pub(crate) fn versions(
     out
 }
 
-/// What a transaction did to features of a layer. Columns: global id, existed before, exists now.
-pub(crate) fn changed_by(layer: &Layer, txn: i64) -> Fragment {
+/// What a transaction did to features of a layer, in the order of their global ids: those after one, so many at a time.
+/// Columns: global id, existed before, exists now.
+pub(crate) fn changed_by(layer: &Layer, txn: i64, after: Option<Uuid>, limit: i64) -> Fragment {
     let global_id = column(layer, layer.global_id);
     let mut out = Fragment::new("-- changed_by\nselect c.");
     out.ident(&global_id).sql(", c.syncline_existed, n.").ident(&global_id).sql(" is not null\nfrom ");
     out.ident(&change_table(layer.key)).sql(" c left join ").ident(&table(layer)).sql(" n on n.").ident(&global_id);
     out.sql(" = c.").ident(&global_id).sql("\nwhere c.syncline_txn = ").bind(txn);
-    out.sql("\norder by c.").ident(&global_id);
+    if let Some(after) = after {
+        out.sql(" and c.").ident(&global_id).sql(" > ").bind(after);
+    }
+    out.sql("\norder by c.").ident(&global_id).sql(" limit ").bind(limit);
+    out
+}
+
+/// The features of a layer that were there before a transaction changed them, in the order of their global ids; `only` is
+/// the one that is wanted. Columns: global id, object id.
+pub(crate) fn found_by(layer: &Layer, txn: i64, only: Option<Uuid>, offset: i64, limit: i64) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- found_by\nselect c.");
+    out.ident(&global_id).sql(", c.").ident(&column(layer, layer.object_id)).sql("::int8\nfrom ");
+    out.ident(&change_table(layer.key)).sql(" c where c.syncline_txn = ").bind(txn).sql(" and c.syncline_existed");
+    if let Some(only) = only {
+        out.sql(" and c.").ident(&global_id).sql(" = ").bind(only);
+    }
+    out.sql("\norder by c.").ident(&global_id).sql(" limit ").bind(limit).sql(" offset ").bind(offset);
+    out
+}
+
+/// The edits of a feature by connected clients, the newest first. Columns: batch, operation, generation, what it did.
+pub(crate) fn connected_edits(layer: &Layer, service: i32, global_id: Uuid, limit: i64) -> Fragment {
+    let mut out =
+        Fragment::new("-- connected_edits\nselect b.batch_id, b.operation, t.generation, coalesce(b.changed_as, ");
+    out.sql("(select r.op from syncline.receipt r where r.batch_id = b.batch_id and r.layer_key = ").bind(layer.key.0);
+    out.sql(" and r.global_id = ").bind(global_id).sql(" and r.code is null order by r.position desc limit 1), ");
+    // Changed along with what was named.
+    out.sql("case when c.syncline_existed then 'update' else 'add' end)");
+    changes(layer, &mut out);
+    out.sql(" join syncline.batch b on b.txn_id = t.txn_id\nwhere t.service_id = ").bind(service);
+    out.sql(" and b.replica_id is null and c.").ident(&column(layer, layer.global_id)).sql(" = ").bind(global_id);
+    out.sql("\norder by b.batch_id desc limit ").bind(limit);
     out
 }
 
 /// The newest change of each of the features after a generation. Columns: global id, generation, origin, name of the
-/// origin's replica.
+/// origin's replica, batch and operation of a connected client.
 pub(crate) fn changed_since(layer: &Layer, service: i32, after: i64, global_ids: Vec<Uuid>) -> Fragment {
     let global_id = column(layer, layer.global_id);
     let mut out = Fragment::new("-- changed_since\nselect distinct on (c.");
-    out.ident(&global_id).sql(") c.").ident(&global_id).sql(", t.generation, t.origin, r.name");
+    out.ident(&global_id)
+        .sql(") c.")
+        .ident(&global_id)
+        .sql(", t.generation, t.origin, r.name, b.batch_id, b.operation");
     changes(layer, &mut out);
-    out.sql(" left join syncline.replica r on r.replica_id = t.origin\nwhere t.service_id = ").bind(service);
-    out.sql(" and t.generation > ").bind(after).sql(" and c.").ident(&global_id).sql(" = any(").bind(global_ids);
-    out.sql(")\norder by c.").ident(&global_id).sql(", t.generation desc");
+    out.sql(" left join syncline.replica r on r.replica_id = t.origin");
+    out.sql(" left join syncline.batch b on b.txn_id = t.txn_id and b.replica_id is null\nwhere t.service_id = ");
+    out.bind(service).sql(" and t.generation > ").bind(after).sql(" and c.").ident(&global_id).sql(" = any(");
+    out.bind(global_ids).sql(")\norder by c.").ident(&global_id).sql(", t.generation desc");
     out
 }
 

@@ -9,6 +9,7 @@ mod areas;
 pub(crate) mod books;
 pub(crate) mod catalogue;
 pub(crate) mod conflicts;
+pub(crate) mod connected;
 pub(crate) mod contents;
 pub mod definition;
 pub mod epoch;

@@ -30,8 +30,10 @@ const BATCH_ROWS: i64 = 10_000;
 pub struct Retention {
     /// Changes younger than this are kept.
     pub history_days: i32,
-    /// Receipts of uploads younger than this are kept.
+    /// Receipts younger than this are kept.
     pub receipts_days: i32,
+    /// Refused edits of connected clients that are open are kept for so long.
+    pub refused_days: i32,
 }
 
 /// What pruning a service did, or would do.
@@ -49,8 +51,10 @@ pub struct Pruned {
     pub n_changes: u64,
     /// Transactions that nothing refers to any more.
     pub n_transactions: u64,
-    /// Uploads with their receipts.
+    /// Uploads and requests of connected clients, with their receipts.
     pub n_batches: u64,
+    /// Refused edits of connected clients that nobody applied or dismissed.
+    pub n_refused: u64,
 }
 
 impl Store {
@@ -173,6 +177,7 @@ impl Session {
             n_changes: 0,
             n_transactions: 0,
             n_batches: 0,
+            n_refused: 0,
         })
     }
 
@@ -205,6 +210,8 @@ impl Session {
                 .bind(RESTORE_GRACE)
         };
         pruned.n_batches = self.delete_in_pieces(batches).await?;
+        let refused = || sqlx::query(DELETE_REFUSED).bind(service.key.0).bind(BATCH_ROWS).bind(keep.refused_days);
+        pruned.n_refused = self.delete_in_pieces(refused).await?;
         let transactions = || sqlx::query(DELETE_TRANSACTIONS).bind(service.key.0).bind(BATCH_ROWS);
         pruned.n_transactions = self.delete_in_pieces(transactions).await?;
         Ok(())
@@ -271,16 +278,25 @@ async fn delete_changes(
     Ok(out.query()?.execute(connection).await?.rows_affected())
 }
 
-/// Uploads that are old, that lie before the history, and that the replica's client has moved past: it can neither repeat
-/// them nor be sent a delta for which it matters that they were its own.
+/// Batches that are old, that lie before the history, and, of uploads, that the replica's client has moved past: it can
+/// neither repeat them nor be sent a delta for which it matters that they were its own.
 const DELETE_BATCHES: &str = "-- batch_delete_old
-    delete from syncline.batch where batch_id = any(array(
-      select b.batch_id from syncline.batch b join syncline.replica r using (replica_id) join syncline.txn t using (txn_id)
-        join syncline.service s on s.service_id = r.service_id
-      where r.service_id = $1 and b.received_at < now() - make_interval(days => $3) and t.generation <= s.history_from
+    with gone as (delete from syncline.batch where batch_id = any(array(
+      select b.batch_id from syncline.batch b join syncline.txn t using (txn_id) join syncline.service s on s.service_id = b.service_id
+        left join syncline.replica r using (replica_id)
+      where b.service_id = $1 and b.received_at < now() - make_interval(days => $3) and t.generation <= s.history_from
+        and (r.replica_id is not null or b.replica_id is null)
         and not exists (select from syncline.replica_layer l
           where l.replica_id = r.replica_id and r.unregistered_at is null and r.direction <> 'upload' and syncline.acknowledged(l, $4) < t.generation)
-      order by b.batch_id limit $2))";
+      order by b.batch_id limit $2)) returning batch_id),
+    receipts as (delete from syncline.receipt r using gone g where r.batch_id = g.batch_id)
+    select batch_id from gone";
+
+/// What connected clients were refused so long ago, and nobody cared about.
+const DELETE_REFUSED: &str = "-- rejected_edit_delete_old
+    delete from syncline.rejected_edit where rejected_edit_id = any(array(
+      select rejected_edit_id from syncline.rejected_edit
+      where service_id = $1 and state = 'open' and replica_id is null and last_received_at < now() - make_interval(days => $3) limit $2))";
 
 /// Transactions before the history whose changes are gone, and that no upload refers to.
 const DELETE_TRANSACTIONS: &str = "-- txn_delete_old

@@ -9,10 +9,47 @@ use crate::{
     model::{
         edit::{EditError, EditErrorCode, Op},
         id::{GlobalId, LayerKey, ReplicaId, ServiceKey},
+        provenance::{EditOperation, Provenance},
     },
 };
 
 use super::{OwnTx, Store, WriteTx};
+
+/// Where refused edits come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RejectedOrigin<'a> {
+    /// The replica that uploaded them; `None` if a connected client sent them.
+    replica: Option<ReplicaId>,
+    /// The batch that they came with, if it was entered into the books.
+    batch: Option<i64>,
+    operation: EditOperation,
+    user: &'a str,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> RejectedOrigin<'a> {
+    /// An upload of a replica.
+    pub(crate) fn upload(replica: ReplicaId, batch: Option<i64>) -> RejectedOrigin<'static> {
+        RejectedOrigin {
+            replica: Some(replica),
+            batch,
+            operation: EditOperation::SynchronizeReplica,
+            user: "",
+            request_id: None,
+        }
+    }
+
+    /// A request of a connected client.
+    pub(crate) fn connected(from: &'a Provenance, batch: Option<i64>) -> RejectedOrigin<'a> {
+        RejectedOrigin {
+            replica: None,
+            batch,
+            operation: from.operation,
+            user: &from.user,
+            request_id: Some(&from.request_id),
+        }
+    }
+}
 
 /// A refused edit that is to be kept.
 #[derive(Debug)]
@@ -31,6 +68,8 @@ pub(crate) struct NewRejected {
     pub(crate) digest: Vec<u8>,
     /// Why it was refused.
     pub(crate) error: EditError,
+    /// How many bytes it takes up, with the file of an attachment.
+    pub(crate) size_bytes: i64,
 }
 
 /// What must be known of an open refused edit to see that a later edit settles it.
@@ -82,12 +121,18 @@ impl RejectedState {
 pub(crate) struct Rejected {
     /// Its number.
     pub(crate) id: i64,
-    /// Whose it is.
-    pub(crate) replica: ReplicaId,
+    /// Whose it is; `None` if a connected client sent it.
+    pub(crate) replica: Option<ReplicaId>,
     /// The name of the replica, if anything is still known of it.
     pub(crate) replica_name: Option<String>,
-    /// The upload that it last came with, if that was entered into the books.
+    /// The batch that it last came with, if that was entered into the books.
     pub(crate) batch: Option<i64>,
+    /// The operation that brought it.
+    pub(crate) operation: String,
+    /// Who sent it; empty if nobody knows.
+    pub(crate) user: String,
+    /// The request that it last came with, if a connected client sent it.
+    pub(crate) request_id: Option<String>,
     /// The layer.
     pub(crate) layer: LayerKey,
     /// What it would have done.
@@ -115,6 +160,8 @@ pub(crate) struct Rejected {
 pub(crate) struct RejectedFilter {
     /// Those of a replica.
     pub(crate) replica: Option<ReplicaId>,
+    /// Those of connected clients, or those of replicas.
+    pub(crate) connected: Option<bool>,
     /// Those of a layer.
     pub(crate) layer: Option<LayerKey>,
     /// Those in a state.
@@ -128,8 +175,7 @@ impl WriteTx<'_> {
     pub(crate) async fn rejected_insert(
         &mut self,
         service: ServiceKey,
-        replica: ReplicaId,
-        batch: Option<i64>,
+        from: RejectedOrigin<'_>,
         rows: &[NewRejected],
     ) -> Result<()> {
         if rows.is_empty() {
@@ -139,17 +185,20 @@ impl WriteTx<'_> {
             rows.iter().map(|row| serde_json::Value::from(row.names.clone()).to_string()).collect();
         sqlx::query(
             "-- rejected_edit_insert
-             insert into syncline.rejected_edit as k (service_id, replica_id, batch_id, layer_key, op, global_id, feature, names, digest, code, message)
+             insert into syncline.rejected_edit as k (service_id, replica_id, batch_id, layer_key, op, global_id, feature, names, digest, code, message,
+               operation, user_name, request_id, size_bytes)
              select $1, $2, $3, u.layer_key, u.op, u.global_id, u.feature,
-               array(select jsonb_array_elements_text(u.names::jsonb)), u.digest, u.code, u.message
-             from unnest($4::int4[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::bytea[], $10::int4[], $11::text[])
-               u(layer_key, op, global_id, feature, names, digest, code, message)
-             on conflict (replica_id, layer_key, digest) where state = 'open' do update set batch_id = coalesce(excluded.batch_id, k.batch_id),
-               code = excluded.code, message = excluded.message, last_received_at = now(), times_received = k.times_received + 1",
+               array(select jsonb_array_elements_text(u.names::jsonb)), u.digest, u.code, u.message, $12, $13, $14, u.size_bytes
+             from unnest($4::int4[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::bytea[], $10::int4[], $11::text[], $15::int8[])
+               u(layer_key, op, global_id, feature, names, digest, code, message, size_bytes)
+             on conflict (coalesce(replica_id, '00000000-0000-0000-0000-000000000000'), layer_key, digest) where state = 'open'
+             do update set batch_id = coalesce(excluded.batch_id, k.batch_id), operation = excluded.operation, user_name = excluded.user_name,
+               request_id = excluded.request_id, code = excluded.code, message = excluded.message, last_received_at = now(),
+               times_received = k.times_received + 1",
         )
         .bind(service.0)
-        .bind(replica.0)
-        .bind(batch)
+        .bind(from.replica.map(|id| id.0))
+        .bind(from.batch)
         .bind(rows.iter().map(|row| row.layer.0).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.op.name()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.global_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
@@ -158,6 +207,10 @@ impl WriteTx<'_> {
         .bind(rows.iter().map(|row| row.digest.as_slice()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.error.code.number()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.error.description.as_str()).collect::<Vec<_>>())
+        .bind(from.operation.name())
+        .bind(from.user)
+        .bind(from.request_id)
+        .bind(rows.iter().map(|row| row.size_bytes).collect::<Vec<_>>())
         .execute(self.connection())
         .await?;
         Ok(())
@@ -173,16 +226,7 @@ impl WriteTx<'_> {
         .fetch_all(self.connection())
         .await?
         .iter()
-        .map(|row| {
-            let op: String = row.try_get(2)?;
-            Ok(OpenRejected {
-                id: row.try_get(0)?,
-                layer: LayerKey(row.try_get(1)?),
-                op: Op::from_name(&op).unwrap_or(Op::Update),
-                global_id: row.try_get::<Option<Uuid>, _>(3)?.map(GlobalId),
-                names: row.try_get(4)?,
-            })
-        })
+        .map(open_rejected)
         .collect()
     }
 
@@ -225,10 +269,11 @@ impl OwnTx<'_> {
             "-- rejected_edit_list
              select k.rejected_edit_id, k.replica_id, r.name, k.batch_id, k.layer_key, k.op, k.global_id, k.feature, k.code, k.message, k.state,
                (extract(epoch from k.received_at) * 1000)::int8, (extract(epoch from k.last_received_at) * 1000)::int8, k.times_received,
-               (extract(epoch from k.closed_at) * 1000)::int8, k.closed_by
+               (extract(epoch from k.closed_at) * 1000)::int8, k.closed_by, k.operation, coalesce(nullif(k.user_name, ''), r.owner, ''), k.request_id
              from syncline.rejected_edit k left join syncline.replica r using (replica_id)
              where k.service_id = $1 and ($2::uuid is null or k.replica_id = $2) and ($3::int4 is null or k.layer_key = $3)
                and ($4::text is null or k.state = $4) and ($5::uuid is null or k.global_id = $5)
+               and ($8::bool is null or (k.replica_id is null) = $8)
              order by k.rejected_edit_id limit $6 offset $7",
         )
         .bind(service.0)
@@ -238,6 +283,7 @@ impl OwnTx<'_> {
         .bind(wanted.global_id.map(|id| id.0))
         .bind(limit.saturating_add(1))
         .bind(offset)
+        .bind(wanted.connected)
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -251,7 +297,7 @@ impl OwnTx<'_> {
             "-- rejected_edit_find
              select k.rejected_edit_id, k.replica_id, r.name, k.batch_id, k.layer_key, k.op, k.global_id, k.feature, k.code, k.message, k.state,
                (extract(epoch from k.received_at) * 1000)::int8, (extract(epoch from k.last_received_at) * 1000)::int8, k.times_received,
-               (extract(epoch from k.closed_at) * 1000)::int8, k.closed_by
+               (extract(epoch from k.closed_at) * 1000)::int8, k.closed_by, k.operation, coalesce(nullif(k.user_name, ''), r.owner, ''), k.request_id
              from syncline.rejected_edit k left join syncline.replica r using (replica_id)
              where k.service_id = $1 and k.rejected_edit_id = $2",
         )
@@ -265,14 +311,28 @@ impl OwnTx<'_> {
     }
 }
 
+pub(super) fn open_rejected(row: &PgRow) -> Result<OpenRejected> {
+    let op: String = row.try_get(2)?;
+    Ok(OpenRejected {
+        id: row.try_get(0)?,
+        layer: LayerKey(row.try_get(1)?),
+        op: Op::from_name(&op).unwrap_or(Op::Update),
+        global_id: row.try_get::<Option<Uuid>, _>(3)?.map(GlobalId),
+        names: row.try_get(4)?,
+    })
+}
+
 fn rejected(row: &PgRow) -> Result<Rejected> {
     let (op, state): (String, String) = (row.try_get(5)?, row.try_get(10)?);
     let closed = row.try_get::<Option<i64>, _>(14)?.zip(row.try_get::<Option<String>, _>(15)?);
     Ok(Rejected {
         id: row.try_get(0)?,
-        replica: ReplicaId(row.try_get(1)?),
+        replica: row.try_get::<Option<Uuid>, _>(1)?.map(ReplicaId),
         replica_name: row.try_get(2)?,
         batch: row.try_get(3)?,
+        operation: row.try_get(16)?,
+        user: row.try_get(17)?,
+        request_id: row.try_get(18)?,
         layer: LayerKey(row.try_get(4)?),
         op: Op::from_name(&op).unwrap_or(Op::Update),
         global_id: row.try_get::<Option<Uuid>, _>(6)?.map(GlobalId),

@@ -1,13 +1,14 @@
 //! Batches and receipts: what replicas uploaded, and what became of each edit.
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
     error::Result,
     model::{
         edit::{EditError, EditErrorCode, EditResult, Op},
-        id::{Generation, GlobalId, LayerKey, ReplicaId},
+        id::{Generation, GlobalId, LayerKey, ReplicaId, ServiceKey},
+        provenance::EditOperation,
         replica::SyncDirection,
     },
 };
@@ -79,19 +80,24 @@ impl WriteTx<'_> {
     /// Enters an upload and the fate of its edits into the books, in the transaction of the edits.
     pub(crate) async fn batch_insert(
         &mut self,
+        service: ServiceKey,
         upload: &Upload,
         results: &[(LayerKey, Vec<EditResult>)],
     ) -> Result<i64> {
         let mark = self.mark();
         let row = sqlx::query(
             "-- batch_insert
-             insert into syncline.batch (replica_id, digest, presented, direction, txn_id) values ($1, $2, $3, $4, $5) returning batch_id",
+             insert into syncline.batch (replica_id, digest, presented, direction, txn_id, service_id, operation, layers)
+             values ($1, $2, $3, $4, $5, $6, $7, $8) returning batch_id",
         )
         .bind(upload.replica.0)
         .bind(&upload.digest)
         .bind(&upload.presented)
         .bind(upload.direction.name())
         .bind(mark)
+        .bind(service.0)
+        .bind(EditOperation::SynchronizeReplica.name())
+        .bind(results.iter().map(|(layer, _)| layer.0).collect::<Vec<_>>())
         .fetch_one(self.connection())
         .await?;
         let batch: i64 = row.try_get(0)?;
@@ -103,38 +109,44 @@ impl WriteTx<'_> {
             self.job_note_batch(lease, batch).await?;
         }
         for (layer, results) in results {
-            let ops: Vec<&str> = results.iter().map(|result| result.op.name()).collect();
-            let ids: Vec<Option<Uuid>> = results.iter().map(|result| result.global_id.map(|id| id.0)).collect();
-            let object_ids: Vec<Option<i64>> = results.iter().map(|result| result.object_id).collect();
-            let altered: Vec<bool> = results.iter().map(|result| result.altered).collect();
-            let codes: Vec<Option<i32>> =
-                results.iter().map(|result| result.error.as_ref().map(|error| error.code.number())).collect();
-            let messages: Vec<Option<&str>> = results
-                .iter()
-                .map(|result| match &result.error {
-                    Some(error) => Some(error.description.as_str()),
-                    None => result.passed_over.as_deref(),
-                })
-                .collect();
-            sqlx::query(
-                "-- receipt_insert
-                 insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
-                 select $1, $2, u.position, u.op, u.global_id, u.object_id, u.altered, u.code, u.message
-                 from unnest($3::text[], $4::uuid[], $5::int8[], $6::bool[], $7::int4[], $8::text[])
-                   with ordinality u(op, global_id, object_id, altered, code, message, position)",
-            )
-            .bind(batch)
-            .bind(layer.0)
-            .bind(ops)
-            .bind(ids)
-            .bind(object_ids)
-            .bind(altered)
-            .bind(codes)
-            .bind(messages)
-            .execute(self.connection())
-            .await?;
+            self.receipts_insert(batch, *layer, 0, results).await?;
         }
         Ok(batch)
+    }
+
+    /// What became of the edits of a batch on one layer, in their order.
+    pub(crate) async fn receipt_list(&mut self, batch: i64, layer: LayerKey) -> Result<Vec<EditResult>> {
+        receipts(self.connection(), batch, layer).await
+    }
+
+    /// Enters what became of edits of one layer, `after` so many of them.
+    pub(super) async fn receipts_insert(
+        &mut self,
+        batch: i64,
+        layer: LayerKey,
+        after: i64,
+        results: &[EditResult],
+    ) -> Result<()> {
+        let columns = ReceiptColumns::of(results);
+        sqlx::query(
+            "-- receipt_insert
+             insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
+             select $1, $2, $9 + u.position, u.op, u.global_id, u.object_id, u.altered, u.code, u.message
+             from unnest($3::text[], $4::uuid[], $5::int8[], $6::bool[], $7::int4[], $8::text[])
+               with ordinality u(op, global_id, object_id, altered, code, message, position)",
+        )
+        .bind(batch)
+        .bind(layer.0)
+        .bind(columns.ops)
+        .bind(columns.global_ids)
+        .bind(columns.object_ids)
+        .bind(columns.altered)
+        .bind(columns.codes)
+        .bind(columns.messages)
+        .bind(after)
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 }
 
@@ -163,18 +175,7 @@ impl OwnTx<'_> {
 
     /// What became of the edits of a batch on one layer, in their order.
     pub(crate) async fn receipt_list(&mut self, batch: i64, layer: LayerKey) -> Result<Vec<EditResult>> {
-        sqlx::query(
-            "-- receipt_list
-             select op, global_id, object_id, altered, code, message from syncline.receipt
-             where batch_id = $1 and layer_key = $2 order by position",
-        )
-        .bind(batch)
-        .bind(layer.0)
-        .fetch_all(self.connection())
-        .await?
-        .iter()
-        .map(receipt)
-        .collect()
+        receipts(self.connection(), batch, layer).await
     }
 
     /// The batches of a replica after a generation, oldest first.
@@ -199,6 +200,51 @@ impl OwnTx<'_> {
         }
         Ok(batches)
     }
+}
+
+/// Receipts, column by column.
+#[derive(Default)]
+pub(super) struct ReceiptColumns<'a> {
+    pub(super) ops: Vec<&'static str>,
+    pub(super) global_ids: Vec<Option<Uuid>>,
+    pub(super) object_ids: Vec<Option<i64>>,
+    pub(super) altered: Vec<bool>,
+    pub(super) codes: Vec<Option<i32>>,
+    pub(super) messages: Vec<Option<&'a str>>,
+}
+
+impl<'a> ReceiptColumns<'a> {
+    /// Those of edits, in their order.
+    pub(super) fn of(results: impl IntoIterator<Item = &'a EditResult>) -> ReceiptColumns<'a> {
+        let mut columns = ReceiptColumns::default();
+        for result in results {
+            columns.ops.push(result.op.name());
+            columns.global_ids.push(result.global_id.map(|id| id.0));
+            columns.object_ids.push(result.object_id);
+            columns.altered.push(result.altered);
+            columns.codes.push(result.error.as_ref().map(|error| error.code.number()));
+            columns.messages.push(match &result.error {
+                Some(error) => Some(error.description.as_str()),
+                None => result.passed_over.as_deref(),
+            });
+        }
+        columns
+    }
+}
+
+async fn receipts(connection: &mut PgConnection, batch: i64, layer: LayerKey) -> Result<Vec<EditResult>> {
+    sqlx::query(
+        "-- receipt_list
+         select op, global_id, object_id, altered, code, message from syncline.receipt
+         where batch_id = $1 and layer_key = $2 order by position",
+    )
+    .bind(batch)
+    .bind(layer.0)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(receipt)
+    .collect()
 }
 
 pub(super) fn receipt(row: &PgRow) -> Result<EditResult> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
+    format::edit::feature_by_object_id,
     model::{
         edit::{
             DirectEdits, Edit, EditError, EditErrorCode, EditResult, FailurePolicy, GeometryEdit, LayerEdits, Op,
@@ -99,7 +100,7 @@ async fn submit_once(
     }
     let booked: Vec<(LayerKey, Vec<EditResult>)> =
         results.iter().map(|(layer, results)| (layer.key, results.clone())).collect();
-    let batch = tx.batch_insert(upload, &booked).await?;
+    let batch = tx.batch_insert(service.key, upload, &booked).await?;
     let booked: Vec<Vec<EditResult>> = booked.into_iter().map(|(_, results)| results).collect();
     books::enter(&mut tx, service, upload, batch, edits, &booked, &open).await?;
     tx.commit().await?;
@@ -155,7 +156,7 @@ pub(crate) async fn look_up_object_ids(
                             layer.id
                         ),
                     },
-                    sent: None,
+                    sent: Some(feature_by_object_id(&layer, &edit, object_id)),
                 }),
                 (Err(refusal), found) => Err(Refusal { global_id: found.copied(), object_id, ..refusal }),
             });

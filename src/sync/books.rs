@@ -13,14 +13,15 @@ use crate::{
     model::{
         edit::{Edit, EditError, EditErrorCode, EditResult, GeometryEdit, LayerEdits, Op, Refusal},
         id::{Generation, GlobalId, LayerKey, ReplicaId},
-        layer::{Layer, Service},
+        layer::{Layer, Service, attachment},
         query::Columns,
+        value::Value,
     },
     sql::history,
     store::{
         Session, WriteTx,
         conflicts::Overwrite,
-        rejected::{NewRejected, OpenRejected, RejectedState},
+        rejected::{NewRejected, OpenRejected, RejectedOrigin, RejectedState},
         uploads::Upload,
     },
 };
@@ -57,7 +58,8 @@ pub(super) async fn enter(
 ) -> Result<()> {
     let settled = settled(open, edits, results);
     tx.rejected_close(service.key, &settled, RejectedState::Applied, "client").await?;
-    tx.rejected_insert(service.key, upload.replica, Some(batch), &refused(edits, results)).await?;
+    let from = RejectedOrigin::upload(upload.replica, Some(batch));
+    tx.rejected_insert(service.key, from, &refused(edits, results, Anonymous::Nothing)).await?;
     for (layer_edits, results) in edits.iter().zip(results) {
         find_overwrites(tx, service, upload, batch, layer_edits, results).await?;
     }
@@ -73,7 +75,8 @@ pub(super) async fn keep_undone(
     results: &[Vec<EditResult>],
 ) -> Result<()> {
     let mut tx = session.write(service.key, None).await?;
-    tx.rejected_insert(service.key, replica, None, &refused(edits, results)).await?;
+    let rows = refused(edits, results, Anonymous::Nothing);
+    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None), &rows).await?;
     tx.commit().await
 }
 
@@ -94,18 +97,29 @@ pub(crate) async fn keep_all(
         .into()
     };
     let results: Vec<Vec<EditResult>> = edits.iter().map(|layer| layer.edits.iter().map(result).collect()).collect();
-    let rows = refused(edits, &results);
+    let rows = refused(edits, &results, Anonymous::Nothing);
     let mut tx = session.write(service.key, None).await?;
     open(&mut tx, replica).await?;
-    tx.rejected_insert(service.key, replica, None, &rows).await?;
+    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None), &rows).await?;
     tx.commit().await?;
     Ok(rows.len())
 }
 
-/// The refused ones among edits, each once.
-fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<NewRejected> {
+/// Which features have global ids that nobody but the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Anonymous {
+    /// None.
+    Nothing,
+    /// Those that are added.
+    Adds,
+}
+
+/// The refused ones among edits, each once. Features that came without global ids are told by what they are, and
+/// the same one twice is two.
+pub(super) fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>], anonymous: Anonymous) -> Vec<NewRejected> {
     let mut rows: Vec<NewRejected> = Vec::new();
     let mut places: HashMap<(LayerKey, Vec<u8>), usize> = HashMap::new();
+    let mut repeated = Repeated::default();
     for (LayerEdits { layer, edits }, results) in edits.iter().zip(results) {
         for (edit, result) in edits.iter().zip(results) {
             let Some(error) = &result.error else { continue };
@@ -118,17 +132,19 @@ fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<NewRejected
                     (sent, names)
                 }
             };
-            let mut sum = Sha256::new();
-            sum.update(result.op.name());
-            sum.update([0]);
-            sum.update(&feature);
+            let digest = match (anonymous, edit) {
+                (Anonymous::Adds, Ok(edit)) if edit.op == Op::Add => repeated.digest(layer, &nameless(layer, edit)),
+                (Anonymous::Adds, Err(refusal)) if refusal.op == Op::Add => repeated.digest(layer, &feature),
+                _ => digest(result.op, &feature, 0),
+            };
             let row = NewRejected {
                 layer: layer.key,
                 op: result.op,
                 global_id: result.global_id,
+                size_bytes: size(layer, edit, &feature),
                 feature,
                 names,
-                digest: sum.finalize().to_vec(),
+                digest,
                 error: error.clone(),
             };
             match places.get(&(layer.key, row.digest.clone())) {
@@ -141,6 +157,63 @@ fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<NewRejected
         }
     }
     rows
+}
+
+/// The digests under which the applied ones among adds without global ids would be kept.
+pub(super) fn digests_of_adds(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<Vec<u8>> {
+    let mut repeated = Repeated::default();
+    let mut digests = Vec::new();
+    for (LayerEdits { layer, edits }, results) in edits.iter().zip(results) {
+        for (edit, result) in edits.iter().zip(results) {
+            if let (Ok(edit), None, Op::Add) = (edit, &result.error, result.op) {
+                digests.push(repeated.digest(layer, &nameless(layer, edit)));
+            }
+        }
+    }
+    digests
+}
+
+/// How often features without global ids came in a request.
+#[derive(Default)]
+struct Repeated(HashMap<(LayerKey, Vec<u8>), u32>);
+
+impl Repeated {
+    fn digest(&mut self, layer: &Layer, feature: &str) -> Vec<u8> {
+        let n_before = self.0.entry((layer.key, digest(Op::Add, feature, 0))).or_default();
+        let digest = digest(Op::Add, feature, *n_before);
+        *n_before += 1;
+        digest
+    }
+}
+
+/// SHA-256 of operation and feature, and of how often the same came before in the request.
+fn digest(op: Op, feature: &str, n_before: u32) -> Vec<u8> {
+    let mut sum = Sha256::new();
+    sum.update(op.name());
+    sum.update([0]);
+    sum.update(feature);
+    if n_before > 0 {
+        sum.update([0]);
+        sum.update(n_before.to_le_bytes());
+    }
+    sum.finalize().to_vec()
+}
+
+/// An added feature without the global id that it was given.
+fn nameless(layer: &Layer, edit: &Edit) -> String {
+    feature(layer, &Edit { global_id: GlobalId(Uuid::nil()), ..edit.clone() })
+}
+
+/// How many bytes a refused edit takes up, with the file of an attachment.
+fn size(layer: &Layer, edit: &std::result::Result<Edit, Refusal>, feature: &str) -> i64 {
+    let file = match (layer.attached_to, edit) {
+        (Some(_), Ok(edit)) => match edit.value(attachment::SIZE) {
+            Some(Value::Integer(size)) => *size,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    i64::try_from(feature.len()).unwrap_or(i64::MAX).saturating_add(file)
 }
 
 /// The fields that an edit names, and `geometry`.
@@ -164,7 +237,7 @@ fn names_sent(layer: &Layer, sent: &str) -> Vec<String> {
 
 /// Open refused edits that the applied ones among these make up for: they delete the feature, or say something about
 /// everything that was refused.
-fn settled(open: &[OpenRejected], edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<i64> {
+pub(super) fn settled(open: &[OpenRejected], edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<i64> {
     if open.is_empty() {
         return Vec::new();
     }

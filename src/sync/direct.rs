@@ -18,7 +18,10 @@ use crate::{
     store::WriteTx,
 };
 
-use super::apply::{Sender, apply_in, rolled_back};
+use super::{
+    apply::{Sender, apply_in, rolled_back},
+    connected::{self, Repeated, Sent},
+};
 
 /// How many features are read at a time.
 const FEATURES_AT_ONCE: usize = 1_000;
@@ -27,27 +30,35 @@ const FEATURES_AT_ONCE: usize = 1_000;
 pub(crate) struct Applied {
     /// What became of each, in their order, by layer.
     pub(crate) results: Vec<Vec<EditResult>>,
-    /// Whether a refused edit undoes them all: then the caller has to roll the transaction back.
+    /// Whether a refused edit undoes them all: then the caller has to roll the transaction back, and to keep them
+    /// ([`connected::keep_undone`]).
     pub(crate) undone: bool,
+    /// When they were made, in milliseconds since 1970, if the request is a repetition.
+    pub(crate) first_made: Option<i64>,
 }
 
-/// Applies edits in a transaction that the caller ends. An edit of a feature that is not there is a failure like any other:
-/// a connected client has no delta to learn of it from.
+/// Applies edits in a transaction that the caller ends, and enters them into the books. An edit of a feature that is not there
+/// is a failure like any other: a connected client has no delta to learn of it from.
 pub(crate) async fn apply(
     tx: &mut WriteTx<'_>,
     service: &Service,
     edits: &[LayerEdits],
     policy: FailurePolicy,
     sequence: Sequence,
+    sent: &Sent,
 ) -> Result<Applied> {
+    if let Some(Repeated { results, moment }) = connected::repetition(tx, service, edits, sent).await? {
+        return Ok(Applied { results, undone: false, first_made: Some(moment) });
+    }
     let results = apply_in(tx, service, edits, Sender::Client, sequence).await?;
     let refused = |result: &EditResult| result.error.is_some();
     let undone = policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(refused);
-    let results = match undone {
-        true => rolled_back(results, refused),
-        false => results.into_iter().map(|(_, results)| results).collect(),
-    };
-    Ok(Applied { results, undone })
+    if undone {
+        return Ok(Applied { results: rolled_back(results, refused), undone, first_made: None });
+    }
+    let results: Vec<Vec<EditResult>> = results.into_iter().map(|(_, results)| results).collect();
+    connected::enter(tx, service, edits, &results, sent).await?;
+    Ok(Applied { results, undone, first_made: None })
 }
 
 /// Features as Esri JSON, by their global ids.

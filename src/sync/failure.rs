@@ -26,15 +26,24 @@ pub(crate) enum Failure {
 impl Failure {
     /// Tells them apart.
     pub(crate) fn of(error: Error) -> Failure {
-        let code = match &error {
-            Error::Internal { source, .. } => database_code(source.as_ref()),
-            _ => None,
-        };
-        match code.as_deref().and_then(|code| code.get(..2)) {
+        match class(&error).as_deref() {
             Some("40") => Failure::Collided,
             Some("23") => Failure::AtTheEnd,
             _ => Failure::Other(error),
         }
+    }
+
+    /// Whether a constraint that is checked at the end was violated.
+    pub(crate) fn is_at_the_end(error: &Error) -> bool {
+        class(error).as_deref() == Some("23")
+    }
+}
+
+/// The class of the database's error code.
+fn class(error: &Error) -> Option<String> {
+    match error {
+        Error::Internal { source, .. } => database_code(source.as_ref())?.get(..2).map(str::to_owned),
+        _ => None,
     }
 }
 

@@ -56,6 +56,12 @@ pub(crate) async fn delete_next(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
+    let results = apply_all(tx, service, &[deletes(layer, ids)], Sender::Client).await?;
+    Ok(results.into_iter().flat_map(|(_, results)| results).collect())
+}
+
+/// Deletes of features.
+pub(crate) fn deletes(layer: &Arc<Layer>, ids: Vec<Uuid>) -> LayerEdits {
     let delete = |id| Edit {
         op: Op::Delete,
         global_id: GlobalId(id),
@@ -63,9 +69,7 @@ pub(crate) async fn delete_next(
         geometry: GeometryEdit::Keep,
         passed_over: None,
     };
-    let edits = LayerEdits { layer: layer.clone(), edits: ids.into_iter().map(|id| Ok(delete(id))).collect() };
-    let results = apply_all(tx, service, &[edits], Sender::Client).await?;
-    Ok(results.into_iter().flat_map(|(_, results)| results).collect())
+    LayerEdits { layer: layer.clone(), edits: ids.into_iter().map(|id| Ok(delete(id))).collect() }
 }
 
 /// Sets fields of the next rows of a walk. Returns how many were set; `None` when there are no more. A row that cannot be

@@ -7,7 +7,7 @@
 //! what `appendSourceInfo` says, in WGS 84 unless `appendSourceInfo.sourceSR` names another reference.
 
 use serde::Deserialize;
-use serde_json::{Map, Value as Json, value::RawValue};
+use serde_json::{Map, Value as Json, json, value::RawValue};
 
 use crate::{
     error::{Error, Result},
@@ -299,7 +299,46 @@ impl SourceFeatures {
             FeatureJson { attributes: Attributes(feature.attributes.clone()), geometry: feature.geometry.as_deref() };
         let reader = FeatureReader { layer, default_srid: self.srid, writes: Writes::EditableFields };
         let keep = |edit: Edit| if with_geometry { edit } else { Edit { geometry: GeometryEdit::Keep, ..edit } };
-        Some(reader.read(op, id, json).map(keep))
+        let refuse = |refusal| Refusal { sent: Some(feature.json(self.srid)), ..refusal };
+        Some(reader.read(op, id, json).map(keep).map_err(refuse))
+    }
+
+    /// A feature as it came, to be kept.
+    pub(crate) fn sent(&self, index: usize) -> Option<String> {
+        Some(self.features.get(index)?.json(self.srid))
+    }
+
+    /// Whether features keep the global ids that they come with.
+    pub(crate) fn use_global_ids(&self) -> bool {
+        self.use_global_ids
+    }
+}
+
+impl SourceFeature {
+    /// It as an Esri feature whose geometry says its spatial reference.
+    fn json(&self, srid: i32) -> String {
+        let attributes: Map<String, Json> =
+            self.attributes.iter().map(|(name, value)| (name.clone(), scalar_json(value))).collect();
+        let mut feature = json!({"attributes": attributes});
+        if let Some(given) = &self.geometry {
+            let mut geometry = serde_json::from_str(given.get()).unwrap_or(Json::Null);
+            if let Json::Object(members) = &mut geometry {
+                members.entry("spatialReference").or_insert_with(|| json!({"wkid": srid}));
+            }
+            feature["geometry"] = geometry;
+        }
+        feature.to_string()
+    }
+}
+
+fn scalar_json(value: &Scalar) -> Json {
+    match value {
+        Scalar::Null => Json::Null,
+        Scalar::Bool(value) => (*value).into(),
+        Scalar::Integer(value) => (*value).into(),
+        Scalar::Float(value) => (*value).into(),
+        Scalar::Text(value) => value.clone().into(),
+        Scalar::Compound => "(not a single value)".into(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
         edit::{AttachmentEdits, DirectEdits, EditResult, FailurePolicy, Op, Sequence},
         id::{GlobalId, LayerId},
         layer::{Layer, Service},
+        provenance::EditOperation,
         value::brief,
     },
 };
@@ -34,6 +35,8 @@ pub(crate) struct ApplyEdits {
     pub(crate) policy: FailurePolicy,
     /// In which order layers are edited.
     pub(crate) sequence: Sequence,
+    /// Whether features are named by their global ids, also those that are added.
+    pub(crate) use_global_ids: bool,
     /// What the answer has.
     pub(crate) answer: Wanted,
 }
@@ -71,6 +74,18 @@ pub(crate) enum AnswerForm {
     Layer,
     /// One kind of results.
     Only(Op),
+}
+
+impl AnswerForm {
+    /// The operation that is answered so.
+    pub(crate) fn operation(self) -> EditOperation {
+        match self {
+            AnswerForm::Service | AnswerForm::Layer => EditOperation::ApplyEdits,
+            AnswerForm::Only(Op::Add) => EditOperation::AddFeatures,
+            AnswerForm::Only(Op::Update) => EditOperation::UpdateFeatures,
+            AnswerForm::Only(Op::Delete) => EditOperation::DeleteFeatures,
+        }
+    }
 }
 
 /// The edits of a layer in JSON: an element of the service's `edits`, or what an upload for one layer has.
@@ -149,7 +164,7 @@ impl ApplyEdits {
             true => Sequence::AsGiven,
             false => Sequence::ParentsFirst,
         };
-        finish(params, layers, sequence, AnswerForm::Service, features)
+        finish(params, layers, sequence, reader.use_global_ids, (AnswerForm::Service, features))
     }
 
     /// Reads applyEdits of a layer.
@@ -179,7 +194,7 @@ impl ApplyEdits {
             },
         };
         let layers = vec![reader.layer("adds", layer.clone(), lists)?];
-        finish(params, layers, Sequence::ParentsFirst, AnswerForm::Layer, false)
+        finish(params, layers, Sequence::ParentsFirst, reader.use_global_ids, (AnswerForm::Layer, false))
     }
 
     /// Reads addFeatures, updateFeatures, or deleteFeatures by object ids.
@@ -208,7 +223,7 @@ impl ApplyEdits {
         };
         let name = if op == Op::Delete { "objectIds" } else { "features" };
         let layers = vec![reader.layer(name, layer.clone(), lists)?];
-        finish(params, layers, Sequence::ParentsFirst, AnswerForm::Only(op), false)
+        finish(params, layers, Sequence::ParentsFirst, reader.use_global_ids, (AnswerForm::Only(op), false))
     }
 }
 
@@ -227,8 +242,8 @@ fn finish(
     params: &Params,
     layers: Vec<EditedLayer>,
     sequence: Sequence,
-    form: AnswerForm,
-    features: bool,
+    use_global_ids: bool,
+    (form, features): (AnswerForm, bool),
 ) -> Result<ApplyEdits> {
     let policy = policy(params)?;
     let results = params.flag(&["returnEditResults"], true)?;
@@ -239,7 +254,7 @@ fn finish(
         ));
     }
     let moment = params.flag(&["returnEditMoment"], false)?;
-    Ok(ApplyEdits { layers, policy, sequence, answer: Wanted { form, moment, results, features } })
+    Ok(ApplyEdits { layers, policy, sequence, use_global_ids, answer: Wanted { form, moment, results, features } })
 }
 
 /// Reads `rollbackOnFailure`, which is true unless the client says otherwise.

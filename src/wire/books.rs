@@ -8,6 +8,7 @@ use crate::{
         edit::EditResult,
         id::{Generation, GlobalId, LayerKey, ReplicaId},
         layer::{Layer, Service},
+        provenance::EditOperation,
         value::brief,
     },
 };
@@ -47,6 +48,21 @@ pub(crate) fn replica(params: &Params) -> Result<Option<ReplicaId>> {
     let Some(text) = params.text("replicaID") else { return Ok(None) };
     let read = ReplicaId::parse(text);
     read.map(Some).ok_or_else(|| Error::invalid("replicaID", format!("'{}' is not the id of a replica", brief(text))))
+}
+
+/// Reads `connected`: whether what connected clients sent is wanted, or what replicas uploaded.
+pub(crate) fn connected(params: &Params) -> Result<Option<bool>> {
+    match params.text("connected") {
+        None => Ok(None),
+        Some(_) => params.flag(&["connected"], false).map(Some),
+    }
+}
+
+/// Reads `operation`: the name of one that brings edits.
+pub(crate) fn operation(params: &Params) -> Result<Option<EditOperation>> {
+    const KNOWN: &str = "synchronizeReplica, applyEdits, addFeatures, updateFeatures, deleteFeatures, calculate, truncate, append, \
+         addAttachment, updateAttachment, deleteAttachments";
+    params.word("operation", KNOWN, EditOperation::from_name)
 }
 
 /// Reads `globalId`.

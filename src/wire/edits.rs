@@ -177,7 +177,7 @@ pub(crate) fn parse_sync_edits(
         let mut read = Vec::new();
         for (op, list) in [(Op::Add, features.adds), (Op::Update, features.updates)] {
             for feature in list.into_iter().flatten() {
-                read.push(reader.sent("edits", op, feature)?);
+                read.push(reader.sent("edits", op, feature, None)?);
             }
         }
         read.extend(global_ids(features.delete_ids.as_ref())?.into_iter().map(|id| delete(&id)));
@@ -197,7 +197,7 @@ pub(crate) fn parse_stored(
 ) -> Vec<std::result::Result<Edit, Refusal>> {
     let reader = FeatureReader { layer, default_srid, writes: Writes::AllFields };
     let read = |feature: &RawValue| match serde_json::from_str::<FeatureJson<'_>>(feature.get()) {
-        Ok(feature) => reader.by_global_id(Op::Add, feature),
+        Ok(feature) => reader.by_global_id(Op::Add, feature, None),
         Err(error) => Err(refusal(Op::Add, None, EditErrorCode::Other, format!("it is not a feature: {error}"))),
     };
     features.iter().map(|feature| read(feature)).collect()
@@ -243,11 +243,12 @@ pub(super) fn refusal(op: Op, global_id: Option<GlobalId>, code: EditErrorCode, 
     Refusal { op, global_id, object_id: None, error: EditError { code, description }, sent: None }
 }
 
-/// Reads an edit that was kept, or a correction of it: a feature, or for a delete a feature or just its global id.
+/// Reads an edit that was kept, or a correction of it: a feature, or for a delete a feature or just its global id. One that
+/// does not say which feature it is about is about `known`.
 pub(crate) fn parse_kept(
     name: &'static str,
     text: &str,
-    op: Op,
+    (op, known): (Op, Option<GlobalId>),
     layer: &Layer,
     default_srid: i32,
 ) -> Result<std::result::Result<Edit, Refusal>> {
@@ -255,7 +256,7 @@ pub(crate) fn parse_kept(
         .map_err(|error| Error::invalid(name, format!("it is not a feature in JSON: {error}")))?;
     match serde_json::from_str::<String>(given.get()) {
         Ok(id) if op == Op::Delete => Ok(delete(&id)),
-        _ => FeatureReader { layer, default_srid, writes: Writes::EditableFields }.sent(name, op, given),
+        _ => FeatureReader { layer, default_srid, writes: Writes::EditableFields }.sent(name, op, given, known),
     }
 }
 
@@ -270,21 +271,23 @@ pub(crate) fn parse_features(
     mut new_id: impl FnMut() -> GlobalId,
     out: &mut DirectEdits,
 ) -> Result<()> {
-    let features: Vec<FeatureJson<'_>> = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text).map(|feature| vec![feature])
-    } else {
-        serde_json::from_str(text)
-    }
-    .map_err(|error| {
+    let not_features = |error: serde_json::Error| {
         Error::invalid(name, format!("it is not an array of {{\"attributes\":{{…}},\"geometry\":{{…}}}}: {error}"))
-    })?;
+    };
+    let features: Vec<FeatureJson<'_>> = list_or_one(text).map_err(not_features)?;
+    // Read once more, as texts, only if one is refused.
+    let mut texts: Option<Vec<&RawValue>> = None;
     let default_srid = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
     let reader = FeatureReader { layer, default_srid, writes: Writes::EditableFields };
-    for feature in features {
+    for (index, feature) in features.into_iter().enumerate() {
+        let mut keep = |refusal| {
+            let texts = texts.get_or_insert_with(|| list_or_one(text).unwrap_or_default());
+            Refusal { sent: texts.get(index).map(|given| given.get().to_owned()), ..refusal }
+        };
         if use_global_ids {
-            out.ready.push(reader.by_global_id(op, feature));
+            out.ready.push(reader.by_global_id(op, feature, None).map_err(keep));
         } else if op == Op::Add {
-            out.ready.push(reader.read(op, new_id(), feature));
+            out.ready.push(reader.read(op, new_id(), feature).map_err(keep));
         } else {
             let named = feature.attributes.0.iter().find(|(name, _)| {
                 name.eq_ignore_ascii_case(&layer.object_id_field().name) || name.eq_ignore_ascii_case("OBJECTID")
@@ -295,15 +298,25 @@ pub(crate) fn parse_features(
                     _ => {
                         let field = &layer.object_id_field().name;
                         let problem = format!("attribute '{field}' does not say which feature is meant");
-                        out.by_object_id.push((None, Err(refusal(op, None, EditErrorCode::Missing, problem))));
+                        let refused = refusal(op, None, EditErrorCode::Missing, problem);
+                        out.by_object_id.push((None, Err(keep(refused))));
                         continue;
                     }
                 };
             // The identity is looked up later.
-            out.by_object_id.push((Some(object_id), reader.read(op, GlobalId(uuid::Uuid::nil()), feature)));
+            let read = reader.read(op, GlobalId(uuid::Uuid::nil()), feature).map_err(keep);
+            out.by_object_id.push((Some(object_id), read));
         }
     }
     Ok(())
+}
+
+/// A list, or the only one of it.
+fn list_or_one<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<Vec<T>> {
+    match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map(|one| vec![one]),
+        false => serde_json::from_str(text),
+    }
 }
 
 /// Reads the features that applyEdits or deleteFeatures is to delete: ids with commas or as an array.
@@ -347,31 +360,45 @@ pub(super) struct FeatureReader<'a> {
 
 impl FeatureReader<'_> {
     /// Reads a feature of an upload; what is refused is kept as it was sent.
-    fn sent(&self, name: &'static str, op: Op, feature: &RawValue) -> Result<std::result::Result<Edit, Refusal>> {
+    fn sent(
+        &self,
+        name: &'static str,
+        op: Op,
+        feature: &RawValue,
+        known: Option<GlobalId>,
+    ) -> Result<std::result::Result<Edit, Refusal>> {
         let read = serde_json::from_str(feature.get()).map_err(|error| {
             let given = brief(feature.get());
             Error::invalid(name, format!("'{given}' is not {{\"attributes\":{{…}},\"geometry\":{{…}}}}: {error}"))
         })?;
         let keep = |refusal| Refusal { sent: Some(feature.get().to_owned()), ..refusal };
-        Ok(self.by_global_id(op, read).map_err(keep))
+        Ok(self.by_global_id(op, read, known).map_err(keep))
     }
 
-    /// Reads a feature that says its own global id.
-    fn by_global_id(&self, op: Op, feature: FeatureJson<'_>) -> std::result::Result<Edit, Refusal> {
+    /// Reads a feature that says its own global id. One that does not say any is `known`.
+    fn by_global_id(
+        &self,
+        op: Op,
+        feature: FeatureJson<'_>,
+        known: Option<GlobalId>,
+    ) -> std::result::Result<Edit, Refusal> {
         let field = &self.layer.global_id_field().name;
         let named = feature.attributes.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(field));
         let named =
             named.or_else(|| feature.attributes.0.iter().find(|(name, _)| name.eq_ignore_ascii_case("globalid")));
-        let global_id = match named {
-            Some((_, Scalar::Text(text))) if !text.trim().is_empty() => GlobalId::parse(text).ok_or_else(|| {
-                refusal(
-                    op,
-                    None,
-                    EditErrorCode::GlobalIdEmpty,
-                    format!("'{}' in attribute '{field}' is not a global id", brief(text)),
-                )
-            })?,
-            Some(_) => {
+        let global_id = match (named, known) {
+            (Some((_, Scalar::Text(text))), _) if !text.trim().is_empty() => {
+                GlobalId::parse(text).or(known).ok_or_else(|| {
+                    refusal(
+                        op,
+                        None,
+                        EditErrorCode::GlobalIdEmpty,
+                        format!("'{}' in attribute '{field}' is not a global id", brief(text)),
+                    )
+                })?
+            }
+            (_, Some(known)) => known,
+            (Some(_), None) => {
                 return Err(refusal(
                     op,
                     None,
@@ -379,7 +406,7 @@ impl FeatureReader<'_> {
                     format!("attribute '{field}' is empty; every edit names its feature"),
                 ));
             }
-            None => {
+            (None, None) => {
                 return Err(refusal(
                     op,
                     None,

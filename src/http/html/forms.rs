@@ -367,7 +367,7 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
             groups: EXTRACT_CHANGES,
             spatial: true,
         }),
-        Kind::Books { operation: "undo" } => post("Undo Upload", "Undo", UNDO),
+        Kind::Books { operation: "undo" } => post("Undo Batch", "Undo", UNDO),
         Kind::Books { operation: "apply" } => post("Apply Refused Edit", "Apply", APPLY_REJECTED),
         Kind::Books { operation: "restore" } => post("Restore", "Restore", RESTORE),
         Kind::Books { .. } => post("Dismiss Refused Edit", "Dismiss", &[FORMAT]),

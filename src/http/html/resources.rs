@@ -88,9 +88,15 @@ pub(super) fn service(html: &mut Html, page: &Page<'_>, body: &Value) {
 /// Writes what belongs to a service and what can be done with it, as far as it is capable of it.
 fn service_operations(html: &mut Html, here: &str, body: &Value) {
     let syncs = body["syncEnabled"] == true || can(body, &["Sync"]);
+    let mut children = Vec::new();
     if syncs {
+        children.extend([("replicas", "Replicas"), ("jobs", "Jobs"), ("uploads", "Uploads")]);
+    }
+    if syncs || can(body, EDITING) {
+        children.extend([("batches", "Batches"), ("rejectedEdits", "Refused Edits")]);
+    }
+    if !children.is_empty() {
         html.heading(2, None, "Child Resources");
-        let children = [("replicas", "Replicas"), ("jobs", "Jobs"), ("uploads", "Uploads")];
         links(html, children.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
     }
     html.heading(2, Some("operations"), "Supported Operations");

@@ -397,19 +397,33 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives(Object(&[("success", "flag"), ("item", "object")])),
     Operation::new("uploads", Post, "uploads/{itemId}/delete", "deleteUpload", "Deletes a file.")
         .gives(Object(&[("success", "flag")])),
-    Operation::new("books", GetOrPost, "replicas/{replicaId}/batches", "batches", "The uploads of a replica.")
+    Operation::new(
+        "books",
+        GetOrPost,
+        "batches",
+        "batches",
+        "What came in one request each: uploads of replicas, and edits of connected clients.",
+    )
+    .takes(&[p::PAGE, p::OF_REPLICA, p::CONNECTED, p::BATCHES])
+    .gives(Object(&[("batches", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new("books", GetOrPost, "batches/{number}", "batch", "A batch, and what became of each edit.")
+        .takes(&[p::PAGE, p::OF_FEATURE, p::OUTCOME])
+        .gives(Object(&[("batchId", "integer"), ("receipts", "array")])),
+    Operation::new("books", Post, "batches/{number}/undo", "undoBatch", "Undoes a batch.")
+        .takes(&[p::FORCE, p::PREVIEW]),
+    Operation::new("books", GetOrPost, "replicas/{replicaId}/batches", "uploadsOfReplica", "The uploads of a replica.")
         .takes(&[p::PAGE])
         .gives(Object(&[("replicaID", "text"), ("batches", "array"), ("exceededTransferLimit", "flag")])),
     Operation::new(
         "books",
         GetOrPost,
         "replicas/{replicaId}/batches/{number}",
-        "batch",
+        "uploadOfReplica",
         "An upload, and what became of each edit.",
     )
     .takes(&[p::PAGE, p::OF_FEATURE, p::OUTCOME])
     .gives(Object(&[("replicaID", "text")])),
-    Operation::new("books", Post, "replicas/{replicaId}/batches/{number}/undo", "undoBatch", "Undoes an upload.")
+    Operation::new("books", Post, "replicas/{replicaId}/batches/{number}/undo", "undoUpload", "Undoes an upload.")
         .takes(&[p::FORCE, p::PREVIEW]),
     Operation::new(
         "books",
@@ -430,7 +444,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .takes(&[p::THIS_FEATURE])
     .gives(Object(&[("replicaID", "text"), ("reasons", "array")])),
     Operation::new("books", GetOrPost, "rejectedEdits", "rejectedEdits", "Refused edits.")
-        .takes(&[q::REFUSED_FORMATS, p::PAGE, p::OF_REPLICA, p::OF_FEATURE, p::STATE])
+        .takes(&[q::REFUSED_FORMATS, p::PAGE, p::OF_REPLICA, p::CONNECTED, p::OF_FEATURE, p::STATE])
         .gives(Object(&[("rejectedEdits", "array"), ("exceededTransferLimit", "flag")])),
     Operation::new("books", GetOrPost, "rejectedEdits/{number}", "rejectedEdit", "A refused edit."),
     Operation::new("books", Post, "rejectedEdits/{number}/apply", "applyRejectedEdit", "Applies a refused edit.")

@@ -491,6 +491,35 @@ pub(super) const OF_FEATURE: &[Parameter] = &[LAYER, GLOBAL_ID];
 pub(super) const THIS_FEATURE: &[Parameter] = &[LAYER.required(), GLOBAL_ID.required()];
 /// Whose rows of the books.
 pub(super) const OF_REPLICA: &[Parameter] = &[REPLICA_ID];
+/// What connected clients sent, or what replicas uploaded.
+pub(super) const CONNECTED: &[Parameter] = &[Parameter::word(
+    "connected",
+    &["true", "false"],
+    "Only what connected clients sent, or only what replicas uploaded.",
+)];
+/// Batches by what brought them.
+pub(super) const BATCHES: &[Parameter] = &[
+    Parameter::word(
+        "operation",
+        &[
+            "synchronizeReplica",
+            "applyEdits",
+            "addFeatures",
+            "updateFeatures",
+            "deleteFeatures",
+            "calculate",
+            "truncate",
+            "append",
+            "addAttachment",
+            "updateAttachment",
+            "deleteAttachments",
+        ],
+        "The operation that brought the edits.",
+    ),
+    Parameter::integer("layer", "The id of a layer that they edit.").such_as(&["0"]),
+    Parameter::text("requestId", "The id of the request, as its answer's X-Request-Id has it, or of its job."),
+    Parameter::integer("since", "Only later ones, in milliseconds since 1970.").such_as(&["0"]),
+];
 /// Receipts by what became of the edits.
 pub(super) const OUTCOME: &[Parameter] =
     &[Parameter::word("outcome", &["applied", "refused"], "What became of the edit.")];

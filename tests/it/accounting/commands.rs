@@ -19,11 +19,11 @@ async fn the_books_are_read_and_acted_on_by_commands() {
     let read = |arguments: &[&str]| -> Json { serde_json::from_str(&program.done(arguments)).unwrap() };
 
     let batches = read(&["batches", "list", &ada.replica, "--json"]);
-    assert_eq!(batches["batches"].as_array().unwrap().len(), 2);
-    let number = batches["batches"][1]["batchId"].to_string();
+    assert_eq!(batches.as_array().unwrap().len(), 2);
+    let number = batches[1]["batchId"].to_string();
     let listed = program.done(&["batches", "list", &ada.replica]);
     assert!(listed.contains("Received (UTC)") && listed.contains("bidirectional"), "{listed}");
-    let shown = program.done(&["batches", "show", &ada.replica, &number]);
+    let shown = program.done(&["batches", "show", &number]);
     assert!(shown.contains(&id(2)) && shown.contains("Setting of Value for girth failed"), "{shown}");
 
     let rejected = program.done(&["rejected", "list", "--state", "open", "--replica", &ada.replica]);
@@ -52,10 +52,10 @@ async fn the_books_are_read_and_acted_on_by_commands() {
     let verified = program.done(&["verify", &ada.replica]);
     assert!(verified.contains("Generation:") && verified.contains("Content"), "{verified}");
 
-    let number = batches["batches"][0]["batchId"].to_string();
-    let preview = program.done(&["batches", "undo", &ada.replica, &number, "--preview"]);
+    let number = batches[0]["batchId"].to_string();
+    let preview = program.done(&["batches", "undo", &number, "--preview"]);
     assert!(preview.contains("0 features would be taken back") && preview.contains(&id(1)), "{preview}");
-    program.done(&["batches", "undo", &ada.replica, &number, "--force"]);
+    program.done(&["batches", "undo", &number, "--force"]);
     assert_eq!(stored(&server, 1, "girth").await, "1");
 }
 

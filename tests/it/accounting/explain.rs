@@ -48,7 +48,7 @@ async fn each_reason_is_a_sentence() {
         (&answer["then"]["feature"]["attributes"]["girth"], &answer["now"]["feature"]["attributes"]["girth"]),
         (&json!(5), &json!(11))
     );
-    for words in ["by somebody who was connected, or with SQL", "The next download deletes it."] {
+    for words in ["by another program, with SQL, or by an administrator", "The next download deletes it."] {
         assert!(reasons(&answer).contains(words), "{words}: {answer}");
     }
     assert!(reasons(&explain(&field, 4).await).contains("it does not exist in layer 0"));

@@ -2,6 +2,7 @@
 
 mod commands;
 mod conflicts;
+mod connected;
 mod explain;
 mod receipts;
 mod refusals;

@@ -7,7 +7,7 @@ use syncline::store::prune::{Pruned, Retention};
 use super::{Client, everything, generation, history_from, one_add, pass_days};
 use crate::support::{TestServer, server::error};
 
-const KEEP: Retention = Retention { history_days: 90, receipts_days: 365 };
+const KEEP: Retention = Retention { history_days: 90, receipts_days: 365, refused_days: 90 };
 
 async fn prune(server: &TestServer) -> Pruned {
     server.app.store.prune(KEEP, false).await.unwrap().unwrap().remove(0)

@@ -72,7 +72,7 @@ async fn attachments_are_watched_repaired_and_forgotten_like_features() {
       select globalid, 'a.txt', 'text/plain', 1, '\\x00' from oak";
     server.database.sql(attach).await;
     pass_days(&server, 100).await;
-    let keep = Retention { history_days: 90, receipts_days: 365 };
+    let keep = Retention { history_days: 90, receipts_days: 365, refused_days: 90 };
     let pruned = server.app.store.prune(keep, false).await.unwrap().unwrap().remove(0);
     assert_eq!(pruned.n_changes, 3);
     let left: i64 = server.database.value(&format!("select count(*) from syncline.change_{key}")).await;
