@@ -164,6 +164,8 @@ pub(crate) fn conflict(service: &Service, conflict: &Conflict) -> Json {
         "otherServerGen": lost.other_generation.get(),
         "otherReplicaID": lost.other_origin.map(|id| id.to_string()),
         "otherReplicaName": conflict.other_name,
+        "otherBatchId": conflict.other_connected.as_ref().map(|(batch, _)| batch),
+        "otherOperation": conflict.other_connected.as_ref().map(|(_, operation)| operation),
         "restoredDate": conflict.restored_ms,
         "base": embedded(lost.base.as_deref()),
         "server": embedded(lost.server.as_deref()),

@@ -88,7 +88,7 @@ async fn put(
             Some(Payload::Kept { sha256: content.sha256, size_bytes: content.size_bytes })
         }
     };
-    let edit = form.edit(op, known.unwrap_or_else(new_id), parent, payload);
+    let edit = form.edit(op, (known.unwrap_or_else(new_id), parent), payload, &table);
     let edits = AttachmentEdits { layer: table, edits: vec![edit] };
     let mut edits = store_payloads(app, Some((&mut session, service)), edits).await?;
     if let (Some(id), None) = (id, known) {

@@ -70,7 +70,18 @@ pub struct AttachmentEdits {
     /// The table of the attachments.
     pub layer: Arc<Layer>,
     /// The edits, in the order of [`LayerEdits::edits`].
-    pub edits: Vec<Result<(Edit, Payload), Refusal>>,
+    pub edits: Vec<AttachmentEdit>,
+}
+
+/// An edit of an attachment. Also if it is refused, what it brought is kept.
+#[derive(Clone, Debug)]
+pub struct AttachmentEdit {
+    /// What is said of the attachment.
+    pub edit: Result<Edit, Refusal>,
+    /// Where its bytes come from.
+    pub payload: Payload,
+    /// What was said of it as it was sent, as a JSON object with `attributes`.
+    pub sent: String,
 }
 
 /// Where the bytes of an attachment come from.

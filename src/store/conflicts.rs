@@ -57,6 +57,8 @@ pub(crate) struct Conflict {
     pub(crate) overwrite: Overwrite,
     /// The name of the replica that the other change came from.
     pub(crate) other_name: Option<String>,
+    /// The batch of the connected client that made the other change, if one did, and the operation.
+    pub(crate) other_connected: Option<(i64, String)>,
     /// When it was found, in milliseconds since 1970.
     pub(crate) found_ms: i64,
     /// When what was overwritten was put back.
@@ -160,9 +162,12 @@ impl OwnTx<'_> {
             "-- conflict_list
              select k.conflict_id, k.replica_id, r.name, k.batch_id, k.txn_id, t.generation, k.layer_key, k.global_id, k.op, k.fields,
                k.known_generation, k.other_generation, k.other_origin, o.name, k.base, k.server, k.client,
-               (extract(epoch from k.found_at) * 1000)::int8, (extract(epoch from k.restored_at) * 1000)::int8
+               (extract(epoch from k.found_at) * 1000)::int8, (extract(epoch from k.restored_at) * 1000)::int8,
+               b.batch_id, b.operation
              from syncline.conflict k left join syncline.replica r on r.replica_id = k.replica_id
              left join syncline.replica o on o.replica_id = k.other_origin left join syncline.txn t on t.txn_id = k.txn_id
+             left join syncline.txn c on c.service_id = k.service_id and c.generation = k.other_generation
+             left join syncline.batch b on b.txn_id = c.txn_id and b.replica_id is null
              where k.service_id = $1 and ($2::uuid is null or k.replica_id = $2) and ($3::int8 is null or k.batch_id = $3)
                and ($4::int4 is null or k.layer_key = $4) and ($5::uuid is null or k.global_id = $5)
                and ($6::int8 is null or k.found_at >= to_timestamp($6 / 1000.0))
@@ -189,9 +194,12 @@ impl OwnTx<'_> {
             "-- conflict_find
              select k.conflict_id, k.replica_id, r.name, k.batch_id, k.txn_id, t.generation, k.layer_key, k.global_id, k.op, k.fields,
                k.known_generation, k.other_generation, k.other_origin, o.name, k.base, k.server, k.client,
-               (extract(epoch from k.found_at) * 1000)::int8, (extract(epoch from k.restored_at) * 1000)::int8
+               (extract(epoch from k.found_at) * 1000)::int8, (extract(epoch from k.restored_at) * 1000)::int8,
+               b.batch_id, b.operation
              from syncline.conflict k left join syncline.replica r on r.replica_id = k.replica_id
              left join syncline.replica o on o.replica_id = k.other_origin left join syncline.txn t on t.txn_id = k.txn_id
+             left join syncline.txn c on c.service_id = k.service_id and c.generation = k.other_generation
+             left join syncline.batch b on b.txn_id = c.txn_id and b.replica_id is null
              where k.service_id = $1 and k.conflict_id = $2",
         )
         .bind(service.0)
@@ -226,6 +234,7 @@ fn conflict(row: &PgRow) -> Result<Conflict> {
             client: row.try_get(16)?,
         },
         other_name: row.try_get(13)?,
+        other_connected: row.try_get::<Option<i64>, _>(19)?.zip(row.try_get::<Option<String>, _>(20)?),
         found_ms: row.try_get(17)?,
         restored_ms: row.try_get(18)?,
     })

@@ -207,11 +207,15 @@ fn nameless(layer: &Layer, edit: &Edit) -> String {
 /// How many bytes a refused edit takes up, with the file of an attachment.
 fn size(layer: &Layer, edit: &std::result::Result<Edit, Refusal>, feature: &str) -> i64 {
     let file = match (layer.attached_to, edit) {
+        (None, _) => 0,
         (Some(_), Ok(edit)) => match edit.value(attachment::SIZE) {
             Some(Value::Integer(size)) => *size,
             _ => 0,
         },
-        _ => 0,
+        (Some(_), Err(_)) => {
+            let read = serde_json::from_str::<Json>(feature).unwrap_or(Json::Null);
+            read["attributes"][layer.fields[attachment::SIZE].name.as_str()].as_i64().unwrap_or(0)
+        }
     };
     i64::try_from(feature.len()).unwrap_or(i64::MAX).saturating_add(file)
 }

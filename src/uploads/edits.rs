@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     files::{Content, Sum},
     model::{
-        edit::{AttachmentEdits, Payload},
+        edit::{AttachmentEdit, AttachmentEdits, Payload},
         id::ReplicaId,
         layer::Service,
     },
@@ -71,7 +71,7 @@ impl UploadedEdits {
     pub(crate) fn settle(&self, edits: &mut [AttachmentEdits]) {
         let Some(contents) = &self.contents else { return };
         let edits = edits.iter_mut().flat_map(|edits| &mut edits.edits);
-        for (_, payload) in edits.filter_map(|edit| edit.as_mut().ok()) {
+        for AttachmentEdit { payload, .. } in edits {
             if let Payload::Upload(position) = payload
                 && let Some(content) = position.parse().ok().and_then(|position: usize| contents.get(position))
             {

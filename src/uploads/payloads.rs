@@ -1,13 +1,14 @@
 //! What comes with edits of attachments: bytes that are kept before the edits are applied.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value as Json;
 
 use crate::{
     app::App,
     error::{Error, Result},
     files::Content,
     model::{
-        edit::{AttachmentEdits, Edit, EditError, EditErrorCode, LayerEdits, Payload, Refusal},
+        edit::{AttachmentEdit, AttachmentEdits, Edit, EditError, EditErrorCode, LayerEdits, Payload, Refusal},
         layer::{Layer, Service, attachment},
         upload_item::{UploadItem, UploadedFile},
         value::Value,
@@ -29,25 +30,29 @@ pub(crate) async fn store_payloads(
 ) -> Result<LayerEdits> {
     let AttachmentEdits { layer, edits } = edits;
     let mut found = Vec::with_capacity(edits.len());
-    for edit in edits {
-        found.push(match edit {
-            Ok((edit, payload)) => match find(uploads.as_mut(), payload).await {
-                Ok(source) => Ok((edit, source)),
-                Err(error) => Err(refused(&layer, &edit, error)?),
-            },
-            Err(refusal) => Err(refusal),
+    for AttachmentEdit { edit, payload, sent } in edits {
+        found.push(match find(uploads.as_mut(), payload).await {
+            Ok(source) => (edit, source, sent),
+            Err(error) => (Err(refused(&layer, edit, error)?), Source::Keep, sent),
         });
     }
-    let stored = stream::iter(found).map(async |edit| match edit {
-        Ok((edit, source)) => match store(app, source).await {
-            Ok(None) => Ok(Ok(edit)),
-            Ok(Some(content)) => Ok(Ok(holding(edit, content))),
-            Err(error) => refused(&layer, &edit, error).map(Err),
-        },
-        Err(refusal) => Ok(Err(refusal)),
+    let stored = stream::iter(found).map(async |(edit, source, sent)| match store(app, source).await {
+        Ok(content) => Ok::<_, Error>(match edit {
+            Ok(edit) => Ok(holding(edit, content)),
+            Err(refusal) => Err(Refusal { sent: Some(with_content(&layer, sent, content)), ..refusal }),
+        }),
+        Err(error) => Ok(Err(Refusal { sent: Some(sent), ..refused(&layer, edit, error)? })),
     });
     let edits = stored.buffered(MAX_AT_ONCE).try_collect().await?;
     Ok(LayerEdits { layer, edits })
+}
+
+/// What was said of an attachment, with the bytes that came with it.
+fn with_content(layer: &Layer, sent: String, content: Option<Content>) -> String {
+    let (Some(content), Ok(mut feature)) = (content, serde_json::from_str::<Json>(&sent)) else { return sent };
+    feature["attributes"][layer.fields[attachment::SIZE].name.as_str()] = content.size_bytes.into();
+    feature["attributes"][layer.fields[attachment::SHA256].name.as_str()] = content.sha256.into();
+    feature.to_string()
 }
 
 /// Where the bytes of an attachment come from.
@@ -93,21 +98,24 @@ async fn store(app: &App, source: Source) -> Result<Option<Content>> {
     }
 }
 
-/// What becomes of one edit whose bytes cannot be had. The others go on: this one says which upload it wants.
-fn refused(layer: &Layer, edit: &Edit, error: Error) -> Result<Refusal> {
-    match error {
-        Error::InvalidParameter { problem, .. } => Ok(Refusal {
+/// What becomes of one edit whose bytes cannot be had. The others go on: this one says which upload it wants, unless it is
+/// refused already.
+fn refused(layer: &Layer, edit: std::result::Result<Edit, Refusal>, error: Error) -> Result<Refusal> {
+    match (edit, error) {
+        (Err(refusal), Error::InvalidParameter { .. }) => Ok(refusal),
+        (Ok(edit), Error::InvalidParameter { problem, .. }) => Ok(Refusal {
             op: edit.op,
             global_id: Some(edit.global_id),
             object_id: None,
             error: EditError { code: EditErrorCode::failed(layer, edit.op), description: problem },
             sent: None,
         }),
-        error => Err(error),
+        (_, error) => Err(error),
     }
 }
 
-fn holding(mut edit: Edit, content: Content) -> Edit {
+fn holding(mut edit: Edit, content: Option<Content>) -> Edit {
+    let Some(content) = content else { return edit };
     let size = i64::try_from(content.size_bytes).unwrap_or(i64::MAX);
     edit.values.push((attachment::SIZE, Value::Integer(size)));
     edit.values.push((attachment::SHA256, Value::Text(content.sha256)));

@@ -6,14 +6,15 @@
 use crate::{
     error::{Error, Result},
     model::{
-        edit::{Edit, EditErrorCode, FailurePolicy, Op, Payload, Refusal},
+        edit::{AttachmentEdit, Edit, EditErrorCode, FailurePolicy, Op, Payload, Refusal},
         id::GlobalId,
+        layer::{Layer, attachment},
     },
 };
 
 use super::{
     apply_edits::{policy, refuse_unsupported},
-    attachments::{Description, describe, file_name},
+    attachments::{Description, describe, file_name, kept},
     edits::refusal,
     params::Params,
 };
@@ -54,17 +55,36 @@ impl AttachmentForm {
         })
     }
 
-    /// The edit that it asks for; `payload` is what came as a file.
+    /// The edit of an attachment in a table that it asks for; `payload` is what came as a file.
     pub(crate) fn edit(
+        &self,
+        op: Op,
+        (global_id, parent): (GlobalId, GlobalId),
+        payload: Option<Payload>,
+        table: &Layer,
+    ) -> AttachmentEdit {
+        let payload = payload.or_else(|| self.upload.clone().map(Payload::Upload)).unwrap_or(Payload::Keep);
+        let parent_id = parent.to_string();
+        let named = [
+            (table.fields[attachment::PARENT].name.as_str(), Some(parent_id.as_str())),
+            (table.fields[attachment::NAME].name.as_str(), self.name.as_deref()),
+            (table.fields[attachment::CONTENT_TYPE].name.as_str(), self.content_type.as_deref()),
+            (table.fields[attachment::KEYWORDS].name.as_str(), self.keywords.as_deref()),
+            ("uploadId", self.upload.as_deref()),
+        ];
+        let sent = kept(named.into_iter().filter_map(|(name, text)| Some((name, text?))));
+        AttachmentEdit { edit: self.description(op, global_id, parent, &payload), payload, sent }
+    }
+
+    fn description(
         &self,
         op: Op,
         global_id: GlobalId,
         parent: GlobalId,
-        payload: Option<Payload>,
-    ) -> std::result::Result<(Edit, Payload), Refusal> {
+        payload: &Payload,
+    ) -> std::result::Result<Edit, Refusal> {
         let code = if op == Op::Add { EditErrorCode::AttachmentAdd } else { EditErrorCode::AttachmentUpdate };
         let refused = |text: &str| refusal(op, Some(global_id), code, text.to_owned());
-        let payload = payload.or_else(|| self.upload.clone().map(Payload::Upload)).unwrap_or(Payload::Keep);
         if matches!(payload, Payload::Keep) {
             if op == Op::Add {
                 return Err(refused(
@@ -78,7 +98,7 @@ impl AttachmentForm {
         let unspecific = |kind: &&str| !kind.trim().is_empty() && *kind != "application/octet-stream";
         let content_type = self.content_type.as_deref().filter(unspecific);
         let content_type = content_type.or_else(|| self.name.as_deref().map(media_type));
-        let described = describe(
+        describe(
             op,
             global_id,
             &Description {
@@ -87,8 +107,7 @@ impl AttachmentForm {
                 content_type,
                 keywords: self.keywords.as_deref(),
             },
-        )?;
-        Ok((described, payload))
+        )
     }
 }
 

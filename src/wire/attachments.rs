@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::{Value as Json, value::RawValue};
+use serde_json::{Map, Value as Json, json, value::RawValue};
 
 use crate::{
     error::{Error, Result},
     model::{
-        edit::{AttachmentEdits, Edit, EditErrorCode, GeometryEdit, Op, Payload, Refusal},
+        edit::{AttachmentEdit, AttachmentEdits, Edit, EditErrorCode, GeometryEdit, Op, Payload, Refusal},
         id::GlobalId,
         layer::{Layer, attachment},
         value::{Value, brief},
@@ -83,9 +83,13 @@ pub(super) fn parse_attachment_edits(
         ));
     };
     let mut edits = Vec::new();
-    edits.extend(given.adds.into_iter().flatten().map(|attachment| read(Op::Add, &attachment)));
-    edits.extend(given.updates.into_iter().flatten().map(|attachment| read(Op::Update, &attachment)));
-    edits.extend(global_ids(given.delete_ids.as_ref())?.iter().map(|id| Ok((delete(id)?, Payload::Keep))));
+    edits.extend(given.adds.into_iter().flatten().map(|attachment| read(Op::Add, &attachment, layer)));
+    edits.extend(given.updates.into_iter().flatten().map(|attachment| read(Op::Update, &attachment, layer)));
+    edits.extend(global_ids(given.delete_ids.as_ref())?.iter().map(|id| AttachmentEdit {
+        edit: delete(id),
+        payload: Payload::Keep,
+        sent: json!(id).to_string(),
+    }));
     if !taken {
         edits = edits.into_iter().map(not_taken).collect();
     }
@@ -103,18 +107,13 @@ pub(crate) fn parse_stored_attachments(given: &[Box<RawValue>], features: &Layer
     parse_attachment_edits(AttachmentEditsJson { adds: Some(adds), ..AttachmentEditsJson::default() }, features, true)
 }
 
-fn not_taken(edit: std::result::Result<(Edit, Payload), Refusal>) -> std::result::Result<(Edit, Payload), Refusal> {
-    let (op, global_id) = match edit {
-        Ok((edit, _)) => (edit.op, Some(edit.global_id)),
+fn not_taken(given: AttachmentEdit) -> AttachmentEdit {
+    let (op, global_id) = match &given.edit {
+        Ok(edit) => (edit.op, Some(edit.global_id)),
         Err(refusal) => (refusal.op, refusal.global_id),
     };
-    Err(refusal(
-        op,
-        global_id,
-        code(op),
-        "the replica was created with attachmentsSyncDirection=none, so that no attachments are taken from it; create it with upload or bidirectional"
-            .to_owned(),
-    ))
+    let why = "the replica was created with attachmentsSyncDirection=none, so that no attachments are taken from it; create it with upload or bidirectional";
+    AttachmentEdit { edit: Err(refusal(op, global_id, code(op), why.to_owned())), ..given }
 }
 
 fn code(op: Op) -> EditErrorCode {
@@ -125,14 +124,49 @@ fn code(op: Op) -> EditErrorCode {
     }
 }
 
-fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payload), Refusal> {
+fn read(op: Op, given: &AttachmentJson<'_>, table: &Layer) -> AttachmentEdit {
+    match payload(given) {
+        Ok(payload) => {
+            let edit = read_description(op, given, matches!(payload, Payload::Keep));
+            AttachmentEdit { edit, payload, sent: sent(given, table, false) }
+        }
+        Err(description) => {
+            let global_id = given.global_id.as_deref().and_then(GlobalId::parse);
+            let edit = Err(refusal(op, global_id, code(op), description));
+            // Nobody knows which bytes are meant.
+            AttachmentEdit { edit, payload: Payload::Keep, sent: sent(given, table, true) }
+        }
+    }
+}
+
+/// What is said of an attachment, as it was sent; with the bytes, too, if they have no other place.
+fn sent(given: &AttachmentJson<'_>, table: &Layer, with_bytes: bool) -> String {
+    let named = [
+        (attachment::GLOBAL_ID, &given.global_id),
+        (attachment::PARENT, &given.parent_global_id),
+        (attachment::NAME, &given.name),
+        (attachment::CONTENT_TYPE, &given.content_type),
+        (attachment::KEYWORDS, &given.keywords),
+    ];
+    let named = named.into_iter().map(|(field, text)| (table.fields[field].name.as_str(), text));
+    let sources = [("url", &given.url), ("uploadId", &given.upload_id)];
+    let bytes = [("data", &given.data)].into_iter().filter(|_| with_bytes);
+    kept(named.chain(sources).chain(bytes).filter_map(|(name, text)| Some((name, text.as_deref()?))))
+}
+
+/// A feature with these attributes.
+pub(super) fn kept<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let attributes: Map<String, Json> = attributes.map(|(name, text)| (name.to_owned(), text.into())).collect();
+    json!({"attributes": attributes}).to_string()
+}
+
+fn read_description(op: Op, given: &AttachmentJson<'_>, keeps_bytes: bool) -> std::result::Result<Edit, Refusal> {
     let id = given.global_id.as_deref().unwrap_or_default();
     let global_id = GlobalId::parse(id).ok_or_else(|| match id.trim() {
         "" => refusal(op, None, EditErrorCode::GlobalIdMissing, "the attachment has no globalId".to_owned()),
         id => refusal(op, None, EditErrorCode::GlobalIdEmpty, format!("globalId '{}' is not a global id", brief(id))),
     })?;
     let refused = |description: String| refusal(op, Some(global_id), code(op), description);
-    let payload = payload(given).map_err(refused)?;
     let parent = match given.parent_global_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
         Some(parent) => Some(
             GlobalId::parse(parent)
@@ -145,7 +179,7 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
         }
         None => None,
     };
-    if op == Op::Add && matches!(payload, Payload::Keep) {
+    if op == Op::Add && keeps_bytes {
         return Err(refused("the attachment has no bytes: give data, uploadId or url".to_owned()));
     }
     let description = Description {
@@ -154,7 +188,7 @@ fn read(op: Op, given: &AttachmentJson<'_>) -> std::result::Result<(Edit, Payloa
         content_type: given.content_type.as_deref(),
         keywords: given.keywords.as_deref(),
     };
-    Ok((describe(op, global_id, &description)?, payload))
+    describe(op, global_id, &description)
 }
 
 /// What is said of an attachment beside its bytes.
@@ -248,7 +282,9 @@ mod tests {
     use super::*;
 
     fn read_one(text: &str) -> std::result::Result<(Edit, Payload), Refusal> {
-        read(Op::Add, &serde_json::from_str(text).unwrap())
+        let given: AttachmentJson<'_> = serde_json::from_str(text).unwrap();
+        let payload = payload(&given).map_err(|problem| refusal(Op::Add, None, code(Op::Add), problem))?;
+        Ok((read_description(Op::Add, &given, matches!(payload, Payload::Keep))?, payload))
     }
 
     const IDS: &str = r#""globalId":"{AD5C0000-0000-4000-8000-000000000001}","parentGlobalId":"a6990000-0000-4000-8000-000000000002""#;

@@ -236,6 +236,55 @@ async fn g6_what_a_connected_client_was_refused_is_kept_whole_and_can_be_applied
 }
 
 #[tokio::test]
+async fn the_bytes_of_refused_attachments_are_kept() {
+    let server = with_oaks(1).await;
+    let file = |n: usize, parent: usize, kind: &str, data: &str| json!({"globalId": id(n), "parentGlobalId": id(parent), "name": "a.jpg", "contentType": kind, "data": data});
+    let (orphan, odd) = (file(31, 2, "image/jpeg", "b3JwaGFu"), file(32, 1, "no type", "b2Rk"));
+    let (broken, nowhere) =
+        (file(33, 1, "image/jpeg", "%%"), json!({"globalId": id(34), "parentGlobalId": id(1), "uploadId": "i7"}));
+    let edits = text(&json!({"adds": [orphan, odd, broken, nowhere]}));
+    let answer = good(server.post("0/applyEdits", &[("attachments", &edits), BY_GLOBAL_ID, SKIP]).await);
+    let results = answer["attachments"]["addResults"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    assert!(results.iter().all(|result| result["success"] == false), "{answer}");
+    let kept = rejected(&server, &[]).await;
+    assert_eq!(kept.len(), 4);
+    let of = |n: usize| {
+        &kept.iter().find(|one| one["globalId"] == id(n)).unwrap_or_else(|| panic!("{n}: {kept:?}"))["feature"]["attributes"]
+    };
+    assert_eq!((&of(32)["content_type"], &of(32)["parent_globalid"]), (&json!("no type"), &json!(id(1))));
+    assert_eq!((&of(33)["data"], &of(34)["uploadId"]), (&json!("%%"), &json!("i7")));
+    // Its feature comes, and it can be applied; the other is corrected, and names the file by what is kept.
+    let number = |n: usize| kept.iter().find(|one| one["globalId"] == id(n)).unwrap()["rejectedEditId"].to_string();
+    server.database.sql(&format!("insert into oak (globalid) values ('{}')", id(2))).await;
+    let applied = good(server.post(&format!("rejectedEdits/{}/apply", number(31)), &[]).await);
+    assert_eq!(applied["success"], true, "{applied}");
+    let mut corrected = of(32).clone();
+    corrected["content_type"] = json!("text/plain");
+    let corrected = text(&json!({"attributes": corrected}));
+    let applied = good(server.post(&format!("rejectedEdits/{}/apply", number(32)), &[("feature", &corrected)]).await);
+    assert_eq!(applied["success"], true, "{applied}");
+    for (feature, bytes) in [(1, "odd"), (2, "orphan")] {
+        let listed = server.get(&format!("0/{feature}/attachments"), &[]).await;
+        let path = format!("0/{feature}/attachments/{}", listed["attachmentInfos"][0]["id"]);
+        assert_eq!(crate::support::server::text(server.fetch(&path, &[]).await).await, bytes, "{listed}");
+    }
+
+    // A form with a file for an attachment that is not there.
+    let form = "--x\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\njson\r\n--x\r\nContent-Disposition: form-data; name=\"attachmentId\"\r\n\r\n99\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"attachment\"; filename=\"b.jpg\"\r\nContent-Type: image/jpeg\r\n\r\nmeow\r\n--x--\r\n";
+    let response = server.post_body("0/1/updateAttachment", "multipart/form-data; boundary=x", form).await;
+    assert_eq!(read_json(response).await["updateAttachmentResult"]["error"]["code"], 1009);
+    let last = rejected(&server, &[]).await.pop().unwrap();
+    assert_eq!((&last["sentBy"], &last["operation"]), (&json!("updateAttachment"), &json!("update")));
+    let sha256 = "404cdd7bc109c432f8cc2443b45bcfe95980f5107215c645236e577929ac3e52";
+    assert_eq!(
+        (&last["feature"]["attributes"]["sha256"], &last["feature"]["attributes"]["size_bytes"]),
+        (&json!(sha256), &json!(4)),
+        "{last}"
+    );
+}
+
+#[tokio::test]
 async fn a_refused_feature_without_a_global_id_is_known_again_by_what_it_is() {
     let server = with_oaks(0).await;
     let twins = r#"[{"attributes":{"species":"a","girth":-1}},{"attributes":{"species":"a","girth":-1}},{"attributes":{"girth":3}}]"#;
