@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{config::Config, error::Result, files::Files, metrics::Metrics, store::Store};
+use crate::{config::Config, error::Result, files::Files, gdal, metrics::Metrics, store::Store};
 
 /// The handles of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ impl App {
     pub async fn open(config: Config, url: &str) -> Result<App> {
         let store = Store::open(url, config.max_connections).await?;
         let files = Files::open(&config.data).await?;
+        // Asked now rather than when the first client comes.
+        gdal::formats().await;
         let held = files.instance().await?;
         let instance = store.begin_serving(held).await?;
         if held != Some(instance) {

@@ -105,6 +105,14 @@ impl Files {
         Place(Spooled { path: self.spool_path() })
     }
 
+    /// An empty directory in the spool, for a program that makes several files of one.
+    pub(crate) async fn workplace(&self) -> Result<Workplace> {
+        let path =
+            tokio::fs::canonicalize(&self.spool).await.map_err(cannot_write)?.join(Uuid::new_v4().simple().to_string());
+        tokio::fs::create_dir(&path).await.map_err(cannot_write)?;
+        Ok(Workplace(path))
+    }
+
     /// Gives a finished result a lasting name. When this returns, neither file nor name is lost in a crash.
     pub(crate) async fn keep(&self, finished: Finished, format: DataFormat) -> Result<Export> {
         let written = match finished {
@@ -138,7 +146,9 @@ impl Files {
     /// Deletes unfinished results that nobody has written to for so long: what a crash has left.
     pub(crate) async fn sweep_spool(&self, age: Duration) -> Result<()> {
         for path in old_files(&self.spool, age).await? {
-            tokio::fs::remove_file(path).await.map_err(|error| Error::internal("emptying the spool", error))?;
+            let removed =
+                if path.is_dir() { tokio::fs::remove_dir_all(path).await } else { tokio::fs::remove_file(path).await };
+            removed.map_err(|error| Error::internal("emptying the spool", error))?;
         }
         Ok(())
     }
@@ -363,6 +373,8 @@ pub(crate) struct Export {
 pub(crate) struct Progress {
     layer: AtomicI32,
     n_rows: AtomicU64,
+    /// How much was converted to another format, in percent, and one.
+    converted: AtomicU64,
 }
 
 impl Progress {
@@ -370,6 +382,16 @@ impl Progress {
     pub(crate) fn tell(&self, layer: i32, n_rows: u64) {
         self.layer.store(layer, Ordering::Relaxed);
         self.n_rows.fetch_add(n_rows, Ordering::Relaxed);
+    }
+
+    /// Tells how much of what was written has been converted to another format, in percent.
+    pub(crate) fn tell_converted(&self, percent: u64) {
+        self.converted.store(percent + 1, Ordering::Relaxed);
+    }
+
+    /// How much was converted to another format, in percent; `None` if nothing is being converted yet.
+    pub(crate) fn converted(&self) -> Option<u64> {
+        self.converted.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// The layer whose rows are written now, and how many rows of all layers were; `None` before the first row.
@@ -448,6 +470,34 @@ impl Finished {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Has it be found at a path, too, as long as it is there, for a program that reads files.
+    pub(crate) async fn lend(&self, path: &Path) -> Result<()> {
+        match self {
+            Finished::Memory(bytes) => tokio::fs::write(path, bytes).await.map_err(cannot_write),
+            Finished::File(written) => {
+                let own = tokio::fs::canonicalize(&written.spooled.path).await.map_err(cannot_write)?;
+                tokio::fs::symlink(own, path).await.map_err(cannot_write)
+            }
+        }
+    }
+}
+
+/// A directory in the spool. It is deleted with all that is in it when this is dropped.
+pub(crate) struct Workplace(PathBuf);
+
+impl Workplace {
+    /// The path, from the root.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // Left to the next sweep if it cannot be deleted.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -13,6 +13,7 @@
 //! - [`metrics`]: what is counted while the server runs.
 //! - [`mod@format`]: rows into bytes.
 //! - [`sqlite`]: databases as files, made and read.
+//! - [`gdal`]: exports in the formats that GDAL writes.
 //! - [`query`]: the connected reading path.
 //! - [`sync`]: the engine: edits in, snapshots and deltas out.
 //! - [`replica`]: the life of a replica.
@@ -37,6 +38,7 @@ mod editing;
 pub mod error;
 pub mod files;
 mod format;
+mod gdal;
 pub mod http;
 pub mod jobs;
 pub mod metrics;

@@ -106,7 +106,7 @@ async fn document(call: &Call, of: &Service, layer: Option<&std::sync::Arc<Layer
             });
         }
     }
-    Ok(Reply::Json(shown))
+    Ok(super::handlers::document(shown).await)
 }
 
 /// Lets the administrator in. Without a token in the settings there is nobody who could be let in.

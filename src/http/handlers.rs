@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
+    gdal,
     model::{
         digest::parse_sha256,
         id::{LayerId, ReplicaId},
@@ -87,9 +88,9 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::Itself => {
             let facts = call.app.store.facts(service).await?;
             let (current, oldest) = query::generations(&call.app, service).await?;
-            Ok(Reply::Json(service::service(service, &facts, current, &oldest)))
+            Ok(document(service::service(service, &facts, current, &oldest)).await)
         }
-        OfService::Layers => Ok(Reply::Json(service::layers(service, &call.app.store.facts(service).await?))),
+        OfService::Layers => Ok(document(service::layers(service, &call.app.store.facts(service).await?)).await),
         OfService::Query => queries::of_service(call, service).await,
         OfService::Relationships => Ok(Reply::Json(describe::relationships(service))),
         OfService::QueryDomains => Ok(Reply::Json(describe::domains(&call.params, service)?)),
@@ -144,7 +145,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
             let facts = call.app.store.facts(service).await?;
             let index = service.layers.iter().position(|known| known.key == layer.key);
             let facts = index.and_then(|index| facts.get(index)).cloned().unwrap_or_default();
-            Ok(Reply::Json(service::layer(service, layer, &facts)))
+            Ok(document(service::layer(service, layer, &facts)).await)
         }
         // An empty form, which is how a person begins.
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
@@ -168,9 +169,12 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
     }
 }
 
+<<<<<<< HEAD
 async fn create(call: &Call, service: &Service) -> Result<Reply> {
     let request = CreateReplicaRequest::parse(&call.params, service)?;
     if asynchronous(&call.params)? {
+        // Known to be wrong now rather than when the job is begun.
+        gdal::require(request.format).await?;
         return jobs::submit(call, service, None, Operation::CreateReplica).await;
     }
     let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
@@ -216,6 +220,12 @@ async fn replicas(call: &Call, service: &Service) -> Result<Reply> {
         false => Vec::new(),
     };
     Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
+=======
+/// The document of a service or of layers, with what this installation can do beside.
+pub(super) async fn document(mut document: Json) -> Reply {
+    service::add_export_formats(&mut document, gdal::formats().await);
+    Reply::Json(document)
+>>>>>>> 3717e39 (Export in the formats that GDAL writes, and as feature collections)
 }
 
 fn asks_anything(params: &Params) -> bool {

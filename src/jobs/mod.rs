@@ -138,7 +138,7 @@ async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
     let heart = async {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let progress = progress.now().map(job::progress);
+            let progress = progress.now().map(|now| job::progress(now, progress.converted()));
             match renew(&app, lease, progress.as_deref()).await {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -8,16 +8,48 @@ pub enum DataFormat {
     Json,
     /// An OGC GeoPackage; that of a replica keeps a log of what is edited in it.
     GeoPackage,
+    /// Layer definitions and feature sets in one document, as web maps embed them.
+    FeatureCollection,
+    /// Comma-separated values.
+    Csv,
+    /// GeoJSON, a document for each layer.
+    GeoJson,
+    /// Shapefiles.
+    Shapefile,
+    /// A file geodatabase.
+    FileGeodatabase,
+    /// Keyhole Markup Language.
+    Kml,
+    /// A workbook of Excel.
+    Excel,
 }
 
 impl DataFormat {
-    const ALL: [DataFormat; 2] = [DataFormat::Json, DataFormat::GeoPackage];
+    /// All that this version knows.
+    pub const ALL: &[DataFormat] = &[
+        DataFormat::Json,
+        DataFormat::GeoPackage,
+        DataFormat::FeatureCollection,
+        DataFormat::Csv,
+        DataFormat::GeoJson,
+        DataFormat::Shapefile,
+        DataFormat::FileGeodatabase,
+        DataFormat::Kml,
+        DataFormat::Excel,
+    ];
 
     /// The API's spelling.
     pub fn name(self) -> &'static str {
         match self {
             DataFormat::Json => "json",
             DataFormat::GeoPackage => "geoPackage",
+            DataFormat::FeatureCollection => "featureCollection",
+            DataFormat::Csv => "csv",
+            DataFormat::GeoJson => "geojson",
+            DataFormat::Shapefile => "shapefile",
+            DataFormat::FileGeodatabase => "filegdb",
+            DataFormat::Kml => "kml",
+            DataFormat::Excel => "excel",
         }
     }
 
@@ -26,27 +58,42 @@ impl DataFormat {
         if name.eq_ignore_ascii_case("gpkg") {
             return Some(DataFormat::GeoPackage);
         }
-        DataFormat::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
+        DataFormat::ALL.iter().copied().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
     /// How names of such files end; clients go by it.
     pub fn extension(self) -> &'static str {
         match self {
-            DataFormat::Json => "json",
+            DataFormat::Json | DataFormat::FeatureCollection => "json",
             DataFormat::GeoPackage => "gpkg",
+            DataFormat::Csv | DataFormat::GeoJson | DataFormat::Shapefile => "zip",
+            // Programs know by it that a geodatabase is in the archive.
+            DataFormat::FileGeodatabase => "gdb.zip",
+            DataFormat::Kml => "kmz",
+            DataFormat::Excel => "xlsx",
         }
     }
 
     /// The media type.
     pub fn media_type(self) -> &'static str {
         match self {
-            DataFormat::Json => "application/json; charset=utf-8",
+            DataFormat::Json | DataFormat::FeatureCollection => "application/json; charset=utf-8",
             DataFormat::GeoPackage => "application/geopackage+sqlite3",
+            DataFormat::Csv | DataFormat::GeoJson | DataFormat::Shapefile | DataFormat::FileGeodatabase => {
+                "application/zip"
+            }
+            DataFormat::Kml => "application/vnd.google-earth.kmz",
+            DataFormat::Excel => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
-    /// Whether it is a database, which has attachments in it.
-    pub fn is_database(self) -> bool {
-        matches!(self, DataFormat::GeoPackage)
+    /// Whether a replica can be kept in it. The others are only for exports: nobody can synchronize them.
+    pub fn is_for_replicas(self) -> bool {
+        matches!(self, DataFormat::Json | DataFormat::GeoPackage)
+    }
+
+    /// The spatial reference that the format prescribes, if it does.
+    pub fn srid(self) -> Option<i32> {
+        matches!(self, DataFormat::GeoJson | DataFormat::Kml).then_some(4326)
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     files::Spool,
+    gdal,
     model::{
         capability::Capability,
         data_format::DataFormat,
@@ -34,6 +35,7 @@ use super::{
     Run,
     answer::{Answer, Body, Content, ResponseType, Subject},
     database::{self, NewFile},
+    export,
 };
 
 /// Gives data, registers who holds it, or both. `address` is that of the service.
@@ -50,10 +52,14 @@ pub(crate) async fn create(
     for (layer, _) in &new.layers {
         layer.require(needed).map_err(Error::NotSupported)?;
     }
+    gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
     let delivery = Delivery { address, transport, format, bytes };
     match purpose {
         Purpose::Replica => with_data(app, service, &new, &delivery, run).await,
+        Purpose::Export if !format.is_for_replicas() => {
+            export::export(app, service, (&new, &fields), address, format, run).await
+        }
         Purpose::Export => export(app, service, (&new, &fields), &delivery, run).await,
         Purpose::Existing(reference) => existing(app, service, new, &reference, run).await,
     }
@@ -87,7 +93,15 @@ async fn with_data(
         tx.history.require_tracking(layer)?;
     }
     let (areas, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
-    let file = NewFile { service, address: delivery.address, new, fields: &[], id: Some(id) };
+    let file = NewFile {
+        service,
+        address: delivery.address,
+        new,
+        fields: &[],
+        id: Some(id),
+        is_converted: false,
+        own_keys: false,
+    };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 
@@ -129,18 +143,12 @@ async fn export(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
-    let file = NewFile { service, address: delivery.address, new, fields, id: None };
+    let file =
+        NewFile { service, address: delivery.address, new, fields, id: None, is_converted: false, own_keys: false };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 
-    let mut head = Map::new();
-    head.insert("replicaName".to_owned(), new.name.as_deref().unwrap_or_default().into());
-    // Clients look for the member; there is nothing that could be synchronized under it.
-    head.insert("replicaID".to_owned(), "".into());
-    head.insert("transportType".to_owned(), delivery.transport.name().into());
-    head.insert("responseType".to_owned(), ResponseType::Data.name().into());
-    head.insert("syncModel".to_owned(), "none".into());
-    head.insert("targetType".to_owned(), new.target.name().into());
+    let head = export_head(new, delivery.transport);
     let answer = match content {
         Content::Document(spool) => Answer::finish(head, delivery.transport, app, spool).await?,
         Content::Database(database, format) => Answer::of_file(head, app, database.finish(None).await?, format).await?,
@@ -158,6 +166,19 @@ async fn export(
     Ok(answer)
 }
 
+/// The members that describe an export.
+pub(super) fn export_head(new: &NewReplica, transport: Transport) -> Map<String, Json> {
+    let mut head = Map::new();
+    head.insert("replicaName".to_owned(), new.name.as_deref().unwrap_or_default().into());
+    // Clients look for the member; there is nothing that could be synchronized under it.
+    head.insert("replicaID".to_owned(), "".into());
+    head.insert("transportType".to_owned(), transport.name().into());
+    head.insert("responseType".to_owned(), ResponseType::Data.name().into());
+    head.insert("syncModel".to_owned(), "none".into());
+    head.insert("targetType".to_owned(), new.target.name().into());
+    head
+}
+
 /// Writes the data in the form that is asked for.
 async fn write_content_as<'a>(
     app: &'a App,
@@ -172,8 +193,9 @@ async fn write_content_as<'a>(
             let spool = app.files.spool(&run.progress);
             Content::Document(write_layers(spool, tx, (file.new, file.fields), filters, delivery.bytes).await?)
         }
-        DataFormat::GeoPackage => {
-            Content::Database(database::write_new(app, tx, file, filters, run).await?, delivery.format)
+        _ => {
+            let (database, _) = database::write_new(app, tx, file, filters, run).await?;
+            Content::Database(database, delivery.format)
         }
     })
 }

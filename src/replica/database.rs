@@ -31,31 +31,43 @@ pub(super) struct NewFile<'a> {
     pub(super) fields: &'a [Option<Vec<usize>>],
     /// The replica; `None` for an export.
     pub(super) id: Option<ReplicaId>,
+    /// Whether it is made to be converted to another format.
+    pub(super) is_converted: bool,
+    /// Whether rows have keys of their own in it, see [`Table`].
+    pub(super) own_keys: bool,
 }
 
-/// Writes the data of a new replica, or of an export, up to its indexes.
-pub(super) async fn write_new<'a>(
-    app: &'a App,
-    tx: &mut ReadTx<'_>,
-    file: &NewFile<'_>,
-    filters: &[Filter],
-    run: &'a Run,
-) -> Result<Database<'a>> {
-    let NewFile { service, new, .. } = file;
-    tx.require_srid("replicaSR", new.srid).await?;
-    let mut tables = Vec::with_capacity(new.layers.len());
-    for (position, (layer, query)) in new.layers.iter().enumerate() {
-        let mut columns = Columns::all(layer, new.srid);
-        if let Some(fields) = file.fields.get(position).and_then(Option::as_ref) {
+impl NewFile<'_> {
+    /// What the file has of the layer at a position.
+    pub(super) fn columns(&self, position: usize, layer: &Layer) -> Columns {
+        let mut columns = Columns::all(layer, self.new.srid);
+        if let Some(fields) = self.fields.get(position).and_then(Option::as_ref) {
             columns.fields.clone_from(fields);
             // What a feature is called by in the file.
             if !columns.fields.contains(&layer.object_id) {
                 columns.fields.insert(0, layer.object_id);
             }
         }
-        let attachments = new.return_attachments || new.attachments_direction.uploads();
+        columns
+    }
+}
+
+/// Writes the data of a new replica, or of an export, up to its indexes. Returns the file and how many rows each layer has.
+pub(super) async fn write_new<'a>(
+    app: &'a App,
+    tx: &mut ReadTx<'_>,
+    file: &NewFile<'_>,
+    filters: &[Filter],
+    run: &'a Run,
+) -> Result<(Database<'a>, Vec<u64>)> {
+    let NewFile { service, new, .. } = file;
+    tx.require_srid("replicaSR", new.srid).await?;
+    let mut tables = Vec::with_capacity(new.layers.len());
+    for (position, (layer, query)) in new.layers.iter().enumerate() {
+        let columns = file.columns(position, layer);
+        let attachments = (new.return_attachments || new.attachments_direction.uploads()) && !file.is_converted;
         let synced = file.id.map(|_| (tx.generation, query, false));
-        tables.push(table(service, layer, columns, attachments, synced));
+        tables.push(Table { own_keys: file.own_keys, ..table(service, layer, columns, attachments, synced) });
     }
     let replica = file.id.map(|id| geopackage::Replica {
         id,
@@ -65,17 +77,18 @@ pub(super) async fn write_new<'a>(
         direction: new.direction,
     });
     let reference = tx.reference(new.srid).await?;
-    let relations = relations(service, &tables);
+    let relations = if file.is_converted { Vec::new() } else { relations(service, &tables) };
     let layers: Vec<(Columns, bool)> =
         tables.iter().map(|table| (table.columns.clone(), table.attachments && new.return_attachments)).collect();
-    let plan = Plan { reference, tables, relations, replica, only_changes: false };
+    let plan = Plan { reference, tables, relations, replica, only_changes: file.is_converted };
     let mut database = Database::new(geopackage::write(app.files.place(), plan), &app.files, &run.progress);
+    let mut n_rows = Vec::with_capacity(layers.len());
     for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
         let (columns, attachments) = &layers[position];
-        write_whole(&mut database, tx, (position, layer), filter, columns, *attachments).await?;
+        n_rows.push(write_whole(&mut database, tx, (position, layer), filter, columns, *attachments).await?);
     }
     database.complete().await?;
-    Ok(database)
+    Ok((database, n_rows))
 }
 
 async fn write_whole(
@@ -176,6 +189,13 @@ async fn changes_of_layer(
     Ok(n_changes)
 }
 
+/// The name of a layer's table, out of those of its service.
+pub(super) fn table_name(service: &Service, names: &[String], layer: &Layer) -> String {
+    let position = service.layers.iter().position(|known| known.key == layer.key);
+    let name = position.and_then(|position| names.get(position).cloned());
+    name.unwrap_or_else(|| format!("layer_{}", layer.id))
+}
+
 fn table(
     service: &Service,
     layer: &Arc<Layer>,
@@ -183,15 +203,12 @@ fn table(
     attachments: bool,
     synced: Option<(Generation, &LayerQuery, bool)>,
 ) -> Table {
-    let names = table_names(service);
-    let position = service.layers.iter().position(|known| known.key == layer.key);
     Table {
-        name: position
-            .and_then(|position| names.get(position).cloned())
-            .unwrap_or_else(|| format!("layer_{}", layer.id)),
+        name: table_name(service, &table_names(service), layer),
         layer: layer.clone(),
         columns,
         attachments: attachments && layer.attachments.is_some(),
+        own_keys: false,
         synced: synced.map(|(generation, query, replaces)| Synced { generation, query: query.clone(), replaces }),
     }
 }

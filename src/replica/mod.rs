@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 mod create;
 mod database;
+mod export;
 mod extract;
 mod import;
 pub(crate) mod life;

@@ -377,7 +377,7 @@ impl Synchronization<'_> {
                 let (spool, n_changes) = self.write_document(app.files.spool(&run.progress), tx, plan).await?;
                 (Content::Document(spool), n_changes)
             }
-            DataFormat::GeoPackage => {
+            _ => {
                 let reached = generations.iter().map(|noted| (noted.layer, noted.now)).collect();
                 let (database, n_changes) = database::write_changes(app, tx, self, plan, &reached, run).await?;
                 (Content::Database(database, self.request.format), n_changes)

@@ -76,9 +76,14 @@ pub(crate) fn list_item(job: &Job) -> Json {
     })
 }
 
-/// The progress of a job as it is kept: the layer whose rows are being written, and how many of all layers were.
-pub(crate) fn progress((layer, n_rows): (i32, u64)) -> String {
-    json!({"layer": layer, "rows": n_rows}).to_string()
+/// The progress of a job as it is kept: the layer whose rows are being written, how many of all layers were, and how much of
+/// them has been converted to another format, in percent.
+pub(crate) fn progress((layer, n_rows): (i32, u64), converted: Option<u64>) -> String {
+    let mut shown = json!({"layer": layer, "rows": n_rows});
+    if let Some(converted) = converted {
+        shown["converted"] = converted.into();
+    }
+    shown.to_string()
 }
 
 fn read(text: &str) -> Result<Map<String, Json>> {

@@ -53,7 +53,7 @@ impl Transport {
 
     /// How a result of this format reaches the client: a file is always fetched.
     pub(super) fn of(self, format: DataFormat) -> Transport {
-        if format.is_database() { Transport::Url } else { self }
+        if format == DataFormat::Json { self } else { Transport::Url }
     }
 
     /// The API's spelling.
@@ -89,6 +89,9 @@ impl CreateReplicaRequest {
         let format = data_format(params)?;
         check_what_has_no_effect(params)?;
         let (purpose, sync_model) = Purpose::parse(params)?;
+        if !matches!(purpose, Purpose::Export) {
+            require_format_of_replicas(format)?;
+        }
         let (target, direction) = target_and_direction(params)?;
         let ids = match (params.ids("layers")?, &purpose) {
             (Some(ids), _) => ids,
@@ -148,7 +151,11 @@ impl CreateReplicaRequest {
                 sync_model,
                 target,
                 direction,
-                srid: reference("replicaSR")?.unwrap_or_else(|| service.srid()),
+                // Checked also where the format prescribes another one.
+                srid: {
+                    let asked = reference("replicaSR")?;
+                    format.srid().or(asked).unwrap_or_else(|| service.srid())
+                },
                 area,
                 return_attachments,
                 attachments_direction,
@@ -214,6 +221,20 @@ pub(super) fn data_format(params: &Params) -> Result<DataFormat> {
             ))
         }),
     }
+}
+
+/// Refuses formats that nobody can synchronize.
+pub(super) fn require_format_of_replicas(format: DataFormat) -> Result<()> {
+    if format.is_for_replicas() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "dataFormat",
+        format!(
+            "{} is a format for exports, which nobody can synchronize; set syncModel=none in createReplica, or use json or geoPackage",
+            format.name()
+        ),
+    ))
 }
 
 /// Refuses by name what would otherwise be passed over in silence, where there is only JSON.

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::model::{
     attachment::AttachmentInfo,
+    data_format::DataFormat,
     definition::Facts,
     geometry::GeometryType,
     id::{Generation, LayerKey},
@@ -23,8 +24,8 @@ use super::{
 /// The version of the API whose documents and parameters these are.
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
-/// The formats in which data is given without a replica.
-const EXPORT_FORMATS: &str = "json,geoPackage";
+/// The formats in which data is given without a replica, whatever is installed beside.
+const EXPORT_FORMATS: &str = "json,geoPackage,featureCollection";
 
 /// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
 const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";
@@ -135,6 +136,20 @@ pub(crate) fn service(service: &Service, facts: &[Facts], current: Generation, o
 
 fn tracks_editors(service: &Service) -> bool {
     service.layers.iter().any(|layer| layer.rules.tracking.fields().next().is_some())
+}
+
+/// Adds the formats that are written with the help of other programs to those of a service, of a layer or of all layers.
+pub(crate) fn add_export_formats(document: &mut Json, formats: &[DataFormat]) {
+    let Some(members) = document.as_object_mut() else { return };
+    if members.contains_key("supportedExportFormats") {
+        let all = std::iter::once(EXPORT_FORMATS).chain(formats.iter().map(|format| format.name()));
+        members.insert("supportedExportFormats".to_owned(), all.collect::<Vec<_>>().join(",").into());
+    }
+    for name in ["layers", "tables"] {
+        for layer in members.get_mut(name).and_then(Json::as_array_mut).into_iter().flatten() {
+            add_export_formats(layer, formats);
+        }
+    }
 }
 
 /// What of the sync protocol there is.

@@ -18,7 +18,10 @@ use crate::{
 use super::{
     edits::{SyncEdits, Writes, parse_sync_edits},
     params::Params,
-    replica::{Transport, attachments_by_url, check_what_has_no_effect, data_format, refuse_transformations},
+    replica::{
+        Transport, attachments_by_url, check_what_has_no_effect, data_format, refuse_transformations,
+        require_format_of_replicas,
+    },
 };
 
 /// What synchronizeReplica asks for, before the replica is known.
@@ -72,6 +75,7 @@ impl<'a> SynchronizeReplicaRequest<'a> {
     pub(crate) fn parse(params: &'a Params) -> Result<SynchronizeReplicaRequest<'a>> {
         refuse_transformations(params)?;
         let format = data_format(params)?;
+        require_format_of_replicas(format)?;
         check_what_has_no_effect(params)?;
         let id = params
             .text("replicaID")

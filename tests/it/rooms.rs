@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 20] = [
+const ROOMS: [(&str, &[&str], bool); 21] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -19,13 +19,14 @@ const ROOMS: [(&str, &[&str], bool); 20] = [
     ("files", &["model", "error"], false),
     ("format", &["model", "error"], true),
     ("sqlite", &["model", "error", "files", "format"], true),
-    ("app", &["config", "error", "files", "metrics", "store"], false),
+    ("gdal", &["model", "error", "files", "sqlite"], false),
+    ("app", &["config", "error", "files", "gdal", "metrics", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "files", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format", "sqlite"], true),
     ("uploads", &["model", "error", "app", "store", "files", "sqlite"], false),
     (
         "replica",
-        &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "sqlite", "wire"],
+        &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "sqlite", "gdal", "wire"],
         false,
     ),
     (
@@ -38,8 +39,8 @@ const ROOMS: [(&str, &[&str], bool); 20] = [
     (
         "http",
         &[
-            "model", "error", "app", "metrics", "books", "files", "query", "uploads", "replica", "editing", "jobs",
-            "wire",
+            "model", "error", "app", "metrics", "books", "files", "gdal", "query", "uploads", "replica", "editing",
+            "jobs", "wire",
         ],
         false,
     ),

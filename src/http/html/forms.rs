@@ -146,11 +146,24 @@ const CREATE_REPLICA: &[Group] = &[
             Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
             Control::lines("Replica Options", "replicaOptions")
                 .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
-            Control::choice("Data Format", "dataFormat", &[("json", "JSON"), ("geoPackage", "GeoPackage")]),
+            Control::choice("Data Format", "dataFormat", EXPORT_FORMATS)
+                .hint("those after GeoPackage with syncModel=none"),
             Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
     FORMAT,
+];
+
+const EXPORT_FORMATS: &[(&str, &str)] = &[
+    ("json", "JSON"),
+    ("geoPackage", "GeoPackage"),
+    ("featureCollection", "feature collection"),
+    ("csv", "CSV"),
+    ("geojson", "GeoJSON"),
+    ("shapefile", "shapefiles"),
+    ("filegdb", "file geodatabase"),
+    ("kml", "KML"),
+    ("excel", "Excel"),
 ];
 
 const SYNCHRONIZE_REPLICA: &[Group] = &[

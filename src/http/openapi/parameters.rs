@@ -299,6 +299,11 @@ pub(super) const LAYERS: Parameter =
 const TRANSPORT: Parameter =
     Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
 const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json", "geoPackage"], "The format of the data.");
+const EXPORT_FORMAT: Parameter = Parameter::word(
+    "dataFormat",
+    &["json", "geoPackage", "featureCollection", "csv", "geojson", "shapefile", "filegdb", "kml", "excel"],
+    "The format of the data; those after geoPackage with syncModel=none only, and as far as supportedExportFormats has them.",
+);
 const ASYNC: Parameter = Parameter::off("async", "Whether it runs as a job; the answer says where to ask for it.");
 const EDITS_UPLOAD: Parameter =
     Parameter::text("editsUploadId", "An upload with the edits, instead of edits.").such_as(REPLICA_IDS);
@@ -327,7 +332,7 @@ pub(super) const CREATE_REPLICA: &[Parameter] = &[
     LAYER_QUERIES,
     Parameter::text("replicaSR", "The spatial reference of the replica.").such_as(SPATIAL_REFERENCES),
     TRANSPORT,
-    DATA_FORMAT,
+    EXPORT_FORMAT,
     ASYNC,
     Parameter::word(
         "syncModel",

@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) relations: Vec<Relation>,
     /// The replica whose data it is; `None` for an export, which nobody synchronizes.
     pub(crate) replica: Option<Replica>,
-    /// Whether it holds changes only, to be entered into another one: then it has neither log nor spatial indexes.
+    /// Whether it is only read from beginning to end, as a file of changes is: then it has neither log nor spatial indexes.
     pub(crate) only_changes: bool,
 }
 
@@ -52,6 +52,8 @@ pub(crate) struct Table {
     pub(crate) columns: Columns,
     /// Whether its attachments have a table in the file.
     pub(crate) attachments: bool,
+    /// Whether rows have keys of their own, and the object id is a field like others: so other programs see it.
+    pub(crate) own_keys: bool,
     /// What a replica knows of it.
     pub(crate) synced: Option<Synced>,
 }

@@ -102,9 +102,16 @@ pub(super) const ATTACHMENT_COLUMNS: [&str; 8] =
 pub(super) fn table(connection: &Connection, srid: i32, table: &Table) -> rusqlite::Result<()> {
     let layer = &table.layer;
     let mut parts = Vec::new();
+    if table.own_keys {
+        let mut key = "syncline_row".to_owned();
+        while columns(table).iter().any(|name| name.eq_ignore_ascii_case(&key)) {
+            key.push('_');
+        }
+        parts.push(format!("{} INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL", quoted(&key)));
+    }
     for &index in &table.columns.fields {
         let field = &layer.fields[index];
-        let rule = if index == layer.object_id {
+        let rule = if index == layer.object_id && !table.own_keys {
             " PRIMARY KEY AUTOINCREMENT NOT NULL"
         // What the server or a trigger fills in may be left empty by whoever edits the file.
         } else if !field.nullable && !field.has_default && layer.is_editable(index) {

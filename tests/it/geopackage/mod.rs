@@ -1,6 +1,7 @@
 //! GeoPackages: replicas and exports as files that other programs read and edit, and what those edit come back.
 
 mod contents;
+mod exports;
 mod round_trip;
 
 use std::{

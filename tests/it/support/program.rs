@@ -18,6 +18,7 @@ use super::{TestDatabase, server::encode};
 pub struct Program {
     data: PathBuf,
     database_url: Option<String>,
+    path: Option<String>,
 }
 
 impl Program {
@@ -35,7 +36,18 @@ impl Program {
         // Not a directory that only this user may enter: PostgreSQL may have to run as another.
         let data = std::env::temp_dir().join(format!("syncline_program_{}_{n}", std::process::id()));
         std::fs::create_dir_all(&data).unwrap();
-        Program { data, database_url: None }
+        Program { data, database_url: None, path: None }
+    }
+
+    /// Has it look for other programs in a directory first, and then only where the system has its shell.
+    pub fn search(&mut self, directory: &Path) {
+        let shell = directory.join("system");
+        std::fs::create_dir(&shell).unwrap();
+        for name in ["sh", "env", "sleep", "mv"] {
+            let found = ["/bin", "/usr/bin"].iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
+            std::os::unix::fs::symlink(found.unwrap(), shell.join(name)).unwrap();
+        }
+        self.path = Some(format!("{}:{}", directory.display(), shell.display()));
     }
 
     pub fn data(&self) -> &Path {
@@ -48,6 +60,9 @@ impl Program {
         command.env_remove("SYNCLINE_DATABASE_URL").env_remove("DATABASE_URL");
         if let Some(url) = &self.database_url {
             command.env("DATABASE_URL", url);
+        }
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
         }
         command
     }
