@@ -9,6 +9,7 @@ mod recipe;
 
 use std::{
     ffi::OsString,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -20,7 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::{Child, Command},
     sync::OnceCell,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use crate::{
@@ -31,6 +32,9 @@ use crate::{
 
 /// How long a conversion may take.
 const MAX_TIME: Duration = Duration::from_mins(60);
+
+/// How long the program may think about what it can.
+const ASKED: Duration = Duration::from_secs(30);
 
 /// How many bytes a conversion may write, before they are packed.
 const MAX_BYTES: u64 = 16 << 30;
@@ -53,8 +57,8 @@ pub(crate) async fn formats() -> &'static [DataFormat] {
     static FORMATS: OnceCell<Vec<DataFormat>> = OnceCell::const_new();
     FORMATS
         .get_or_init(|| async {
-            let output = program().arg("--formats").stdin(Stdio::null()).output().await;
-            match output {
+            let output = program().arg("--formats").stdin(Stdio::null()).kill_on_drop(true).output();
+            match timeout(ASKED, output).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
                 Ok(output) => recipe::written_by(&String::from_utf8_lossy(&output.stdout)),
                 Err(error) => {
                     tracing::info!(%error, "GDAL's ogr2ogr cannot be run; there are no exports in the formats that it writes");

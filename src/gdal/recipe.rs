@@ -70,6 +70,7 @@ pub(super) fn steps(conversion: &Conversion, package: &Path, directory: &Path) -
         let mut layer_options = Vec::new();
         let file = match format {
             DataFormat::Csv => {
+                layer_options.push("STRING_QUOTING=IF_NEEDED".to_owned());
                 layer_options.extend(csv_geometry(source));
                 format!("{}.csv", source.table)
             }
@@ -141,9 +142,10 @@ pub(super) fn remarks(conversion: &Conversion) -> Vec<String> {
             "names of fields have at most 10 characters, text at most 254 bytes; what was shortened is listed below",
             "dates with a time of day are text, as are GUIDs; booleans are 0 and 1; floating-point numbers have 15 decimals",
         ],
-        DataFormat::FileGeodatabase => {
-            &["global ids are fields of the type GUID, since fields of the type GlobalID get new values"]
-        }
+        DataFormat::FileGeodatabase => &[
+            "global ids are fields of the type GUID, since fields of the type GlobalID get new values",
+            "64-bit integers are floating-point numbers, exact up to 2^53; days are dates at midnight, booleans 0 and 1",
+        ],
         DataFormat::Kml => &[
             "coordinates are longitudes and latitudes (WGS 84)",
             "fields called name and description are name and description of the placemark; measures are left out",

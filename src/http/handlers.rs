@@ -169,7 +169,6 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
     }
 }
 
-<<<<<<< HEAD
 async fn create(call: &Call, service: &Service) -> Result<Reply> {
     let request = CreateReplicaRequest::parse(&call.params, service)?;
     if asynchronous(&call.params)? {
@@ -220,12 +219,12 @@ async fn replicas(call: &Call, service: &Service) -> Result<Reply> {
         false => Vec::new(),
     };
     Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
-=======
+}
+
 /// The document of a service or of layers, with what this installation can do beside.
 pub(super) async fn document(mut document: Json) -> Reply {
     service::add_export_formats(&mut document, gdal::formats().await);
     Reply::Json(document)
->>>>>>> 3717e39 (Export in the formats that GDAL writes, and as feature collections)
 }
 
 fn asks_anything(params: &Params) -> bool {

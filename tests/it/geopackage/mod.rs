@@ -2,6 +2,8 @@
 
 mod contents;
 mod exports;
+mod jobs;
+mod qgis;
 mod round_trip;
 
 use std::{

@@ -28,7 +28,7 @@ pub async fn attempt(server: &TestServer, package: &Package, bytes: Vec<u8>, par
     server.post("synchronizeReplica", &all).await
 }
 
-async fn synchronize(server: &TestServer, package: &Package, parameters: &[(&str, &str)]) -> Json {
+pub async fn synchronize(server: &TestServer, package: &Package, parameters: &[(&str, &str)]) -> Json {
     let answer = attempt(server, package, std::fs::read(package.path()).unwrap(), parameters).await;
     assert!(answer.get("error").is_none(), "{answer}");
     answer

@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""Opens the GeoPackage of a replica as QGIS does, without its windows.
+
+    QT_QPA_PLATFORM=offscreen tests/clients/qgis_geopackage.py it.gpkg styles oak     # how it draws a layer, as JSON
+    QT_QPA_PLATFORM=offscreen tests/clients/qgis_geopackage.py it.gpkg edit oak       # adds, changes, moves and deletes trees
+
+Needs Debian's python3-qgis.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+
+from qgis.core import QgsApplication, QgsFeature, QgsGeometry, QgsPointXY, QgsVectorLayer
+
+
+def check(done, what):
+    if not done:
+        sys.exit(what)
+
+
+def drawn(layer):
+    renderer = layer.renderer()
+    if renderer.type() == "singleSymbol":
+        entries = [(None, "", renderer.symbol())]
+    elif renderer.type() == "categorizedSymbol":
+        entries = [(category.value(), category.label(), category.symbol()) for category in renderer.categories()]
+    elif renderer.type() == "RuleRenderer":
+        rules = renderer.rootRule().children()
+        entries = [("else" if rule.isElse() else rule.filterExpression(), rule.label(), rule.symbol()) for rule in rules]
+    else:
+        sys.exit(f"a renderer of the type {renderer.type()}")
+    shown = []
+    for value, label, symbol in entries:
+        properties = symbol.symbolLayer(0).properties()
+        kept = ["name", "color", "size", "style", "outline_color", "outline_width", "outline_style", "line_color", "line_width", "line_style"]
+        shown.append([value, label, symbol.symbolLayer(0).layerType(), {key: properties[key] for key in kept if key in properties}])
+    return {"type": renderer.type(), "field": getattr(renderer, "classAttribute", lambda: None)(), "symbols": shown}
+
+
+def styles(path, layer):
+    shown = {"qml": drawn(layer)}
+    with sqlite3.connect(path) as connection:
+        [(sld,)] = connection.execute("SELECT styleSLD FROM layer_styles WHERE f_table_name = ?", [layer.name()]).fetchall()
+    with tempfile.TemporaryDirectory() as directory:
+        file = os.path.join(directory, "style.sld")
+        with open(file, "w") as out:
+            out.write(sld)
+        message, is_read = layer.loadSldStyle(file)
+        check(is_read, f"the SLD is not read: {message}")
+    shown["sld"] = drawn(layer)
+    print(json.dumps(shown))
+
+
+def edit(layer):
+    check(layer.startEditing(), "it cannot be edited")
+    names = layer.fields().names()
+    new = QgsFeature(layer.fields())
+    new["species"], new["girth"] = "new", 12
+    new.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(5.5, 6.5)))
+    check(layer.addFeature(new), "no feature is added")
+    check(layer.changeAttributeValue(1, names.index("species"), "beech"), "nothing is changed")
+    check(layer.changeGeometry(2, QgsGeometry.fromPointXY(QgsPointXY(40, 4))), "nothing is moved")
+    check(layer.deleteFeature(3), "nothing is deleted")
+    check(layer.commitChanges(), f"nothing is saved: {layer.commitErrors()}")
+
+
+def main():
+    path, what, name = sys.argv[1:]
+    qgis = QgsApplication([], False)
+    qgis.initQgis()
+    layer = QgsVectorLayer(f"{path}|layername={name}", name, "ogr")
+    check(layer.isValid(), f"{name} is not opened")
+    if what == "styles":
+        styles(path, layer)
+    else:
+        edit(layer)
+    # The file is closed with its last layer.
+    del layer
+    qgis.exitQgis()
+
+
+main()
