@@ -21,7 +21,7 @@ impl App {
     /// Opens the database at `url` and the data directory of `config`, to serve them.
     pub async fn open(config: Config, url: &str) -> Result<App> {
         let store = Store::open(url, config.max_connections).await?;
-        let files = Files::open(&config.data).await?;
+        let files = Files::open(&config.data, config.disk_reserve_bytes).await?;
         // Asked now rather than when the first client comes.
         gdal::formats().await;
         let held = files.instance().await?;

@@ -34,6 +34,8 @@ pub struct Config {
     pub max_query_seconds: u32,
     /// The largest body of a request, in bytes, after decompression.
     pub max_body_bytes: usize,
+    /// How many bytes of the data directory's disk are left free: what would take of them is refused.
+    pub disk_reserve_bytes: u64,
     /// How long a result file is kept after it was last fetched.
     pub keep_exports_hours: i32,
     /// How many jobs this process runs at the same time. Each uses a connection to the database.
@@ -130,6 +132,7 @@ impl Default for Config {
             max_connections: 20,
             max_query_seconds: 30,
             max_body_bytes: 64 << 20,
+            disk_reserve_bytes: 256 << 20,
             keep_exports_hours: 24,
             max_running_jobs: 2,
             max_waiting_jobs: 100,
@@ -186,6 +189,7 @@ impl Config {
         read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
         read_into(&value, "SYNCLINE_MAX_QUERY_SECONDS", &mut config.max_query_seconds)?;
         read_into(&value, "SYNCLINE_MAX_BODY_BYTES", &mut config.max_body_bytes)?;
+        read_into(&value, "SYNCLINE_DISK_RESERVE_BYTES", &mut config.disk_reserve_bytes)?;
         read_into(&value, "SYNCLINE_KEEP_EXPORTS_HOURS", &mut config.keep_exports_hours)?;
         read_into(&value, "SYNCLINE_MAX_RUNNING_JOBS", &mut config.max_running_jobs)?;
         read_into(&value, "SYNCLINE_MAX_WAITING_JOBS", &mut config.max_waiting_jobs)?;

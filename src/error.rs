@@ -83,6 +83,19 @@ pub enum Error {
         /// What the client has.
         presented: Generation,
     },
+    /// The two sides of a replica between servers cannot go on from what they know of each other.
+    #[error(
+        "the two sides of replica {replica} need to be re-based: {why}. Take a snapshot of one side (synchronizeReplica with \
+         syncDirection=snapshot, transportType=esriTransportTypeEmbedded, returnAttachmentsDataByUrl=false) and send it to importReplica of the \
+         other with rebase=true, or give it to syncline replicas import --rebase; best, the side that was restored takes the other's. Edits that \
+         were not sent yet stay as they are"
+    )]
+    RebaseNeeded {
+        /// The replica.
+        replica: crate::model::id::ReplicaId,
+        /// Why.
+        why: String,
+    },
     /// An all-or-nothing upload with a refused edit.
     #[error("Operation rolled back. {} of {} edits failed and rollbackOnFailure is true; nothing was applied",
         .results.iter().flat_map(|(_, r)| r).filter(|r| r.fault().is_some()).count(),
@@ -146,6 +159,13 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03") => Error::Unavailable(
                 "another program keeps what is needed locked, for instance somebody who edits the same rows; try again later".to_owned(),
             ),
+            // Not about the request: the same one succeeds when there is room again.
+            sqlx::Error::Database(database) if database.code().as_deref().is_some_and(|code| code.starts_with("53")) => {
+                tracing::error!(%database, "the database lacks room, memory or connections");
+                Error::Unavailable(
+                    "the database has no room, memory or connections left; nothing was stored, try again later".to_owned(),
+                )
+            }
             // Syncline's own tables do not lose columns.
             sqlx::Error::Database(database) if matches!(database.code().as_deref(), Some("42703" | "42P01")) => {
                 tracing::error!(%database, "a published table is not what it was when it was published");

@@ -163,7 +163,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
 async fn app(database: &Database, config: &Config) -> Result<App> {
     Ok(App {
         store: database.store.clone(),
-        files: Files::open(&config.data).await?,
+        files: Files::open(&config.data, config.disk_reserve_bytes).await?,
         config: Arc::new(config.clone()),
         metrics: Arc::default(),
     })

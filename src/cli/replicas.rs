@@ -46,6 +46,10 @@ pub(super) struct Import {
     /// The service; its layers have the ids and fields of the other service's, and no rows
     #[arg(long)]
     service: String,
+    /// The replica is registered already: bring it to this snapshot of its other side (synchronizeReplica with
+    /// syncDirection=snapshot); what was edited here and not sent yet stays
+    #[arg(long)]
+    rebase: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -85,9 +89,23 @@ impl Replicas {
 impl Import {
     async fn run(self, app: &App) -> Result<()> {
         let service = app.store.service(&self.service).await?;
-        let imported = replica::import(app, &service, Params::new(), Source::File(self.file)).await?;
+        let source = Source::File(self.file);
+        let imported = match self.rebase {
+            true => replica::rebase(app, &service, Params::new(), source).await?,
+            false => replica::import(app, &service, Params::new(), source).await?,
+        };
         if self.json {
             return say(imported.to_string());
+        }
+        if self.rebase {
+            say(format!("Replica {} of service {} is re-based.", imported["replicaID"], service.name))?;
+            for layer in imported["layers"].as_array().into_iter().flatten() {
+                say(format!(
+                    "Layer {}: {} features added, {} changed, {} deleted; {} edited here stay as they are.",
+                    layer["id"], layer["addCount"], layer["updateCount"], layer["deleteCount"], layer["keptCount"]
+                ))?;
+            }
+            return Ok(());
         }
         let text = |member: &str| imported[member].as_str().unwrap_or_default().to_owned();
         say(format!(

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
+use rustix::process::Signal;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -54,6 +55,8 @@ impl Serve {
 
 async fn serve(config: Config, url: &str, listener: TcpListener, address: SocketAddr) -> Result<()> {
     let ended = ended()?;
+    // Unheard, it would end the process; heard, writing beyond a limit of file sizes fails, and with it one request.
+    let _oversize = listen_for(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let app = App::open(config, url).await?;
     let (ending, mut told) = watch::channel(false);
     let background = [
@@ -93,9 +96,12 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
 /// How long requests may take after the server was asked to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).map_err(|error| Error::internal("watching for signals", error))
+}
+
 /// Resolves when the process is asked to end.
 fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
-    let listen_for = |kind| signal(kind).map_err(|error| Error::internal("watching for signals", error));
     let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -107,7 +107,11 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
                 )
             })?;
             let source = Source::Layers(layers.into());
-            Ok(Reply::Json(replica::import(&call.app, service, call.params.clone(), source).await?))
+            let params = call.params.clone();
+            Ok(Reply::Json(match params.flag(&["rebase"], false)? {
+                true => replica::rebase(&call.app, service, params, source).await?,
+                false => replica::import(&call.app, service, params, source).await?,
+            }))
         }
         OfService::ExtractChanges => extract(call, service).await,
         OfService::Replicas => replicas(call, service).await,

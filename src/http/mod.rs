@@ -153,7 +153,11 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 // This operation says in every answer whether it succeeded.
                 envelope["success"] = false.into();
             }
-            respond_error(&envelope, format_of_errors, &shown)
+            let mut response = respond_error(&envelope, format_of_errors, &shown);
+            if matches!(error, crate::error::Error::ReplicaBusy) {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            response
         }
     }
 }

@@ -116,19 +116,21 @@ impl Subject<'_> {
         head
     }
 
-    /// Completes what has been written, and decides where it goes. A file is registered by the caller.
-    pub(crate) async fn finish(&self, app: &App, content: Content<'_>) -> Result<Answer> {
+    /// Completes what has been written with the members that describe it, and decides where it goes. A file is registered by
+    /// the caller.
+    pub(crate) async fn finish(&self, app: &App, head: Map<String, Json>, content: Content<'_>) -> Result<Answer> {
         match content {
-            Content::Document(spool) => Answer::finish(self.head(), self.transport, app, spool).await,
+            Content::Document(spool) => Answer::finish(head, self.transport, app, spool).await,
             Content::Database(database, format) => {
-                Answer::of_file(self.head(), app, database.finish(None).await?, format).await
+                Answer::of_file(head, app, database.finish(None).await?, format).await
             }
         }
     }
 }
 
 impl Answer {
-    /// Completes a document whose data has been written with the members that describe it, and decides where it goes.
+    /// Completes a document whose data has been written with the members that describe it, and decides where it goes. A file
+    /// is registered by the caller.
     pub(crate) async fn finish(
         head: Map<String, Json>,
         transport: Transport,

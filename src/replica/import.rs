@@ -17,7 +17,10 @@ use crate::{
         layer::{Layer, Service},
     },
     store::{WriteTx, replicas::Holding},
-    sync::apply::{Sender, apply_all},
+    sync::{
+        apply::{Sender, apply_all},
+        order,
+    },
     uploads::payloads::store_payloads,
     wire::{
         attachments::parse_stored_attachments,
@@ -54,29 +57,12 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
         .collect();
     let tables: Vec<Arc<Layer>> = loads.iter().flat_map(|load| load.tables().map(|(table, _)| table)).collect();
     tx.close_layers(&tables).await?;
-    let mut pieces = pieces(source);
-    while let Some(piece) = pieces.parts.recv().await {
-        let (Piece::Layer(id) | Piece::Features(id, _) | Piece::Attachments(id, _)) = &piece;
-        let Some(load) = loads.iter_mut().find(|load| load.layer.id == *id) else { continue };
-        let edits = match &piece {
-            Piece::Layer(_) => continue,
-            Piece::Features(_, features) => {
-                load.n_features += features.len() as u64;
-                LayerEdits { layer: load.layer.clone(), edits: parse_stored(features, &load.layer, replica.srid) }
-            }
-            Piece::Attachments(_, attachments) => {
-                load.n_attachments += attachments.len() as u64;
-                store_payloads(app, None, parse_stored_attachments(attachments, &load.layer)?).await?
-            }
-        };
-        for (_, results) in apply_all(&mut tx, service, &[edits], Sender::Server).await? {
-            if results.iter().any(|result| result.error.is_some()) {
-                return Err(Error::RolledBack { results: vec![(load.layer.id, results)] });
-            }
+    // The document has its layers in an order of its own, and is read once for each.
+    for index in parents_first(service, loads.iter().map(|load| &load.layer)) {
+        if let Some(load) = loads.get_mut(index) {
+            load.take(app, service, &mut tx, source.clone(), replica.srid).await?;
         }
     }
-    pieces.done.await.map_err(|error| Error::internal("reading a document", error))??;
-
     for load in &loads {
         for (table, n_loaded) in load.tables() {
             check_loaded(&mut tx, service, load, &table, n_loaded).await?;
@@ -114,6 +100,37 @@ struct Load {
 }
 
 impl Load {
+    /// Loads the rows that the document has of the layer.
+    async fn take(
+        &mut self,
+        app: &App,
+        service: &Service,
+        tx: &mut WriteTx<'_>,
+        source: Source,
+        srid: i32,
+    ) -> Result<()> {
+        let mut pieces = pieces(source);
+        while let Some(piece) = pieces.parts.recv().await {
+            let edits = match &piece {
+                Piece::Features(id, features) if *id == self.layer.id => {
+                    self.n_features += features.len() as u64;
+                    LayerEdits { layer: self.layer.clone(), edits: parse_stored(features, &self.layer, srid) }
+                }
+                Piece::Attachments(id, attachments) if *id == self.layer.id => {
+                    self.n_attachments += attachments.len() as u64;
+                    store_payloads(app, None, parse_stored_attachments(attachments, &self.layer)?).await?
+                }
+                _ => continue,
+            };
+            for (_, results) in apply_all(tx, service, &[edits], Sender::Server).await? {
+                if results.iter().any(|result| result.error.is_some()) {
+                    return Err(Error::RolledBack { results: vec![(self.layer.id, results)] });
+                }
+            }
+        }
+        pieces.done.await.map_err(|error| Error::internal("reading a document", error))?
+    }
+
     /// Its tables, with the number of rows that each must have afterwards.
     fn tables(&self) -> impl Iterator<Item = (Arc<Layer>, u64)> {
         let attachments = self.layer.attachments.clone().map(|table| (table, self.n_attachments));
@@ -165,8 +182,14 @@ fn answer(request: &ImportReplicaRequest, name: &str, generation: Generation, lo
     Json::Object(shown)
 }
 
+/// The positions of layers, each after those that its rows belong to.
+pub(super) fn parents_first<'a>(service: &Service, layers: impl Iterator<Item = &'a Arc<Layer>>) -> Vec<usize> {
+    let none: Vec<LayerEdits> = layers.map(|layer| LayerEdits { layer: layer.clone(), edits: Vec::new() }).collect();
+    order::parents_first(service, &none)
+}
+
 /// The ids of the layers of a document, and its other members.
-async fn outline(source: Source) -> Result<(Vec<LayerId>, Map<String, Json>)> {
+pub(super) async fn outline(source: Source) -> Result<(Vec<LayerId>, Map<String, Json>)> {
     let read = move || {
         let mut ids = Vec::new();
         let members = source.read(&mut |piece| {
@@ -181,12 +204,12 @@ async fn outline(source: Source) -> Result<(Vec<LayerId>, Map<String, Json>)> {
 }
 
 /// The parts of a document, as they are read.
-struct Pieces {
-    parts: mpsc::Receiver<Piece>,
-    done: tokio::task::JoinHandle<Result<()>>,
+pub(super) struct Pieces {
+    pub(super) parts: mpsc::Receiver<Piece>,
+    pub(super) done: tokio::task::JoinHandle<Result<()>>,
 }
 
-fn pieces(source: Source) -> Pieces {
+pub(super) fn pieces(source: Source) -> Pieces {
     // The reader is never far ahead of the database.
     let (sender, parts) = mpsc::channel(2);
     let done =

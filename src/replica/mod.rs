@@ -4,17 +4,22 @@
 //! the answer documents themselves are written piece by piece, since rows stream (see [`answer`]).
 
 pub(crate) mod answer;
+mod backlog;
 mod create;
 mod database;
 mod export;
 mod extract;
 mod import;
 pub(crate) mod life;
+mod rebase;
+mod room;
 mod synchronize;
+mod upload;
 
 pub(crate) use create::create;
 pub(crate) use extract::extract;
 pub(crate) use import::import;
+pub(crate) use rebase::rebase;
 pub(crate) use synchronize::synchronize;
 
 use std::sync::Arc;

@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use serde_json::{Map, Value as Json};
+
 use crate::{
     app::App,
     error::{Error, Result},
@@ -23,20 +25,19 @@ use crate::{
         verdict::is_own_batch,
     },
     sql::delta::Delta,
-    store::{
-        ReadTx, Session,
-        life::LayerNote,
-        uploads::{Batch, Partner, Upload},
-    },
+    store::{ReadTx, Session, life::LayerNote, uploads::Batch},
     sync::{
-        apply::submit,
         books::keep_all,
-        digest::digest,
         download::{self, AttachmentBytes},
     },
-    uploads::{self, edits::UploadedEdits, payloads::store_payloads},
+    uploads::{
+        self,
+        edits::{Uploaded as UploadedFile, UploadedEdits},
+        payloads::store_payloads,
+    },
     wire::{
         edits::SyncEdits,
+        replica::sibling_generations,
         synchronize::{PlannedLayer, SyncPlan, SynchronizeReplicaRequest},
     },
 };
@@ -44,8 +45,10 @@ use crate::{
 use super::{
     Run,
     answer::{Answer, Body, Content, ResponseType, Subject, write_results},
+    backlog::Backlog,
     create::{LayerContent, attachment_bytes, write_content},
     database,
+    upload::{Part, Uploaded, siblings, upload},
 };
 
 /// Takes a replica's edits and gives it what it lacks. `address` is that of the service.
@@ -59,9 +62,10 @@ pub(crate) async fn synchronize(
     let done = synchronize_once(app, service, address, request, run).await;
     if let Err(error) = &done {
         app.metrics.count_sync(match error {
-            Error::HistoryGone { .. } | Error::LostGeneration { .. } | Error::FutureGeneration { .. } => {
-                SyncOutcome::NeedsSnapshot
-            }
+            Error::HistoryGone { .. }
+            | Error::LostGeneration { .. }
+            | Error::FutureGeneration { .. }
+            | Error::RebaseNeeded { .. } => SyncOutcome::NeedsSnapshot,
             Error::Unavailable(_) | Error::Internal { .. } | Error::ReplicaBusy => SyncOutcome::Failed,
             _ => SyncOutcome::Refused,
         });
@@ -78,16 +82,19 @@ async fn synchronize_once(
 ) -> Result<Answer> {
     service.require(Capability::Sync).map_err(Error::NotSupported)?;
     // Before there is a connection, since it takes one of its own.
-    let uploaded_edits = match request.edits_upload {
-        Some(id) => Some(uploads::edits::edits(app, service, "editsUploadId", id, request.replica).await?),
-        None => None,
+    let (uploaded_edits, backlog) = match request.edits_upload {
+        Some(id) => match uploads::edits::edits(app, service, "editsUploadId", id, request.replica).await? {
+            UploadedFile::Edits(edits) => (Some(edits), None),
+            UploadedFile::Backlog(file) => (None, Some(file)),
+        },
+        None => (None, None),
     };
     let asked = Instant::now();
     let session = app.store.session_for_replica(request.replica).await;
     app.metrics.count_wait(asked.elapsed());
     let mut session = session?;
     let Some(replica) = session.own().await?.replica_find(service, request.replica).await? else {
-        return Err(too_late(app, &mut session, service, request, uploaded_edits.as_ref()).await?);
+        return Err(too_late(app, &mut session, service, request, (uploaded_edits.as_ref(), backlog.is_some())).await?);
     };
     if replica.is_foreign {
         return Err(Error::Unavailable(format!(
@@ -108,7 +115,13 @@ async fn synchronize_once(
     for edits in std::mem::take(&mut plan.attachments) {
         plan.edits.push(store_payloads(app, Some((&mut session, service)), edits).await?);
     }
-    let uploaded = upload(&mut session, service, &replica, &plan, run).await?;
+    let uploaded = match backlog {
+        None => upload(&mut session, service, &replica, &plan, Part::Whole, run).await?,
+        Some(file) => {
+            let backlog = Backlog { app, service, replica: &replica, request, plan: &plan, run };
+            backlog.upload(&mut session, &file).await?
+        }
+    };
     let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
         Some(oldest) => session.own().await?.batch_list(replica.id, oldest).await?,
         None => Vec::new(),
@@ -140,7 +153,13 @@ async fn synchronize_once(
     };
     let mut answer = match written.response {
         ResponseType::NoEdits => Answer { head: subject.head(), body: Body::Nothing, refused: false },
-        _ => subject.finish(app, written.content).await?,
+        _ => {
+            let mut head = subject.head();
+            if replica.target == TargetType::Server && written.response == ResponseType::ReplacementData {
+                for_rebase(&replica, &mut head);
+            }
+            subject.finish(app, head, written.content).await?
+        }
     };
     answer.refused = uploaded.results.iter().flat_map(|(_, results)| results).any(|result| result.error.is_some());
     let mut tx = session.own().await?;
@@ -178,12 +197,16 @@ async fn too_late(
     session: &mut Session,
     service: &Service,
     request: &SynchronizeReplicaRequest<'_>,
-    uploaded: Option<&UploadedEdits>,
+    (uploaded, has_backlog): (Option<&UploadedEdits>, bool),
 ) -> Result<Error> {
     let id = request.replica.to_string();
     let Some(tombstone) = session.own().await?.tombstone_find(service, request.replica).await? else {
         return Ok(Error::ReplicaNotFound { id });
     };
+    if has_backlog {
+        let what = "The edits are more than a request may bring and are not kept; keep the file".to_owned();
+        return Ok(Error::ReplicaGone { id, what });
+    }
     let edits = match request.rescued(&tombstone, uploaded.map(|uploaded| uploaded.text.as_str())) {
         Ok(SyncEdits { mut features, mut attachments }) => {
             if let Some(uploaded) = uploaded {
@@ -219,9 +242,27 @@ async fn too_late(
 async fn check_generations(session: &mut Session, service: &Service, replica: &Replica, plan: &SyncPlan) -> Result<()> {
     let tx = session.read(service).await?;
     for planned in &plan.layers {
-        tx.history.check(&replica.layers[planned.index].layer, planned.direction, planned.presented)?;
+        check_generation(&tx, replica, planned)?;
     }
     tx.end().await
+}
+
+/// Refuses a generation that no delta can start from. Two servers are told what they can do together.
+fn check_generation(tx: &ReadTx<'_>, replica: &Replica, planned: &PlannedLayer) -> Result<()> {
+    let ReplicaLayer { layer, base, .. } = &replica.layers[planned.index];
+    let checked = match planned.presented {
+        // What the other server has from there on is known, whatever past it is of.
+        Some(presented) if replica.target == TargetType::Server && presented == *base => {
+            tx.history.check_reach(layer, planned.direction, presented)
+        }
+        presented => tx.history.check(layer, planned.direction, presented),
+    };
+    checked.map_err(|error| match error {
+        Error::LostGeneration { .. } | Error::HistoryGone { .. } if replica.target == TargetType::Server => {
+            Error::RebaseNeeded { replica: replica.id, why: error.to_string() }
+        }
+        error => error,
+    })
 }
 
 /// Counts a synchronization that came to its end, and its edits.
@@ -230,6 +271,15 @@ fn count(metrics: &Metrics, uploaded: &Uploaded) {
     let n_refused = results().filter(|result| result.error.is_some()).count();
     metrics.count_edits(results().count() - n_refused, n_refused);
     metrics.count_sync(if n_refused == 0 { SyncOutcome::Completed } else { SyncOutcome::CompletedWithErrors });
+}
+
+/// Adds what the other server needs to know to bring its side to a snapshot: what this one has received, and whether the snapshot
+/// has all rows.
+fn for_rebase(replica: &Replica, head: &mut Map<String, Json>) {
+    sibling_generations(replica, head);
+    let all = |filter: &Filter| matches!(filter, Filter::All | Filter::Matching { rows: None, area: None });
+    let whole = replica.layers.iter().all(|layer| all(&layer.filter));
+    head.insert("hasAllRows".to_owned(), whole.into());
 }
 
 /// What a synchronization makes known of the layers that took part.
@@ -249,87 +299,6 @@ fn notes(replica: &Replica, plan: &SyncPlan, noted: &[Noted]) -> Vec<LayerNote> 
         });
     }
     notes
-}
-
-/// What became of the edits that came with a request.
-struct Uploaded {
-    results: Vec<(LayerKey, Vec<EditResult>)>,
-    /// The batch that the request carries, for the first time or again.
-    batch: Option<i64>,
-}
-
-/// Applies the edits, unless they are a repetition: then what became of them the first time is the answer again.
-async fn upload(
-    session: &mut Session,
-    service: &Service,
-    replica: &Replica,
-    plan: &SyncPlan,
-    run: &Run,
-) -> Result<Uploaded> {
-    if plan.edits.is_empty() {
-        return Ok(Uploaded { results: Vec::new(), batch: None });
-    }
-    let downloads = plan.layers.iter().any(|planned| planned.direction.downloads());
-    let upload = Upload {
-        replica: replica.id,
-        digest: digest(&plan.edits),
-        presented: presented_text(replica, plan),
-        direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },
-        partner: (replica.target == TargetType::Server).then(|| Partner { siblings: siblings(replica, plan) }),
-        lease: run.lease,
-        known: plan
-            .layers
-            .iter()
-            .map(|planned| {
-                let layer = &replica.layers[planned.index];
-                (layer.layer.key, planned.presented.unwrap_or(layer.given))
-            })
-            .collect(),
-    };
-    let mut tx = session.own().await?;
-    // What an earlier attempt at a job has applied is not applied again, whatever was uploaded meanwhile.
-    let applied = match run.lease {
-        Some(lease) => tx.job_batch(lease).await?,
-        None => None,
-    };
-    let known = match applied {
-        Some(batch) => Some(batch),
-        None => tx.batch_find(&upload).await?,
-    };
-    if let Some(batch) = known {
-        let mut results = Vec::with_capacity(plan.edits.len());
-        for edits in &plan.edits {
-            results.push((edits.layer.key, tx.receipt_list(batch, edits.layer.key).await?));
-        }
-        tracing::info!(replica.id = %replica.id, batch, "an upload came again; its receipts are the answer");
-        return Ok(Uploaded { results, batch: Some(batch) });
-    }
-    drop(tx);
-    let submitted = submit(session, service, &plan.edits, plan.policy, &upload).await?;
-    let results = submitted.results.into_iter().map(|(layer, results)| (layer.key, results)).collect();
-    Ok(Uploaded { results, batch: Some(submitted.batch) })
-}
-
-/// The generations of the other server that layers reach with its upload.
-fn siblings(replica: &Replica, plan: &SyncPlan) -> Vec<(LayerKey, Generation)> {
-    plan.layers
-        .iter()
-        .filter(|planned| planned.direction.uploads())
-        .filter_map(|planned| Some((replica.layers[planned.index].layer.key, planned.sibling?)))
-        .collect()
-}
-
-/// The generations that came with the edits. They are part of a batch's identity: without them, the same edit made again
-/// after somebody else's would be taken for a repetition, and lost.
-fn presented_text(replica: &Replica, plan: &SyncPlan) -> String {
-    plan.layers
-        .iter()
-        .map(|planned| {
-            let presented = planned.presented.map_or_else(|| "-".to_owned(), |generation| generation.to_string());
-            format!("{}:{presented}", replica.layers[planned.index].layer.key.0)
-        })
-        .collect::<Vec<_>>()
-        .join(",")
 }
 
 /// A synchronization whose edits are applied.
@@ -369,7 +338,7 @@ impl Synchronization<'_> {
         // The history may have been shortened, or have got a gap, since the request was found good. Its edits are applied by
         // now; they are recognised when the client sends them again.
         for planned in &plan.layers {
-            tx.history.check(&self.replica.layers[planned.index].layer, planned.direction, planned.presented)?;
+            check_generation(tx, self.replica, planned)?;
         }
         let generations = self.reached(tx, plan);
         let (content, n_changes) = match self.request.format {

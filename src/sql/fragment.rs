@@ -82,6 +82,12 @@ impl Fragment {
         self
     }
 
+    /// A statement that answers how the database would run this one, and how many rows of how many bytes it expects.
+    pub(crate) fn explained(mut self) -> Fragment {
+        self.text.insert_str(0, "explain (format json) ");
+        self
+    }
+
     /// The text with its placeholders.
     #[cfg(test)]
     pub(crate) fn text(&self) -> &str {

@@ -12,6 +12,7 @@ pub(crate) mod modify;
 mod past;
 pub(crate) mod predicate;
 pub(crate) mod publish;
+pub(crate) mod rebase;
 pub(crate) mod related;
 pub(crate) mod select;
 pub(crate) mod selection;

@@ -185,6 +185,14 @@ pub(crate) fn snapshot(layer: &Layer, rows: &Filter, columns: &Columns) -> Fragm
     out
 }
 
+/// How many bytes the attachments through a filter have together.
+pub(crate) fn content_bytes(table_of: &Layer, rows: &Filter) -> Fragment {
+    let mut out = Fragment::new("-- content_bytes\nselect coalesce(sum(n.");
+    out.ident(&column(table_of, attachment::SIZE)).sql("), 0)::int8 from ").ident(&table(table_of)).sql(" n\nwhere ");
+    filter(table_of, rows, "n", &mut out);
+    out
+}
+
 /// All columns of attachments whose features are there: of one feature by its object id, or one by its own id.
 pub(crate) fn attachments(features: &Layer, table_of: &Layer, feature: Option<i64>, id: Option<i64>) -> Fragment {
     let mut out = Fragment::new("-- attachments\nselect ");

@@ -94,7 +94,7 @@ fn boxes_without_a_place_are_left_out() {
 #[tokio::test]
 async fn a_file_is_written_from_messages_and_appears_when_it_is_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let files = Files::open(directory.path()).await.unwrap();
+    let files = Files::open(directory.path(), 0).await.unwrap();
     let mut writing = Writing::begin(files.place(), |connection, coming| {
         connection.execute_batch("CREATE TABLE t (n)").map_err(super::cannot_write)?;
         while let Some(n) = coming.next()? {
@@ -115,7 +115,7 @@ async fn a_file_is_written_from_messages_and_appears_when_it_is_whole() {
 #[tokio::test]
 async fn a_file_whose_rows_fail_half_way_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
-    let files = Files::open(directory.path()).await.unwrap();
+    let files = Files::open(directory.path(), 0).await.unwrap();
     let (told, failed) = tokio::sync::oneshot::channel();
     let mut writing = Writing::begin(files.place(), move |connection, coming| {
         connection.execute_batch("CREATE TABLE t (n)").map_err(super::cannot_write)?;

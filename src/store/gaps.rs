@@ -178,7 +178,8 @@ pub(super) async fn inspect_tracking(connection: &mut PgConnection, layer: &Laye
            to_regclass('syncline.change_' || l.layer_key) is not null,
            l.tracking is null, coalesce(l.tracking = (
              select md5(string_agg(concat(p.proname, p.prosrc, p.prosecdef, p.proconfig), '' order by p.proname))
-             from pg_proc p where p.pronamespace = 'syncline'::regnamespace and p.proname like 'track\\_' || l.layer_key || '\\_%'), l.tracking is null)
+             from pg_proc p where p.pronamespace = 'syncline'::regnamespace and p.proname like 'track\\_' || l.layer_key || '\\_%'), l.tracking is null),
+           exists (select from pg_subscription_rel s where s.srrelid = c.oid)
          from syncline.layer l left join pg_namespace n on n.nspname = l.table_schema
            left join pg_class c on c.relnamespace = n.oid and c.relname = l.table_name where l.layer_key = $1",
     )
@@ -197,6 +198,11 @@ pub(super) async fn inspect_tracking(connection: &mut PgConnection, layer: &Laye
     } else if inherits {
         Some(
             "the table has become a partition, or a parent or child of another table, through which it can be edited"
+                .to_owned(),
+        )
+    } else if row.try_get(6)? {
+        Some(
+            "a subscription of logical replication writes to the table, which fires no triggers of statements"
                 .to_owned(),
         )
     } else if !has_changes {

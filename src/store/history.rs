@@ -114,17 +114,27 @@ impl History {
     pub(crate) fn check(&self, layer: &Layer, direction: SyncDirection, presented: Option<Generation>) -> Result<()> {
         self.require_tracking(layer)?;
         let Some(presented) = presented else { return Ok(()) };
-        let wants_delta = matches!(direction, SyncDirection::Download | SyncDirection::Bidirectional);
         if self.is_lost(presented) {
-            return if wants_delta { Err(Error::LostGeneration { presented }) } else { Ok(()) };
+            return if wants_delta(direction) { Err(Error::LostGeneration { presented }) } else { Ok(()) };
         }
-        if presented > self.current {
+        self.check_reach(layer, direction, presented)
+    }
+
+    /// The same for a generation of which it is known what its holder has, whatever past it is of.
+    pub(crate) fn check_reach(&self, layer: &Layer, direction: SyncDirection, presented: Generation) -> Result<()> {
+        self.require_tracking(layer)?;
+        // After a restore, numbers of the lost past may be above all that there are yet.
+        if presented > self.current && !self.is_lost(presented) {
             return Err(Error::FutureGeneration { presented, current: self.current });
         }
         let history_from = self.from(layer.key);
-        if wants_delta && presented < history_from {
+        if wants_delta(direction) && presented < history_from {
             return Err(Error::HistoryGone { presented, history_from });
         }
         Ok(())
     }
+}
+
+fn wants_delta(direction: SyncDirection) -> bool {
+    matches!(direction, SyncDirection::Download | SyncDirection::Bidirectional)
 }

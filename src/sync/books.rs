@@ -63,6 +63,17 @@ pub(super) async fn enter(
     for (layer_edits, results) in edits.iter().zip(results) {
         find_overwrites(tx, service, upload, batch, layer_edits, results).await?;
     }
+    for (LayerEdits { layer, .. }, results) in edits.iter().zip(results) {
+        let Some(table) =
+            layer.attachments.as_ref().filter(|table| edits.iter().all(|edits| edits.layer.key != table.key))
+        else {
+            continue;
+        };
+        if results.iter().any(|result| result.op == Op::Delete && result.error.is_none()) {
+            let unnamed = LayerEdits { layer: table.clone(), edits: Vec::new() };
+            find_overwrites(tx, service, upload, batch, &unnamed, &[]).await?;
+        }
+    }
     Ok(())
 }
 
@@ -289,8 +300,10 @@ async fn find_overwrites(
             applied.entry(edit.global_id.0).or_default().push(edit);
         }
     }
+    // A feature takes its attachments along, which nobody names and which may be new to the client.
+    let takes_along = layer.attached_to.is_some();
     // Most uploads end here: nobody else changed anything.
-    if applied.is_empty() || !tx.changed_by_others(service.key, upload.replica, known).await? {
+    if (applied.is_empty() && !takes_along) || !tx.changed_by_others(service.key, upload.replica, known).await? {
         return Ok(());
     }
     let statement = history::overwritten(layer, service.key.0, mark, upload.replica.0, known.get());
@@ -298,7 +311,9 @@ async fn find_overwrites(
     for row in tx.rows(statement).await? {
         ids.push(row.try_get(0)?);
     }
-    ids.retain(|id| applied.contains_key(id));
+    ids.retain(|id| takes_along || applied.contains_key(id));
+    let gone = merged(&[]);
+    let taken_along = [&gone];
     let srid = layer.shape.as_ref().map_or(0, |shape| shape.srid);
     let columns = Columns::all(layer, srid);
     let writer = FeatureWriter::new(layer, &columns);
@@ -310,7 +325,7 @@ async fn find_overwrites(
         }
         let mut found = Vec::new();
         for (id, versions) in &versions {
-            let Some(edits) = applied.get(id) else { continue };
+            let edits = applied.get(id).map_or(taken_along.as_slice(), Vec::as_slice);
             if let Some(lost) = lost(layer, upload.replica, versions, edits)? {
                 found.push(Overwrite { layer: layer.key, global_id: GlobalId(*id), known, ..lost });
             }
@@ -422,8 +437,9 @@ fn sent(layer: &Layer, edits: &[&Edit]) -> Result<Map<String, Json>> {
     let named = names(layer, &merged);
     let mut members = members(layer, Some(&feature(layer, &merged)))?;
     if let Some(geometry) = members.get_mut(GEOMETRY).and_then(Json::as_object_mut) {
-        let same =
-            layer.shape.as_ref().map(|shape| i64::from(shape.srid)) == geometry["spatialReference"]["wkid"].as_i64();
+        // One that is cleared has none.
+        let srid = geometry.get("spatialReference").and_then(|reference| reference["wkid"].as_i64());
+        let same = layer.shape.as_ref().map(|shape| i64::from(shape.srid)) == srid;
         if same {
             geometry.remove("spatialReference");
         }

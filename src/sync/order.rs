@@ -16,7 +16,7 @@ use crate::model::{
 
 /// The positions of the layers, each after those that its rows belong to. Layers that belong to each other in a circle stay
 /// in the order of the request.
-pub(super) fn parents_first(service: &Service, edits: &[LayerEdits]) -> Vec<usize> {
+pub(crate) fn parents_first(service: &Service, edits: &[LayerEdits]) -> Vec<usize> {
     let mut order = Vec::with_capacity(edits.len());
     let mut rest: Vec<usize> = (0..edits.len()).collect();
     while !rest.is_empty() {

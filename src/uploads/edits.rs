@@ -1,5 +1,7 @@
 //! Edits that were uploaded as a file: JSON, or the database of a replica.
 
+use std::path::PathBuf;
+
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
@@ -14,7 +16,15 @@ use crate::{
     sqlite::{geopackage::read::Reading, upload},
 };
 
-use super::{committed, text};
+use super::{committed, damaged, text};
+
+/// What a file with edits is.
+pub(crate) enum Uploaded {
+    /// No more than a request may bring.
+    Edits(UploadedEdits),
+    /// More, as JSON; the file is whole.
+    Backlog(PathBuf),
+}
 
 /// The edits in a file.
 pub(crate) struct UploadedEdits {
@@ -31,17 +41,17 @@ pub(crate) async fn edits(
     name: &'static str,
     id: &str,
     replica: ReplicaId,
-) -> Result<UploadedEdits> {
+) -> Result<Uploaded> {
     let (item, content) = committed(&mut app.store.session().await?, service, name, id).await?;
-    let gone = || {
-        Error::Unavailable(format!("the file of upload {} was damaged on the server's disk; upload it again", item.id))
-    };
+    let gone = || damaged(&item);
     let failed = |error| Error::internal("reading an upload", error);
     let (mut file, _) = app.files.upload(content.file).await?.ok_or_else(gone)?;
     let mut head = Vec::new();
     (&mut file).take(16).read_to_end(&mut head).await.map_err(failed)?;
-    if !upload::is_database(&head) {
-        return Ok(UploadedEdits { text: text(app, service, name, id).await?, contents: None });
+    let is_database = upload::is_database(&head);
+    if !is_database && content.size_bytes <= app.config.max_body_bytes as u64 {
+        let text = text(app, service, name, id).await?;
+        return Ok(Uploaded::Edits(UploadedEdits { text, contents: None }));
     }
     let mut sum = Sum::default();
     sum.add(&head);
@@ -56,6 +66,9 @@ pub(crate) async fn edits(
         return Err(gone());
     }
     let path = app.files.upload_path(content.file);
+    if !is_database {
+        return Ok(Uploaded::Backlog(path));
+    }
     let (files, layers, max_bytes) = (app.files.clone(), service.layers.clone(), app.config.max_body_bytes);
     let runtime = tokio::runtime::Handle::current();
     let read = tokio::task::spawn_blocking(move || {
@@ -63,7 +76,7 @@ pub(crate) async fn edits(
         upload::edits(&path, &reading, &mut |bytes| runtime.block_on(files.content_put(bytes)))
     });
     let (text, contents) = read.await.map_err(|error| Error::internal("reading an upload", error))??;
-    Ok(UploadedEdits { text, contents: Some(contents) })
+    Ok(Uploaded::Edits(UploadedEdits { text, contents: Some(contents) }))
 }
 
 impl UploadedEdits {

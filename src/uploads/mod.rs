@@ -307,6 +307,10 @@ pub(crate) async fn committed(
     Ok((item, content))
 }
 
+fn damaged(item: &UploadItem) -> Error {
+    Error::Unavailable(format!("the file of upload {} was damaged on the server's disk; upload it again", item.id))
+}
+
 /// The text of a committed item that a parameter names. It is read into memory, and therefore no longer than the body of a
 /// request may be.
 pub(crate) async fn text(app: &App, service: &Service, name: &'static str, id: &str) -> Result<String> {
@@ -321,9 +325,7 @@ pub(crate) async fn text(app: &App, service: &Service, name: &'static str, id: &
             ),
         ));
     }
-    let gone = || {
-        Error::Unavailable(format!("the file of upload {} was damaged on the server's disk; upload it again", item.id))
-    };
+    let gone = || damaged(&item);
     let (mut file, _) = app.files.upload(content.file).await?.ok_or_else(gone)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).await.map_err(|error| Error::internal("reading an upload", error))?;

@@ -482,11 +482,14 @@ impl FeatureReader<'_> {
     }
 
     fn geometry(&self, given: Option<&RawValue>) -> std::result::Result<GeometryEdit, (EditErrorCode, String)> {
-        let (Some(given), Some(shape)) = (given, &self.layer.shape) else { return Ok(GeometryEdit::Keep) };
-        // An explicit null is how clients of tables say nothing.
-        if given.get() == "null" {
-            return Ok(GeometryEdit::Keep);
-        }
+        let Some(shape) = &self.layer.shape else { return Ok(GeometryEdit::Keep) };
+        // An explicit null is how clients of tables say nothing. A server sends rows whole: without a geometry, a row has none.
+        let Some(given) = given.filter(|given| given.get() != "null") else {
+            return Ok(match self.writes {
+                Writes::EditableFields => GeometryEdit::Keep,
+                Writes::AllFields => GeometryEdit::Clear,
+            });
+        };
         let wrong = |problem: String| (EditErrorCode::Geometry, problem);
         match parse_for(given.get(), self.default_srid, self.layer.dimensions()) {
             Ok(Parsed::Empty) => Ok(GeometryEdit::Clear),

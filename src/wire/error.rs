@@ -28,9 +28,10 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
         Error::ReplicaNotFound { .. } | Error::ReplicaGone { .. } => {
             (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text])
         }
-        Error::HistoryGone { .. } | Error::FutureGeneration { .. } | Error::LostGeneration { .. } => {
-            (400, UNABLE.to_owned(), vec![text])
-        }
+        Error::HistoryGone { .. }
+        | Error::FutureGeneration { .. }
+        | Error::LostGeneration { .. }
+        | Error::RebaseNeeded { .. } => (400, UNABLE.to_owned(), vec![text]),
         Error::RolledBack { results } => {
             let mut details = vec![text];
             details.extend(failures(results));

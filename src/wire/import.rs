@@ -12,8 +12,8 @@ use crate::{
     model::{
         filter::{LayerQuery, QueryOption},
         id::{Generation, LayerId, LayerKey, ReplicaId},
-        layer::Service,
-        replica::{AttachmentsDirection, NewReplica, SyncDirection, SyncModel, TargetType},
+        layer::{Layer, Service},
+        replica::{AttachmentsDirection, NewReplica, Replica, SyncDirection, SyncModel, TargetType},
     },
 };
 
@@ -210,11 +210,7 @@ pub(crate) struct ImportReplicaRequest {
 impl ImportReplicaRequest {
     /// Reads the members of the document beside its layers, of which the ids are known.
     pub(crate) fn parse(params: &Params, layers: &[LayerId], service: &Service) -> Result<ImportReplicaRequest> {
-        let id = params.text("replicaID").ok_or_else(|| {
-            Error::invalid("replicaID", "it is missing; the document is the answer of createReplica, as JSON")
-        })?;
-        let id = ReplicaId::parse(id)
-            .ok_or_else(|| Error::invalid("replicaID", format!("'{id}' is not the id of a replica")))?;
+        let id = replica_of(params)?;
         let target = params.word("targetType", "server", TargetType::from_name)?;
         if target == Some(TargetType::Client) {
             return Err(Error::invalid(
@@ -277,6 +273,77 @@ impl ImportReplicaRequest {
             siblings,
         })
     }
+}
+
+/// A layer of a snapshot that one side of a replica between servers takes of the other.
+#[derive(Clone, Debug)]
+pub(crate) struct RebasedLayer {
+    /// The layer.
+    pub(crate) layer: Arc<Layer>,
+    /// The generation of the snapshot, in the numbers of the side that gave it.
+    pub(crate) sibling: Generation,
+    /// What that side had received of this one, in the numbers of this one.
+    pub(crate) received: Generation,
+}
+
+/// The replica that a snapshot is of.
+pub(crate) fn replica_of(params: &Params) -> Result<ReplicaId> {
+    let id = params.text("replicaID").ok_or_else(|| {
+        Error::invalid("replicaID", "it is missing; the document is the answer of createReplica, as JSON")
+    })?;
+    ReplicaId::parse(id).ok_or_else(|| Error::invalid("replicaID", format!("'{id}' is not the id of a replica")))
+}
+
+/// Reads what a snapshot says beside its layers, of which the ids are known.
+pub(crate) fn rebased_layers(params: &Params, ids: &[LayerId], replica: &Replica) -> Result<Vec<RebasedLayer>> {
+    if !params.flag(&["hasAllRows"], false)? {
+        return Err(Error::invalid(
+            "hasAllRows",
+            "a replica is re-based on a snapshot (synchronizeReplica with syncDirection=snapshot) of a side that gives all rows of its layers: \
+             where it gives only some, nobody can tell which of the others are gone. Unregister the replica on both sides, and make it again",
+        ));
+    }
+    let siblings = generations(params, replica.sync_model, ids)?;
+    let mut layers: Vec<RebasedLayer> = Vec::with_capacity(ids.len());
+    for (id, sibling) in ids.iter().zip(siblings) {
+        let known = replica
+            .layers
+            .iter()
+            .find(|known| known.layer.id == *id)
+            .ok_or_else(|| Error::invalid("layers", format!("layer {id} is not in replica {}", replica.id)))?;
+        if layers.iter().any(|other| other.layer.id == *id) {
+            return Err(Error::invalid("layers", format!("layer {id} is there twice")));
+        }
+        // Before the first exchange it had what the replica was made of.
+        let received = received(params, replica.sync_model, *id)?.max(known.base);
+        layers.push(RebasedLayer { layer: known.layer.clone(), sibling, received });
+    }
+    match layers.is_empty() {
+        true => Err(Error::invalid("layers", "it has no layers; a snapshot has those that took part")),
+        false => Ok(layers),
+    }
+}
+
+/// What the side that gave the snapshot had received of this layer.
+fn received(params: &Params, model: SyncModel, layer: LayerId) -> Result<Generation> {
+    const NAME: &str = "layerServerGens";
+    let (name, number) = match model {
+        SyncModel::PerReplica => ("replicaServerSibGen", params.integer("replicaServerSibGen")?),
+        SyncModel::PerLayer => {
+            let given: Json = params.json(NAME)?.unwrap_or_default();
+            let of_layer = given.as_array().into_iter().flatten().find(|item| item["id"] == layer.0);
+            (NAME, of_layer.and_then(|item| item["serverSibGen"].as_i64()))
+        }
+    };
+    number.and_then(Generation::new).ok_or_else(|| {
+        Error::invalid(
+            name,
+            format!(
+                "it does not say what the other side had received of layer {layer}; the document is a snapshot (synchronizeReplica with \
+                 syncDirection=snapshot) of a replica with targetType=server"
+            ),
+        )
+    })
 }
 
 /// The generations of the document, in the order of its layers.

@@ -314,7 +314,7 @@ pub(crate) fn generations(model: SyncModel, layers: &[(LayerId, Generation)], in
 }
 
 /// Adds what was received from the other server, where that stands in replica info; 0 if it is nothing yet.
-fn sibling_generations(replica: &Replica, into: &mut Map<String, Json>) {
+pub(crate) fn sibling_generations(replica: &Replica, into: &mut Map<String, Json>) {
     let shown = |sibling: Option<Generation>| sibling.map_or(0, Generation::get);
     match into.get_mut("layerServerGens").and_then(Json::as_array_mut) {
         None => {

@@ -218,7 +218,8 @@ impl<'a> SynchronizeReplicaRequest<'a> {
         Ok(layers)
     }
 
-    fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<SyncEdits> {
+    /// Edits of a replica, as text, for layers of which some take them.
+    pub(crate) fn edits(&self, text: &str, replica: &Replica, layers: &[PlannedLayer]) -> Result<SyncEdits> {
         let sender = match replica.target {
             TargetType::Server => Writes::AllFields,
             TargetType::Client => Writes::EditableFields,

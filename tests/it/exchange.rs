@@ -10,7 +10,7 @@ use crate::support::{
 const EMBEDDED: (&str, &str) = ("transportType", "esriTransportTypeEmbedded");
 
 /// A server with the trees elm, fir and ash, and a visit of the elm.
-async fn with_rows() -> TestServer {
+pub async fn with_rows() -> TestServer {
     let server = TestServer::with_trees().await;
     server
         .database
@@ -24,7 +24,7 @@ async fn with_rows() -> TestServer {
 }
 
 /// Takes a replica for another server.
-async fn create(server: &TestServer, parameters: &[(&str, &str)]) -> Json {
+pub async fn create(server: &TestServer, parameters: &[(&str, &str)]) -> Json {
     let mut all =
         vec![("layers", "0,1"), ("layerQueries", r#"{"1":{"queryOption":"all"}}"#), ("targetType", "server"), EMBEDDED];
     all.extend(parameters);
@@ -33,12 +33,12 @@ async fn create(server: &TestServer, parameters: &[(&str, &str)]) -> Json {
     answer
 }
 
-async fn import(server: &TestServer, document: &Json) -> Json {
+pub async fn import(server: &TestServer, document: &Json) -> Json {
     json(server.post_body("importReplica?f=json", "application/json", document.to_string()).await).await
 }
 
 /// Two servers that keep a replica of each other.
-async fn pair(direction: &str, model: &str) -> (TestServer, TestServer, String) {
+pub async fn pair(direction: &str, model: &str) -> (TestServer, TestServer, String) {
     let (one, other) = (with_rows().await, TestServer::with_trees().await);
     let document = create(&one, &[("syncDirection", direction), ("syncModel", model), ("replicaName", "pair")]).await;
     let imported = import(&other, &document).await;
@@ -48,7 +48,7 @@ async fn pair(direction: &str, model: &str) -> (TestServer, TestServer, String) 
 
 /// What is lost on the way of a transfer.
 #[derive(Clone, Copy, PartialEq)]
-enum Lost {
+pub enum Lost {
     Nothing,
     /// The download never arrives.
     Download,
@@ -57,7 +57,7 @@ enum Lost {
 }
 
 /// Brings what is new on one server to another, as administrators' scripts do. Returns how many changes were carried.
-async fn transfer(from: &TestServer, to: &TestServer, replica: &str, lost: Lost) -> usize {
+pub async fn transfer(from: &TestServer, to: &TestServer, replica: &str, lost: Lost) -> usize {
     let info = to.get(&format!("replicas/{replica}"), &[]).await;
     let sibling = info["replicaServerSibGen"].to_string();
     let layers: Json = info["layerServerGens"]
@@ -119,7 +119,7 @@ async fn transfer(from: &TestServer, to: &TestServer, replica: &str, lost: Lost)
 }
 
 /// All rows without their object ids, which are each server's own.
-async fn rows(server: &TestServer) -> Json {
+pub async fn rows(server: &TestServer) -> Json {
     let text: String = server
         .database
         .value(
@@ -498,4 +498,42 @@ async fn whatever_happens_on_either_side_and_on_the_way_a_pair_agrees_in_the_end
         assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 0, "seed {seed:x}");
         assert_eq!(transfer(&other, &one, &replica, Lost::Nothing).await, 0, "seed {seed:x}");
     }
+}
+
+#[tokio::test]
+async fn f14_rows_of_a_document_may_come_before_those_that_they_belong_to() {
+    const TABLES: &str = "create table oak (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, species text);
+        create table visit (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, oak_id uuid references oak (globalid), note text)";
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let server = TestServer::new().await;
+        server.database.sql(TABLES).await;
+        // What belongs has the lower id.
+        server.publish("visit").await;
+        server.publish("oak").await;
+        servers.push(server);
+    }
+    servers[0].database.sql("insert into oak (species) values ('elm'); insert into visit (oak_id, note) select globalid, 'tall' from oak").await;
+    let all = ("layerQueries", r#"{"0":{"queryOption":"all"},"1":{"queryOption":"all"}}"#);
+    let parameters = [("layers", "0,1"), all, ("targetType", "server"), ("syncDirection", "bidirectional"), EMBEDDED];
+    let document = servers[0].post("createReplica", &parameters).await;
+    let imported = import(&servers[1], &document).await;
+    assert_eq!(imported["success"], true, "{imported}");
+    assert_eq!(rows(&servers[0]).await, rows(&servers[1]).await);
+}
+
+#[tokio::test]
+async fn a_geometry_that_is_gone_on_one_side_goes_on_the_other() {
+    let (one, other, replica) = pair("bidirectional", "perReplica").await;
+    one.database.sql("update oak set shape = null where species = 'fir'").await;
+    assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 1);
+    assert_eq!(rows(&one).await, rows(&other).await);
+    assert_eq!(transfer(&other, &one, &replica, Lost::Nothing).await, 0);
+    // Also over one that is set there meanwhile, which is a conflict.
+    other.database.sql("update oak set shape = ST_Point(1, 2, 3857) where species = 'ash'").await;
+    one.database.sql("update oak set shape = null where species = 'ash'").await;
+    assert_eq!(transfer(&one, &other, &replica, Lost::Nothing).await, 1);
+    assert_eq!(rows(&one).await, rows(&other).await);
+    let lost = "select array_to_string(fields, ' ') from syncline.conflict";
+    assert_eq!(other.database.value::<String>(lost).await, "geometry");
 }

@@ -9,6 +9,7 @@ mod support;
 
 mod accounting;
 mod attachments;
+mod backlog;
 mod bad_input;
 mod clients;
 mod definitions;
@@ -28,6 +29,7 @@ mod program;
 mod publish;
 mod query;
 mod reading;
+mod rebase;
 mod regressions;
 mod relationships;
 mod replica_parameters;

@@ -470,3 +470,55 @@ async fn f34_what_the_layer_does_not_have_is_in_the_receipt() {
         "{batch}"
     );
 }
+
+#[tokio::test]
+async fn f38_whoever_waits_too_long_for_another_synchronization_of_the_replica_is_told_when_to_come_again() {
+    let server = TestServer::with_trees().await;
+    let created = server.post("createReplica", &[("layers", "0"), EMBEDDED]).await;
+    let replica = created["replicaID"].as_str().unwrap();
+    // As a synchronization does that does not end.
+    let (high, _) = uuid::Uuid::parse_str(replica).unwrap().as_u64_pair();
+    let mut other = server.database.connect().await;
+    sqlx::query("select pg_advisory_lock($1)").bind(high.cast_signed()).execute(&mut other).await.unwrap();
+    let form = format!("replicaID={replica}&replicaServerGen={}&f=json", created["replicaServerGen"]);
+    let refused = server.post_body("synchronizeReplica", "application/x-www-form-urlencoded", form.clone()).await;
+    assert_eq!(refused.headers().get("retry-after").and_then(|value| value.to_str().ok()), Some("5"));
+    let refused = crate::support::server::json(refused).await;
+    assert_eq!(refused["error"]["code"], 409, "{refused}");
+    drop(other);
+    let answer = server.post_body("synchronizeReplica", "application/x-www-form-urlencoded", form).await;
+    assert!(answer.headers().get("retry-after").is_none());
+    assert_eq!(crate::support::server::json(answer).await["responseType"], "esriReplicaResponseTypeNoEdits");
+}
+
+#[tokio::test]
+async fn f39_a_replica_that_is_unregistered_meanwhile_ends_its_synchronization_first() {
+    let server = TestServer::with_trees().await;
+    let created = server.post("createReplica", &[("layers", "0"), EMBEDDED]).await;
+    let (replica, generation) = (created["replicaID"].as_str().unwrap(), created["replicaServerGen"].to_string());
+    let add = json!([{"id": 0, "features": {"adds": [{"attributes": {"globalid": "{AAAAAAAA-0000-4000-8000-000000000001}", "girth": 1}}]}}]);
+    let edits = add.to_string();
+    // It stands still at its first edit.
+    let mut other = server.database.connect().await;
+    sqlx::raw_sql("begin; lock table oak in share mode").execute(&mut other).await.unwrap();
+    let parameters = [("replicaID", replica), ("replicaServerGen", &generation), ("edits", &edits), EMBEDDED];
+    let synchronizing = server.post("synchronizeReplica", &parameters);
+    let unregistering = async {
+        server
+            .database
+            .until("select exists (select from pg_locks where relation = 'oak'::regclass and not granted)")
+            .await;
+        server.post("unRegisterReplica", &[("replicaID", replica)]).await
+    };
+    let releasing = async {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and state = 'idle' and query like '-- replica_lock%')";
+        server.database.until(waits).await;
+        sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    };
+    let (synchronized, unregistered, ()) = tokio::join!(synchronizing, unregistering, releasing);
+    assert!(synchronized.get("error").is_none(), "{synchronized}");
+    assert_eq!(unregistered["success"], true, "{unregistered}");
+    assert_eq!(server.database.value::<i64>("select count(*) from syncline.receipt where code is null").await, 1);
+    let again = server.post("synchronizeReplica", &parameters).await;
+    assert!(error(&again).1.contains("no longer registered"), "{again}");
+}

@@ -400,6 +400,13 @@ pub(super) const IMPORT_REPLICA: &[Parameter] = &[
         .such_as(&[r#"[{"id":0,"serverGen":1}]"#]),
     Parameter::off("returnAttachments", "Whether it has attachments."),
     Parameter::word("attachmentsSyncDirection", &["bidirectional", "upload", "none"], "Which ways attachments go."),
+    Parameter::off(
+        "rebase",
+        "Whether the replica is registered here already and is brought to a snapshot of its other side.",
+    ),
+    Parameter::off("hasAllRows", "Whether the snapshot has all rows of its layers."),
+    Parameter::integer("replicaServerSibGen", "What the side that gave the snapshot had received of this one.")
+        .such_as(GENERATIONS),
 ];
 
 /// extractChanges, beside the area.

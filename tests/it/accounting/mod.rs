@@ -1,5 +1,6 @@
 //! The books: what became of every edit, which were refused, what was overwritten, and what can be done about it.
 
+mod along;
 mod commands;
 mod conflicts;
 mod connected;

@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-const FILTERS: [TestFilter; 4] = [TestFilter::All, TestFilter::Oaks, TestFilter::Area, TestFilter::OaksInArea];
+pub const FILTERS: [TestFilter; 4] = [TestFilter::All, TestFilter::Oaks, TestFilter::Area, TestFilter::OaksInArea];
 
 /// A row that everybody edits.
-fn shared(n: u64) -> Uuid {
+pub fn shared(n: u64) -> Uuid {
     Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0000_0000 + u128::from(n))
 }
 
@@ -35,11 +35,11 @@ fn private(device: usize) -> Uuid {
 }
 
 /// An attachment that everybody edits.
-fn attached(n: u64) -> Uuid {
+pub fn attached(n: u64) -> Uuid {
     Uuid::from_u128(0x5117_0000_0000_4000_8000_0000_0002_0000 + u128::from(n))
 }
 
-fn random_change(dice: &mut Dice) -> Change {
+pub fn random_change(dice: &mut Dice) -> Change {
     if dice.roll(6) == 0 {
         return Change::Delete;
     }

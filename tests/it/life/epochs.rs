@@ -85,7 +85,7 @@ async fn a_database_without_services_begins_without_a_jump() {
 }
 
 /// A copy of a database, as its back-up and restore by PostgreSQL's own tools makes it.
-async fn copy(database: &TestDatabase) -> TestDatabase {
+pub async fn copy(database: &TestDatabase) -> TestDatabase {
     let elsewhere = TestDatabase::new().await;
     elsewhere.sql("drop schema syncline cascade; drop extension postgis cascade").await;
     let dump = Command::new("pg_dump").arg(&database.url).output().unwrap();

@@ -188,3 +188,23 @@ async fn triggers_of_an_earlier_version_are_told_of_and_made_anew_by_a_repair() 
     assert!(generation(&server).await > before, "the triggers are new");
     assert!(server.app.store.watch().await.unwrap().notices.is_empty());
 }
+
+#[tokio::test]
+async fn a_table_that_a_subscription_writes_to_is_not_synchronized() {
+    let (server, client) = start().await;
+    server
+        .database
+        .sql(
+            "create subscription follows connection 'dbname=nowhere' publication nothing with (connect = false, slot_name = none);
+             insert into pg_subscription_rel (srsubid, srrelid, srsubstate)
+               select oid, 'oak'::regclass, 'r' from pg_subscription where subname = 'follows'",
+        )
+        .await;
+    let problems = server.app.store.watch().await.unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("logical replication writes to the table"), "{problems:?}");
+    let (code, text) = error(&client.ask(&server, client.generation, &[]).await);
+    assert!(code == 503 && text.contains("logical replication"), "{text}");
+    server.database.sql("drop subscription follows").await;
+    server.app.store.repair("trees", LayerId(0), false).await.unwrap();
+    assert!(server.app.store.watch().await.unwrap().problems.is_empty());
+}

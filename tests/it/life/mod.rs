@@ -3,11 +3,12 @@
 //! Time passes by moving what the database has noted into the past.
 
 mod console;
-mod epochs;
+pub mod epochs;
 mod gaps;
 mod prune;
 mod related;
 mod schema;
+mod upgrade;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value as Json;
 
 use super::{TestDatabase, server::encode};
@@ -19,6 +19,7 @@ pub struct Program {
     data: PathBuf,
     database_url: Option<String>,
     path: Option<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Program {
@@ -36,7 +37,7 @@ impl Program {
         // Not a directory that only this user may enter: PostgreSQL may have to run as another.
         let data = std::env::temp_dir().join(format!("syncline_program_{}_{n}", std::process::id()));
         std::fs::create_dir_all(&data).unwrap();
-        Program { data, database_url: None, path: None }
+        Program { data, database_url: None, path: None, environment: Vec::new() }
     }
 
     /// Has it look for other programs in a directory first, and then only where the system has its shell.
@@ -48,6 +49,12 @@ impl Program {
             std::os::unix::fs::symlink(found.unwrap(), shell.join(name)).unwrap();
         }
         self.path = Some(format!("{}:{}", directory.display(), shell.display()));
+    }
+
+    /// Has this setting.
+    pub fn with(mut self, name: &'static str, value: u64) -> Program {
+        self.environment.push((name, value.to_string()));
+        self
     }
 
     pub fn data(&self) -> &Path {
@@ -64,6 +71,7 @@ impl Program {
         if let Some(path) = &self.path {
             command.env("PATH", path);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -140,6 +148,28 @@ impl Server {
         stream
     }
 
+    /// Sends a file in a form of several parts, and returns the answer. `path` begins after `rest/services/`. A server that
+    /// has said why it takes no more may close the line before all is sent.
+    pub fn send_file(&self, path: &str, field: &str, name: &str, bytes: &[u8]) -> std::io::Result<Json> {
+        let head = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\nContent-Type: image/jpeg\r\n\r\n"
+        );
+        let tail = "\r\n--b--\r\n";
+        let mut stream = self.connect();
+        let length = head.len() + bytes.len() + tail.len();
+        let request = format!(
+            "POST /arcgis/rest/services/{path}?f=json HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n{head}",
+            self.address()
+        );
+        for part in [request.as_bytes(), bytes, tail.as_bytes()] {
+            if stream.write_all(part).is_err() {
+                break;
+            }
+        }
+        read_body(stream)
+    }
+
     /// POST of a form with `f=json`; `path` begins after `rest/services/`.
     pub fn post(&self, path: &str, parameters: &[(&str, &str)]) -> Json {
         post(self.address(), path, parameters).unwrap()
@@ -147,9 +177,24 @@ impl Server {
 
     /// The most memory that the process ever had, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that the process has now, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    /// Lets the process write no file beyond this size, as a full disk would, from now on.
+    pub fn limit_files(&self, max_bytes: Option<u64>) {
+        let limit = Rlimit { current: max_bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Sends a signal.

@@ -235,6 +235,18 @@ impl Device {
         sends
     }
 
+    /// What each edit of an attachment that would go up says; `None` for a delete.
+    pub fn sends_files(&self, way: Way, layers: u8) -> Vec<(Uuid, Option<(Uuid, String)>)> {
+        if !matches!(way, Way::Bidirectional | Way::Upload) || !self.chosen(layers).contains(&0) {
+            return Vec::new();
+        }
+        let said = |id: &Uuid, pending: &PendingFile| match pending {
+            PendingFile::Add | PendingFile::Update => Some(self.files[id].clone()),
+            PendingFile::Delete => None,
+        };
+        self.pending_files.iter().map(|(id, pending)| (*id, said(id, pending))).collect()
+    }
+
     /// Synchronizes. Returns whether an answer arrived.
     pub async fn sync(&mut self, line: Line<'_>, way: Way, fate: Fate, layers: u8, roll_back: bool) -> bool {
         let chosen = self.chosen(layers);

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -22,12 +22,12 @@ use syncline::model::id::{GlobalId, LayerId};
 use uuid::Uuid;
 
 use super::{
-    device::{Device, Line, Rows, feature, files_of, rows_of},
+    device::{Device, Files, Line, Rows, feature, files_of, rows_of},
     model::{
         Change, Fate, Fields, Model, N_DEVICES, N_LAYERS, N_ROWS, Row, Step, TREES, TestFilter, Way, file_id,
         histories, histories_with_restores, id_of,
     },
-    overwrites::{Log, Lost},
+    overwrites::{FILES, Log, Lost, Tables, of_fields, of_named_file, tables},
 };
 use crate::support::{TestServer, at_length, seed, setting};
 
@@ -57,7 +57,8 @@ impl Stage {
 
     /// The conflicts of uploads after this one.
     async fn conflicts(&mut self, batch: i64) -> BTreeMap<(usize, Uuid), Lost> {
-        let query = "select l.layer_id, k.global_id, k.op, k.fields from syncline.conflict k join syncline.layer l using (layer_key) where k.batch_id > $1 and l.attached_to is null";
+        let query = "select case when l.attached_to is null then l.layer_id else 2 end, k.global_id, k.op, k.fields
+             from syncline.conflict k join syncline.layer l using (layer_key) where k.batch_id > $1";
         let rows: Vec<(i32, Uuid, String, Vec<String>)> =
             sqlx::query_as(query).bind(batch).fetch_all(&mut self.connection).await.unwrap();
         let mut found = BTreeMap::new();
@@ -67,6 +68,14 @@ impl Stage {
             assert!(known.is_none(), "two conflicts of one upload over {id}");
         }
         found
+    }
+
+    /// The attachments whose edits uploads after this one were refused.
+    async fn refused_files(&mut self, batch: i64) -> BTreeSet<Uuid> {
+        let query = "select r.global_id from syncline.receipt r join syncline.layer l using (layer_key)
+             where r.batch_id > $1 and l.attached_to is not null and r.code is not null";
+        let ids: Vec<Uuid> = sqlx::query_scalar(query).bind(batch).fetch_all(&mut self.connection).await.unwrap();
+        ids.into_iter().collect()
     }
 
     /// Two empty tables, published, and no replicas. The history of the service goes on.
@@ -91,6 +100,8 @@ struct World<'a> {
     devices: Vec<Device>,
     backups: Vec<Option<Device>>,
     log: Log,
+    /// What the log was told last.
+    tables: Tables,
     n_attached: usize,
 }
 
@@ -105,6 +116,7 @@ impl World<'_> {
             devices: Vec::new(),
             backups: vec![None; N_DEVICES],
             log: Log::default(),
+            tables: Tables::default(),
             n_attached: 0,
         };
         for row in 0..3 {
@@ -112,6 +124,7 @@ impl World<'_> {
                 Change::Put(Fields::all_of(&Row { species: Some("oak".to_owned()), girth: Some(1), x: Some(5) }));
             world.rest(0, row, &whole).await;
         }
+        world.tables = tables(&world.model.layers, &Files::new());
         for (filter, per_layer) in [
             (TestFilter::All, false),
             (TestFilter::Oaks, true),
@@ -124,15 +137,16 @@ impl World<'_> {
     }
 
     async fn play(&mut self, step: &Step) {
-        let before = self.model.layers.clone();
+        let before = std::mem::take(&mut self.tables);
         self.take(step).await;
+        self.tables = tables(&self.model.layers, &files_of(&mut self.stage.connection).await);
         let by = match step {
             Step::Sync { device, .. } => Some(*device),
             _ => None,
         };
-        if before != self.model.layers {
+        if before != self.tables {
             let generation = self.stage.value("select last_value from syncline.generation").await;
-            self.log.note(generation, by, &before, &self.model.layers);
+            self.log.note(generation, by, &before, &self.tables);
         }
     }
 
@@ -142,7 +156,8 @@ impl World<'_> {
         let last_batch = self.stage.value(LAST).await;
         let sends = self.devices[device].sends(way, layers);
         let known = self.devices[device].generations;
-        let stood = self.model.layers.clone();
+        let sends_files = self.devices[device].sends_files(way, layers);
+        let stood = tables(&self.model.layers, &files_of(&mut self.stage.connection).await);
         self.devices[device].sync(Line::Near(&self.stage.server), way, fate, layers, roll_back).await;
         // An upload that came before has overwritten what it did then, and one that was undone nothing.
         let is_new = self.stage.value(LAST).await > last_batch;
@@ -153,8 +168,24 @@ impl World<'_> {
             if is_gone || fields.as_ref().is_some_and(Fields::is_refused) {
                 continue;
             }
-            if let Some(lost) = self.log.lost((device, known[layer]), (layer, id), row, fields.as_ref()) {
+            let sent = fields.as_ref().map(|fields| of_fields(layer, fields));
+            if let Some(lost) = self.log.lost((device, known[layer]), (layer, id), row, sent.as_ref()) {
                 expected.insert((layer, id), lost);
+            }
+        }
+        if is_new {
+            let refused = self.stage.refused_files(last_batch).await;
+            let now = files_of(&mut self.stage.connection).await;
+            let named = |id: &Uuid| sends_files.iter().any(|(sent, _)| sent == id);
+            // Those that a deleted tree took along are not named.
+            let along = stood[FILES].keys().filter(|id| !now.contains_key(id) && !named(id)).map(|id| (*id, None));
+            let sent = sends_files.iter().filter(|(id, _)| !refused.contains(id)).cloned();
+            for (id, file) in sent.chain(along) {
+                let sent = file.as_ref().map(of_named_file);
+                let lost = self.log.lost((device, known[0]), (FILES, id), stood[FILES].get(&id), sent.as_ref());
+                if let Some(lost) = lost {
+                    expected.insert((FILES, id), lost);
+                }
             }
         }
         let found = if is_new { self.stage.conflicts(last_batch).await } else { BTreeMap::new() };

@@ -7,6 +7,7 @@ mod histories;
 mod interleavings;
 pub mod model;
 mod overwrites;
+mod pairs;
 mod races;
 mod related;
 mod rollback;

@@ -7,6 +7,8 @@
 //! `contents/`, by the SHA-256 of the bytes: what is the same is kept once, and what is there under a name can be nothing
 //! else.
 
+mod disk;
+
 use std::{
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
@@ -32,6 +34,8 @@ use crate::{
     model::{data_format::DataFormat, digest::hex, upload_item::UploadedFile},
 };
 
+use disk::{Reserve, cannot_write};
+
 /// Results that stay below this never touch the disk.
 const SMALL_BYTES: usize = 1 << 20;
 
@@ -47,17 +51,20 @@ pub struct Files {
     uploads: PathBuf,
     /// Has the id of the installation.
     instance: PathBuf,
+    /// What is never written to.
+    reserve: Reserve,
 }
 
 impl Files {
-    /// Uses this directory; makes it if need be.
-    pub async fn open(data: &Path) -> Result<Files> {
+    /// Uses this directory; makes it if need be. So many bytes of its disk are left free: what would take of them fails.
+    pub async fn open(data: &Path, reserve_bytes: u64) -> Result<Files> {
         let files = Files {
             spool: data.join("spool"),
             exports: data.join("exports"),
             contents: data.join("contents"),
             uploads: data.join("uploads"),
             instance: data.join("instance"),
+            reserve: Reserve(reserve_bytes),
         };
         for directory in [&files.spool, &files.exports, &files.contents, &files.uploads] {
             tokio::fs::create_dir_all(directory).await.map_err(|error| {
@@ -86,7 +93,7 @@ impl Files {
 
     /// Notes the id of the installation that this data directory belongs to, on the disk.
     pub(crate) async fn keep_instance(&self, id: Uuid) -> Result<()> {
-        let mut writing = Writing::begin(self.spool_path());
+        let mut writing = self.writing();
         writing.add(Bytes::from(format!("{id}\n"))).await?;
         let written = writing.finish().await?;
         // What has this name is read when the server starts, so it gets it last.
@@ -97,7 +104,12 @@ impl Files {
 
     /// A place to write a result, which tells how far it is.
     pub(crate) fn spool(&self, progress: &Arc<Progress>) -> Spool {
-        Spool { buffer: Vec::new(), writing: None, path: self.spool_path(), progress: Arc::clone(progress) }
+        Spool { buffer: Vec::new(), writing: None, files: self.clone(), progress: Arc::clone(progress) }
+    }
+
+    /// A new file in the spool.
+    fn writing(&self) -> Writing {
+        Writing::begin(self.spool_path(), self.reserve)
     }
 
     /// A place in the spool for a result that something else writes, for instance SQLite.
@@ -118,7 +130,7 @@ impl Files {
         let written = match finished {
             Finished::File(written) => written,
             Finished::Memory(bytes) => {
-                let mut writing = Writing::begin(self.spool_path());
+                let mut writing = self.writing();
                 writing.add(bytes).await?;
                 writing.finish().await?
             }
@@ -155,7 +167,7 @@ impl Files {
 
     /// A place for a file that a client sends, of no more than so many bytes.
     pub(crate) fn incoming(&self, max_bytes: u64) -> Incoming {
-        Incoming { writing: Writing::begin(self.spool_path()), size_bytes: 0, max_bytes }
+        Incoming { writing: self.writing(), size_bytes: 0, max_bytes }
     }
 
     /// Gives a file that has arrived a lasting name. When this returns, neither file nor name is lost in a crash.
@@ -207,7 +219,7 @@ impl Files {
     /// Keeps bytes under their SHA-256. They are on the disk when this returns, whether somebody kept the same before or not.
     pub(crate) async fn content_put(&self, mut bytes: impl AsyncRead + Unpin) -> Result<Content> {
         let failed = |error| Error::internal("keeping the bytes of an attachment", error);
-        let mut writing = Writing::begin(self.spool_path());
+        let mut writing = self.writing();
         loop {
             let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
             if bytes.read_buf(&mut chunk).await.map_err(failed)? == 0 {
@@ -221,11 +233,11 @@ impl Files {
         // Whoever sweeps looks at the time after it has taken a file away, and puts it back if that is recent.
         if self.touch(&path).await.is_err() {
             let directory = path.parent().unwrap_or(&self.contents);
-            tokio::fs::create_dir_all(directory).await.map_err(failed)?;
+            tokio::fs::create_dir_all(directory).await.map_err(cannot_write)?;
             // What has this name is taken for whole, so it gets it last.
             written.sync().await?;
-            tokio::fs::rename(&written.spooled.path, &path).await.map_err(failed)?;
-            sync_directory(directory).await.map_err(failed)?;
+            tokio::fs::rename(&written.spooled.path, &path).await.map_err(cannot_write)?;
+            sync_directory(directory).await.map_err(cannot_write)?;
         }
         Ok(Content { sha256, size_bytes })
     }
@@ -236,7 +248,7 @@ impl Files {
         let sha256 = hex(&uploaded.sha256);
         let (from, path) = (self.upload_path(uploaded.file), self.content_path(&sha256)?);
         let directory = path.parent().unwrap_or(&self.contents);
-        tokio::fs::create_dir_all(directory).await.map_err(failed)?;
+        tokio::fs::create_dir_all(directory).await.map_err(cannot_write)?;
         match tokio::fs::hard_link(&from, &path).await {
             // The time says since when nobody may have needed it.
             Ok(()) => self.touch(&path).await.map_err(failed)?,
@@ -330,17 +342,6 @@ fn ids(paths: &[PathBuf]) -> Vec<Uuid> {
     paths.iter().filter_map(|path| Uuid::try_parse(path.file_stem()?.to_str()?).ok()).collect()
 }
 
-/// A full disk is nothing that a client or a developer can mend.
-fn cannot_write(error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            tracing::error!(%error, "the data directory is full");
-            Error::Unavailable("the server's disk is full; nothing was kept, try again later".to_owned())
-        }
-        _ => Error::internal("writing to the data directory", error),
-    }
-}
-
 async fn old_files(directory: &Path, age: Duration) -> Result<Vec<PathBuf>> {
     let failed = |error| Error::internal(format!("listing {}", directory.display()), error);
     let mut entries = tokio::fs::read_dir(directory).await.map_err(failed)?;
@@ -405,11 +406,19 @@ impl Progress {
 pub(crate) struct Spool {
     buffer: Vec<u8>,
     writing: Option<Writing>,
-    path: PathBuf,
+    files: Files,
     progress: Arc<Progress>,
 }
 
 impl Spool {
+    /// Refuses a result that is thought to have so many bytes if the disk has no room for it.
+    pub(crate) fn require_room(&self, n_bytes: u64) -> Result<()> {
+        if n_bytes < SMALL_BYTES as u64 {
+            return Ok(());
+        }
+        self.files.reserve.require(&self.files.spool, n_bytes)
+    }
+
     /// Tells that a row of this layer has been written.
     pub(crate) fn tell_row(&self, layer: i32) {
         self.progress.tell(layer, 1);
@@ -425,7 +434,7 @@ impl Spool {
         if self.buffer.len() < if self.writing.is_some() { CHUNK_BYTES } else { SMALL_BYTES } {
             return Ok(());
         }
-        let writing = self.writing.get_or_insert_with(|| Writing::begin(self.path.clone()));
+        let writing = self.writing.get_or_insert_with(|| self.files.writing());
         let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
         writing.add(Bytes::from(full)).await
     }
@@ -553,10 +562,10 @@ struct Writing {
 }
 
 impl Writing {
-    fn begin(path: PathBuf) -> Writing {
+    fn begin(path: PathBuf, reserve: Reserve) -> Writing {
         let (chunks, coming) = mpsc::channel(4);
         // Nobody waits for the thread of what was dropped, so that its file is dropped as well.
-        Writing { chunks, thread: tokio::task::spawn_blocking(move || write(path, coming)) }
+        Writing { chunks, thread: tokio::task::spawn_blocking(move || write(path, reserve, coming)) }
     }
 
     async fn add(&mut self, chunk: Bytes) -> Result<()> {
@@ -577,11 +586,12 @@ impl Writing {
     }
 }
 
-fn write(path: PathBuf, mut coming: mpsc::Receiver<Bytes>) -> std::io::Result<Written> {
+fn write(path: PathBuf, reserve: Reserve, mut coming: mpsc::Receiver<Bytes>) -> std::io::Result<Written> {
     let mut file = std::fs::File::create_new(&path)?;
     let spooled = Spooled { path };
     let (mut sha256, mut size_bytes) = (Sha256::new(), 0);
     while let Some(chunk) = coming.blocking_recv() {
+        reserve.check(&file, chunk.len() as u64)?;
         file.write_all(&chunk)?;
         sha256.update(&chunk);
         size_bytes += chunk.len() as u64;
@@ -613,7 +623,12 @@ impl Written {
     /// are sent there at once, and a crash leaves a file of which no row tells.
     async fn keep_as(&self, path: &Path, directory: &Path) -> Result<()> {
         tokio::fs::rename(&self.spooled.path, path).await.map_err(cannot_write)?;
-        tokio::try_join!(self.sync(), async { sync_directory(directory).await.map_err(cannot_write) })?;
+        let synced = tokio::try_join!(self.sync(), async { sync_directory(directory).await.map_err(cannot_write) });
+        if let Err(error) = synced {
+            // Nobody will hear of it; left to the next sweep if it cannot be deleted.
+            let _ = tokio::fs::remove_file(path).await;
+            return Err(error);
+        }
         Ok(())
     }
 }
