@@ -22,6 +22,7 @@
 //! - [`jobs`]: operations that run on their own.
 //! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
 //! - [`http`]: routes, parameters, responses, pages.
+//! - [`mod@client`]: a GeoPackage that is a replica, and what keeps it in step with a server.
 //! - [`cli`]: the commands.
 //!
 //! To follow a synchronization, start in `http::handlers`, go to `replica::synchronize`, and from there to
@@ -33,6 +34,7 @@
 pub mod app;
 mod books;
 pub mod cli;
+mod client;
 pub mod config;
 mod editing;
 pub mod error;

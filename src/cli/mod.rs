@@ -2,6 +2,7 @@
 //! server is running on it.
 
 mod books;
+mod client;
 mod definition;
 mod history;
 mod import;
@@ -95,6 +96,8 @@ enum Command {
     Verify(books::Verify),
     /// Say why a replica holds a feature, or does not
     Explain(books::Explain),
+    #[command(flatten)]
+    Client(client::Client),
     /// Bring the database schema up to date
     Migrate,
     /// Check configuration and database, and say what the server would do
@@ -104,6 +107,10 @@ enum Command {
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let arguments = match arguments.command {
+        Command::Client(client) => return client.run(),
+        _ => arguments,
+    };
     let done = tokio::runtime::Runtime::new()
         .map_err(|error| Error::internal("starting", error))
         .and_then(|runtime| runtime.block_on(run(arguments)));
@@ -155,7 +162,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Explain(explain) => explain.run(&app(database, config).await?).await,
         Command::Migrate => migrated(database).await,
         Command::Check => check(database, config).await,
-        Command::Serve(_) => Ok(()),
+        Command::Serve(_) | Command::Client(_) => Ok(()),
     }
 }
 

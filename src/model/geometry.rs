@@ -286,9 +286,10 @@ impl Ewkb {
 /// How many comparisons of boxes and of vertices may be spent on one geometry: a second or so.
 const MAX_COMPARISONS: usize = 200_000_000;
 
-/// Sorts rings into polygons: a ring inside an even number of others is an outer ring, any other a hole in the smallest
-/// ring round it. Orientation is not trusted, since clients get it wrong. The error says that there are too many.
-fn assemble(rings: &[Vec<Position>]) -> Result<Vec<Vec<&[Position]>>, String> {
+/// Sorts rings into polygons.
+///
+/// A ring inside an even number of others is an outer ring, any other a hole in the smallest ring round it. Orientation is not trusted, since clients get it wrong. The error says that there are too many.
+pub fn assemble(rings: &[Vec<Position>]) -> Result<Vec<Vec<&[Position]>>, String> {
     if let [only] = rings {
         return Ok(vec![vec![only]]);
     }

@@ -23,6 +23,7 @@ mod fuzz;
 mod geopackage;
 mod jobs;
 mod life;
+mod offline;
 mod openapi;
 mod planted;
 mod program;

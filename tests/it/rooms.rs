@@ -36,6 +36,7 @@ const ROOMS: [(&str, &[&str], bool); 21] = [
     ),
     ("jobs", &["model", "error", "app", "store", "replica", "editing", "wire"], false),
     ("books", &["model", "error", "app", "sql", "store", "format", "sync", "wire"], true),
+    ("client", &["model", "sqlite"], false),
     (
         "http",
         &[

@@ -10,6 +10,7 @@
 mod attachments;
 mod bed;
 mod ceiling;
+mod clone;
 mod crowd;
 mod data;
 mod delta;
@@ -44,7 +45,7 @@ struct Options {
     /// Only these subjects
     #[arg(long, value_delimiter = ',')]
     only: Vec<Subject>,
-    /// A Python that has tipg and pygeoapi, which are measured beside queries
+    /// A Python that has tipg and pygeoapi, which are measured beside queries, and pygeodiff, beside clones
     #[arg(long, value_name = "PYTHON")]
     peers: Option<PathBuf>,
     /// Also write the figures to this file, as JSON
@@ -64,6 +65,7 @@ enum Subject {
     Crowd,
     Attachments,
     Query,
+    Clone,
 }
 
 fn main() -> ExitCode {
@@ -106,6 +108,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
             Subject::Crowd => crowd::measure(bed, options.rounds)?,
             Subject::Attachments => attachments::measure(bed, options.rounds)?,
             Subject::Query => query::measure(bed, options.rows, options.rounds, options.peers.as_deref())?,
+            Subject::Clone => clone::measure(bed, options.rows, options.rounds, options.peers.as_deref())?,
         });
     }
     Ok(comparisons)

@@ -20,9 +20,10 @@ use crate::{
 use super::{Plan, Replica, Table, attachments_name};
 
 /// The number of this form of the tables; a client that does not know it leaves the file alone.
-pub(super) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 1;
 
-const TABLES: &str = "
+/// The tables.
+pub(crate) const TABLES: &str = "
 CREATE TABLE sync_replica (
   id INTEGER PRIMARY KEY CHECK (id = 1), format_version INTEGER NOT NULL, replica_id TEXT NOT NULL, replica_name TEXT,
   service_url TEXT NOT NULL, sync_model TEXT NOT NULL, sync_direction TEXT NOT NULL, server_gen INTEGER,
@@ -42,7 +43,7 @@ CREATE TABLE sync_results (
 ";
 
 /// The tables' names.
-pub(super) const NAMES: [&str; 4] = ["sync_replica", "sync_layers", "sync_changes", "sync_results"];
+pub(crate) const NAMES: [&str; 4] = ["sync_replica", "sync_layers", "sync_changes", "sync_results"];
 
 /// A global id as it must look, for GLOB.
 const BRACED: &str = "{[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]-\
@@ -111,7 +112,7 @@ pub(super) fn triggers(connection: &Connection, table: &Table) -> rusqlite::Resu
     compared.extend(table.geometry());
     let logged = Logged {
         table: &table.name,
-        layer: table.layer.id.0,
+        layer: table.layer.id.0.into(),
         is_attachment: false,
         object_id: table.object_id(),
         global_id: table.global_id(),
@@ -129,37 +130,42 @@ pub(super) fn triggers(connection: &Connection, table: &Table) -> rusqlite::Resu
             ..logged
         };
         connection.execute_batch(&logged.triggers())?;
-        connection.execute_batch(&with_feature(table, &name))?;
+        connection.execute_batch(&with_feature(&table.name, table.global_id(), &name))?;
     }
     Ok(())
 }
 
 /// Deletes the attachments of a feature with it, as the server does.
-fn with_feature(table: &Table, attachments: &str) -> String {
+pub(crate) fn with_feature(table: &str, global_id: &str, attachments: &str) -> String {
     format!(
         "CREATE TRIGGER {name} AFTER DELETE ON {table} WHEN (SELECT tracking FROM sync_replica) = 1 BEGIN
            DELETE FROM {attachments} WHERE REL_GLOBALID = OLD.{id}; END;",
-        name = quoted(&format!("sync_{}_att", table.name)),
-        table = quoted(&table.name),
+        name = quoted(&format!("sync_{table}_att")),
+        table = quoted(table),
         attachments = quoted(attachments),
-        id = quoted(table.global_id()),
+        id = quoted(global_id),
     )
 }
 
 /// A table whose edits are logged.
 #[derive(Clone, Copy)]
-struct Logged<'a> {
-    table: &'a str,
-    layer: i32,
-    is_attachment: bool,
-    object_id: &'a str,
-    global_id: &'a str,
+pub(crate) struct Logged<'a> {
+    /// Its name in the file.
+    pub(crate) table: &'a str,
+    /// The layer.
+    pub(crate) layer: i64,
+    /// Whether it has the layer's attachments.
+    pub(crate) is_attachment: bool,
+    /// The columns of its keys.
+    pub(crate) object_id: &'a str,
+    pub(crate) global_id: &'a str,
     /// The columns whose change is an edit.
-    compared: &'a [&'a str],
+    pub(crate) compared: &'a [&'a str],
 }
 
 impl Logged<'_> {
-    fn triggers(&self) -> String {
+    /// The statements that make its triggers.
+    pub(crate) fn triggers(&self) -> String {
         let Logged { layer, .. } = self;
         let (table, oid, id) = (quoted(self.table), quoted(self.object_id), quoted(self.global_id));
         let name = |suffix: &str| quoted(&format!("sync_{}_{suffix}", self.table));

@@ -7,9 +7,9 @@
 //! Standard: OGC 12-128r18, <https://www.geopackage.org/spec130/>.
 
 mod geometry;
-mod log;
+pub(crate) mod log;
 pub(crate) mod read;
-mod schema;
+pub(crate) mod schema;
 mod shape;
 mod style;
 mod values;
@@ -116,7 +116,8 @@ impl Table {
     }
 }
 
-fn attachments_name(table: &str) -> String {
+/// The table of a table's attachments.
+pub(crate) fn attachments_name(table: &str) -> String {
     format!("{table}__ATTACH")
 }
 

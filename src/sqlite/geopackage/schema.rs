@@ -15,7 +15,7 @@ use crate::{
 use super::{Plan, Relation, Table, attachments_name, log, values};
 
 /// `GPKG`, and version 1.3.
-const CONTAINER: &str = "PRAGMA application_id = 1196444487; PRAGMA user_version = 10300;
+pub(crate) const CONTAINER: &str = "PRAGMA application_id = 1196444487; PRAGMA user_version = 10300;
 CREATE TABLE gpkg_spatial_ref_sys (
   srs_name TEXT NOT NULL, srs_id INTEGER PRIMARY KEY, organization TEXT NOT NULL, organization_coordsys_id INTEGER NOT NULL,
   definition TEXT NOT NULL, description TEXT);
@@ -51,14 +51,15 @@ INSERT INTO gpkg_extensions VALUES
   ('gpkg_data_column_constraints', NULL, 'gpkg_schema', 'http://www.geopackage.org/spec120/#extension_schema', 'read-write');
 ";
 
-const WGS84: &str = "GEOGCS[\"WGS 84\",DATUM[\"WGS_1984\",SPHEROID[\"WGS 84\",6378137,298.257223563,AUTHORITY[\"EPSG\",\"7030\"]],\
+/// WGS 84 as GDAL writes it.
+pub(crate) const WGS84: &str = "GEOGCS[\"WGS 84\",DATUM[\"WGS_1984\",SPHEROID[\"WGS 84\",6378137,298.257223563,AUTHORITY[\"EPSG\",\"7030\"]],\
 AUTHORITY[\"EPSG\",\"6326\"]],PRIMEM[\"Greenwich\",0,AUTHORITY[\"EPSG\",\"8901\"]],UNIT[\"degree\",0.0174532925199433,\
 AUTHORITY[\"EPSG\",\"9122\"]],AUTHORITY[\"EPSG\",\"4326\"]]";
 
 const RTREE: &str = "http://www.geopackage.org/spec120/#extension_rtree";
 const RELATED: &str = "http://www.geopackage.org/18-000.html";
 /// Named by who defined it; a program that does not know it can read everything else.
-const SYNC: &str = "syncline_sync";
+pub(crate) const SYNC: &str = "syncline_sync";
 
 /// Makes the container.
 pub(super) fn container(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
@@ -138,13 +139,14 @@ pub(super) fn table(connection: &Connection, srid: i32, table: &Table) -> rusqli
         )?;
     }
     if table.attachments {
-        attachments(connection, table)?;
+        attachments(connection, &table.name)?;
     }
     describe(connection, table)
 }
 
-fn attachments(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
-    let name = attachments_name(&table.name);
+/// Makes the table of a table's attachments, and enters it.
+pub(crate) fn attachments(connection: &Connection, table: &str) -> rusqlite::Result<()> {
+    let name = attachments_name(table);
     connection.execute_batch(&format!(
         "CREATE TABLE {} (ATTACHMENTID INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, GLOBALID TEXT(38), REL_GLOBALID TEXT(38) NOT NULL,
            CONTENT_TYPE TEXT(150) NOT NULL, ATT_NAME TEXT(250) NOT NULL, DATA_SIZE MEDIUMINT, KEYWORDS TEXT, DATA BLOB NOT NULL)",
@@ -152,7 +154,7 @@ fn attachments(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
     ))?;
     connection.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, description) VALUES (?1, 'attributes', ?1, ?2)",
-        params![name, format!("Attachments of {}", table.name)],
+        params![name, format!("Attachments of {table}")],
     )?;
     Ok(())
 }
@@ -179,7 +181,8 @@ pub(super) fn finish_table(connection: &Connection, table: &Table) -> rusqlite::
     Ok(())
 }
 
-fn unique(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
+/// Makes a unique index.
+pub(crate) fn unique(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
     let index = quoted(&format!("idx_{table}_{column}"));
     connection.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quoted(table), quoted(column)))
 }
@@ -276,12 +279,12 @@ fn constraint(connection: &Connection, table: &str, field: &str, domain: &Domain
 }
 
 /// The name of the R-tree of a table.
-pub(super) fn rtree_name(table: &str, column: &str) -> String {
+pub(crate) fn rtree_name(table: &str, column: &str) -> String {
     format!("rtree_{table}_{column}")
 }
 
 /// Makes an empty R-tree and enters it.
-pub(super) fn rtree(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
+pub(crate) fn rtree(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
     let name = quoted(&rtree_name(table, column));
     connection.execute_batch(&format!("CREATE VIRTUAL TABLE {name} USING rtree(id, minx, maxx, miny, maxy)"))?;
     connection.execute(
@@ -292,7 +295,7 @@ pub(super) fn rtree(connection: &Connection, table: &str, column: &str) -> rusql
 }
 
 /// Makes the triggers that keep an R-tree true. They call functions that programs for GeoPackages have.
-pub(super) fn rtree_triggers(connection: &Connection, table: &str, column: &str, id: &str) -> rusqlite::Result<()> {
+pub(crate) fn rtree_triggers(connection: &Connection, table: &str, column: &str, id: &str) -> rusqlite::Result<()> {
     let rtree = rtree_name(table, column);
     let name = |suffix: &str| quoted(&format!("{rtree}_{suffix}"));
     let (tree, table, c, i) = (quoted(&rtree), quoted(table), quoted(column), quoted(id));

@@ -52,6 +52,8 @@ pub enum Fault {
     Twice,
     /// Both pass in single bytes.
     Trickle,
+    /// Nothing happens to it.
+    Pass,
 }
 
 /// A proxy for HTTP with a fault for each of the next exchanges; without one, they pass.
@@ -109,7 +111,7 @@ async fn exchange(
     faults: Arc<Mutex<Receiver<Fault>>>,
 ) -> std::io::Result<()> {
     let fault = faults.lock().unwrap().try_recv().ok();
-    let request = read_request(&mut client).await?;
+    let request = closing(read_request(&mut client).await?);
     let target = target.lock().unwrap().clone();
     let mut server = AsyncTcpStream::connect(&target).await?;
     let mut answer = Vec::new();
@@ -150,7 +152,7 @@ async fn exchange(
             }
             return Ok(());
         }
-        Some(Fault::Answer { .. }) | None => {
+        Some(Fault::Answer { .. } | Fault::Pass) | None => {
             server.write_all(&request).await?;
             server.read_to_end(&mut answer).await?;
         }
@@ -162,6 +164,17 @@ async fn exchange(
         }
         _ => client.write_all(&answer).await,
     }
+}
+
+/// The request with the wish that the connection ends with it: an exchange is one request and its answer.
+fn closing(mut request: Vec<u8>) -> Vec<u8> {
+    let is_said = head_length(&request).is_some_and(|head| {
+        String::from_utf8_lossy(&request[..head]).to_ascii_lowercase().contains("\r\nconnection: close")
+    });
+    if let (false, Some(at)) = (is_said, request.windows(2).position(|window| window == b"\r\n")) {
+        request.splice(at..at, *b"\r\nConnection: close");
+    }
+    request
 }
 
 fn end(stream: AsyncTcpStream, reset: bool) -> std::io::Result<()> {
