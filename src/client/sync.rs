@@ -397,7 +397,13 @@ fn clear_leftovers(replica: &Replica, server: &Server) -> Result<()> {
     for (name, noted_ms) in left {
         // Of the file's own name there may be another; one look is enough, as this replica is there already.
         let is_own = replica.name.starts_with(&name);
-        if unregister(server, &name, Some(&replica.id))? || is_own || now_ms() - noted_ms > LEFTOVER_MS {
+        let is_gone = match unregister(server, &name, Some(&replica.id)) {
+            Ok(is_gone) => is_gone,
+            // A server that does not say who holds what is synchronized with nevertheless.
+            Err(Error::Refused { .. } | Error::Protocol(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if is_gone || is_own || now_ms() - noted_ms > LEFTOVER_MS {
             replica.db.execute("DELETE FROM sync_leftovers WHERE replica_name = ?1", [name])?;
         }
     }

@@ -330,6 +330,7 @@ async fn a_table_that_was_rebuilt_is_noticed_before_edits_are_lost() {
 async fn a_server_that_is_not_there_is_told_from_a_failure() {
     let field = Field::new().await;
     let path = field.clone("field.gpkg");
+    field.synced(&path);
     open(&path).execute("update tree set girth = 11 where girth = 1", []).unwrap();
     let address = field.server.address().to_owned();
     let Field { server, program, database, directory } = field;
