@@ -207,7 +207,7 @@ impl Sync {
 
 impl Status {
     fn run(self) -> Result<ExitCode> {
-        let replica = Replica::open(&self.file)?;
+        let replica = Replica::look(&self.file)?;
         let server = match self.offline {
             true => None,
             false => Some(Server::connect(&replica.url, &self.access)?),

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::sqlite::quoted;
 
+/// How long conflicts are told: a month.
+const CONFLICTS_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
 /// The API's number for a row that is not there.
 const MISSING: i64 = 1011;
 
@@ -94,6 +97,7 @@ pub(crate) fn apply(replica: &mut Replica, kind: Kind, head: Head, path: Option<
     let applied = entering.applied;
     generations(&tx, kind, per_layer, &Generations::of(&head))?;
     empty_outbox(&tx)?;
+    tx.execute("DELETE FROM sync_conflicts WHERE seen_ms < ?1", [now_ms() - CONFLICTS_KEPT_MS])?;
     if applied.received + applied.deleted > 0 {
         tx.execute("UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE table_name IN (SELECT table_name FROM sync_layers)", [])?;
     }

@@ -156,6 +156,10 @@ fn spell_ids(db: &Connection, tables: &[Table]) -> Result<()> {
             &format!("UPDATE OR IGNORE {name} SET {id_field} = ?2 WHERE {id_field} = ?1"),
             [&globalid, &spelled],
         )?;
+        if let (false, Some(attachments)) = (is_attachment, &table(tables, layer)?.attachments) {
+            let text = format!("UPDATE {} SET REL_GLOBALID = ?2 WHERE REL_GLOBALID = ?1", quoted(attachments));
+            db.execute(&text, [&globalid, &spelled])?;
+        }
         db.execute(
             "UPDATE sync_changes SET globalid = ?4 WHERE layer_id = ?1 AND is_attachment = ?2 AND globalid = ?3",
             params![layer, is_attachment, globalid, spelled],

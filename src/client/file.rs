@@ -156,19 +156,17 @@ pub(crate) fn connect(path: &Path, create: bool) -> Result<Connection> {
 impl Replica {
     /// Opens a file that is a replica, for working on it alone.
     pub(crate) fn open(path: &Path) -> Result<Replica> {
-        if !path.is_file() {
-            let part = super::http::beside(path, "part");
-            let hint = match part.is_file() {
-                true => "; its clone is not finished: run syncline clone again",
-                false => "; syncline clone makes one",
-            };
-            return Err(Error::Unfit(format!("there is no file {}{hint}", path.display())));
-        }
+        expect_file(path)?;
         let lock = lock(path)?;
-        let db = connect(path, false)?;
-        let mut replica = Replica::read(db, path)?;
+        let mut replica = Replica::look(path)?;
         replica._lock = Some(lock);
         Ok(replica)
+    }
+
+    /// Opens a file that is a replica, to look at it.
+    pub(crate) fn look(path: &Path) -> Result<Replica> {
+        expect_file(path)?;
+        Replica::read(connect(path, false)?, path)
     }
 
     /// Reads what a database says of its replica.
@@ -265,6 +263,17 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+fn expect_file(path: &Path) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let hint = match super::http::beside(path, "part").is_file() {
+        true => "; its clone is not finished: run syncline clone again",
+        false => "; syncline clone makes one",
+    };
+    Err(Error::Unfit(format!("there is no file {}{hint}", path.display())))
 }
 
 /// The table of a layer.

@@ -385,7 +385,11 @@ fn broken(error: &ureq::Error) -> Error {
             "no secure line to the server: {error}; if its certificate is your own, give it with --ca-file"
         )),
         ureq::Error::BodyExceedsLimit(_) => Error::Protocol("a document of more than 64 MiB".to_owned()),
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => Error::Unfit(error.to_string()),
+        // Not with their words, which hold the address, and so the token.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Error::Unfit("the address, or one that the server gave, is not one".to_owned())
+        }
+        ureq::Error::InvalidProxyUrl => Error::Unfit("the proxy of the environment is not an address".to_owned()),
         error => Error::Unreachable(format!("the server cannot be reached: {error}")),
     }
 }

@@ -195,7 +195,8 @@ fn exchange_repeating(
 ) -> Result<Applied> {
     for pause in PAUSES {
         match exchange(replica, server, kind, said) {
-            Err(Error::Unreachable(_)) => std::thread::sleep(pause),
+            // Busy, maybe with what this file asked for before it was interrupted.
+            Err(Error::Unreachable(_) | Error::Refused { code: 409 | 429, .. }) => std::thread::sleep(pause),
             done => return done,
         }
     }
