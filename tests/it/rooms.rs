@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 21] = [
+const ROOMS: [(&str, &[&str], bool); 22] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
