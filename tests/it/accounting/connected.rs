@@ -14,12 +14,14 @@ use crate::support::{
 };
 
 const TRUNCATE: &str = "/arcgis/rest/admin/services/trees/FeatureServer/0/truncate";
+const TOKEN: (&str, &str) = ("token", "a-token-of-an-administrator");
 const SKIP: (&str, &str) = ("rollbackOnFailure", "false");
 const BY_GLOBAL_ID: (&str, &str) = ("useGlobalIds", "true");
 
 /// A server whose oaks must have a positive girth, with the oaks 1 to `n`.
 async fn with_oaks(n: usize) -> TestServer {
-    let server = TestServer::with_trees().await;
+    let mut server = TestServer::with_trees().await;
+    server.configure(|config| config.admin_token = Some(TOKEN.1.to_owned()));
     server.app.store.enable_attachments("trees", syncline::model::id::LayerId(0)).await.unwrap();
     server
         .database
@@ -170,7 +172,7 @@ async fn changes_by_a_condition_are_accounted_for_row_by_row_as_long_as_the_hist
     good(server.post(&format!("rejectedEdits/{}/apply", kept[0]["rejectedEditId"]), &[]).await);
     assert_eq!(stored(&server, 4, "girth").await, "none");
 
-    good(server.post(TRUNCATE, &[]).await);
+    good(server.post(TRUNCATE, &[TOKEN]).await);
     let batch = newest(&server).await;
     assert_eq!((&batch["operation"], &batch["byCondition"]["count"]), (&json!("truncate"), &json!(22)));
     server.database.sql("update syncline.txn set committed_at = committed_at - interval '100 days'").await;
@@ -402,7 +404,7 @@ async fn what_a_connected_client_did_is_taken_back_as_a_change_that_reaches_ever
     }
     good(replica.synchronize(&json!([]), &[]).await);
 
-    good(server.post(TRUNCATE, &[]).await);
+    good(server.post(TRUNCATE, &[TOKEN]).await);
     let path = format!("batches/{}/undo", newest(&server).await["batchId"]);
     let undone = good(server.post(&path, &[]).await);
     assert_eq!((&undone["success"], &undone["undoneCount"]), (&json!(true), &json!(6)));
@@ -519,7 +521,7 @@ async fn edits_and_their_receipts_are_there_together_or_not_at_all() {
         ("0/deleteFeatures", vec![("objectIds", "1")]),
         ("0/deleteFeatures", vec![("where", "1=1")]),
         ("0/calculate", vec![("where", "1=1"), ("calcExpression", r#"[{"field":"girth","value":5}]"#)]),
-        (TRUNCATE, vec![]),
+        (TRUNCATE, vec![TOKEN]),
     ] {
         assert_eq!(error(&server.post(path, &parameters).await).0, 500, "{path}");
         assert_eq!(server.database.value::<String>(state).await, before, "{path}");
