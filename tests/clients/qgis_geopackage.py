@@ -22,14 +22,16 @@ def check(done, what):
 
 
 def drawn(layer):
-    renderer = layer.renderer()
+    # A clone is Python's own, and outlives another style of the layer; so do its categories and rules, while they are named.
+    renderer = layer.renderer().clone()
     if renderer.type() == "singleSymbol":
         entries = [(None, "", renderer.symbol())]
     elif renderer.type() == "categorizedSymbol":
-        entries = [(category.value(), category.label(), category.symbol()) for category in renderer.categories()]
+        entries = [(category.value(), category.label(), category.symbol().clone()) for category in renderer.categories()]
     elif renderer.type() == "RuleRenderer":
-        rules = renderer.rootRule().children()
-        entries = [("else" if rule.isElse() else rule.filterExpression(), rule.label(), rule.symbol()) for rule in rules]
+        root = renderer.rootRule()
+        rules = root.children()
+        entries = [("else" if rule.isElse() else rule.filterExpression(), rule.label(), rule.symbol().clone()) for rule in rules]
     else:
         sys.exit(f"a renderer of the type {renderer.type()}")
     shown = []

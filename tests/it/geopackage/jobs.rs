@@ -55,6 +55,6 @@ async fn replicas_and_synchronizations_as_jobs_give_files() {
     let submitted = attempt(&server, &package, bytes[..bytes.len() / 2].to_vec(), &[("async", "true")]).await;
     let status = ended(&server, &submitted).await;
     assert_eq!(status["status"], "Failed", "{status}");
-    assert!(status["error"]["message"].as_str().is_some_and(|message| message.contains("is incomplete")), "{status}");
+    assert!(status["error"]["details"][0].as_str().is_some_and(|text| text.contains("is incomplete")), "{status}");
     drop(jobs);
 }

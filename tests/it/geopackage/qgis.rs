@@ -68,7 +68,7 @@ async fn qgis_draws_layers_as_the_service_does() {
     assert_eq!(symbols[0][3]["outline_color"], "0,0,255,128");
     assert_eq!((&symbols[1][1], &symbols[1][3]["name"]), (&json!("<other>"), &json!("cross2")));
     let described = &oak["sld"]["symbols"];
-    assert_eq!((&described[0][0], &described[1][0]), (&json!("\"species\" = 'elm'"), &json!("else")), "{oak}");
+    assert_eq!((&described[0][0], &described[1][1]), (&json!("species = 'elm'"), &json!("<other>")), "{oak}");
     assert_eq!(described[0][3]["color"], "1,2,3,255");
 
     let kinds: Json = serde_json::from_str(&qgis(&package, "styles", "kinds").unwrap()).unwrap();
