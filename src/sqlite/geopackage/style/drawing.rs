@@ -64,12 +64,12 @@ pub(super) enum Pattern {
 pub(super) struct Stroke {
     pub(super) color: Color,
     pub(super) width: f64,
-    pub(super) dash: Dash,
+    pub(super) dash: LineStyle,
 }
 
 /// How a line is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dash {
+pub(super) enum LineStyle {
     Solid,
     Dash,
     Dot,
@@ -159,11 +159,11 @@ fn symbol(symbol: &Json) -> Option<Symbol> {
 fn stroke(symbol: &Json) -> Option<Stroke> {
     let dash = match symbol.as_object()?.get("style").and_then(Json::as_str).unwrap_or("esriSLSSolid") {
         "esriSLSNull" => return None,
-        "esriSLSDash" => Dash::Dash,
-        "esriSLSDot" => Dash::Dot,
-        "esriSLSDashDot" => Dash::DashDot,
-        "esriSLSDashDotDot" => Dash::DashDotDot,
-        _ => Dash::Solid,
+        "esriSLSDash" => LineStyle::Dash,
+        "esriSLSDot" => LineStyle::Dot,
+        "esriSLSDashDot" => LineStyle::DashDot,
+        "esriSLSDashDotDot" => LineStyle::DashDotDot,
+        _ => LineStyle::Solid,
     };
     Some(Stroke { color: color(&symbol["color"]), width: length(&symbol["width"], 1.0), dash })
 }

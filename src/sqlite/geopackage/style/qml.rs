@@ -1,22 +1,23 @@
 //! Styles as QGIS keeps them.
 
 use super::{
-    drawing::{Color, Dash, Form, Pattern, Stroke, Style, Symbol},
+    drawing::{Color, Form, LineStyle, Pattern, Stroke, Style, Symbol},
     escaped,
 };
 
 /// A style of QGIS 3.
 pub(super) fn document(style: &Style) -> String {
-    let mut categories = String::new();
-    let mut symbols = String::new();
-    for (number, rule) in style.rules.iter().enumerate() {
-        // The category of all other values is that without a value.
-        let (value, label) = (escaped(rule.value.as_deref().unwrap_or_default()), escaped(&rule.label));
-        categories += &format!(
-            "<category render=\"true\" symbol=\"{number}\" value=\"{value}\" label=\"{label}\" type=\"string\"/>"
-        );
-        symbols += &symbol(number, &rule.symbol);
-    }
+    let rules = || style.rules.iter().enumerate();
+    let categories: String = rules()
+        .map(|(number, rule)| {
+            // The category of all other values is that without a value.
+            let (value, label) = (escaped(rule.value.as_deref().unwrap_or_default()), escaped(&rule.label));
+            format!(
+                "<category render=\"true\" symbol=\"{number}\" value=\"{value}\" label=\"{label}\" type=\"string\"/>"
+            )
+        })
+        .collect();
+    let symbols: String = rules().map(|(number, rule)| symbol(number, &rule.symbol)).collect();
     let renderer = match &style.field {
         None => format!("<renderer-v2 type=\"singleSymbol\"><symbols>{symbols}</symbols></renderer-v2>"),
         Some(field) => format!(
@@ -82,11 +83,11 @@ fn stroke(stroke: Option<&Stroke>, names: [&'static str; 4]) -> Vec<(&'static st
     let [color_name, width_name, unit_name, style_name] = names;
     let Some(stroke) = stroke else { return vec![(style_name, "no".to_owned())] };
     let style = match stroke.dash {
-        Dash::Solid => "solid",
-        Dash::Dash => "dash",
-        Dash::Dot => "dot",
-        Dash::DashDot => "dash dot",
-        Dash::DashDotDot => "dash dot dot",
+        LineStyle::Solid => "solid",
+        LineStyle::Dash => "dash",
+        LineStyle::Dot => "dot",
+        LineStyle::DashDot => "dash dot",
+        LineStyle::DashDotDot => "dash dot dot",
     };
     vec![
         (color_name, color(stroke.color)),

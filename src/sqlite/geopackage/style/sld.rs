@@ -1,7 +1,7 @@
 //! Styles as the OGC's Styled Layer Descriptor 1.0 has them.
 
 use super::{
-    drawing::{Color, Dash, Form, Pattern, Rule, Stroke, Style, Symbol},
+    drawing::{Color, Form, LineStyle, Pattern, Rule, Stroke, Style, Symbol},
     escaped,
 };
 
@@ -75,7 +75,7 @@ fn hatched(pattern: Pattern, color: Color) -> String {
         Pattern::Cross => "shape://plus",
         Pattern::DiagonalCross => "shape://times",
     };
-    let line = Stroke { color, width: 0.75, dash: Dash::Solid };
+    let line = Stroke { color, width: 0.75, dash: LineStyle::Solid };
     format!(
         "<Fill><GraphicFill><Graphic><Mark><WellKnownName>{mark}</WellKnownName>{}</Mark><Size>8</Size></Graphic></GraphicFill></Fill>",
         stroke(Some(&line))
@@ -89,11 +89,11 @@ fn fill(color: Color) -> String {
 fn stroke(stroke: Option<&Stroke>) -> String {
     let Some(stroke) = stroke else { return String::new() };
     let dashes = match stroke.dash {
-        Dash::Solid => "",
-        Dash::Dash => "4 2",
-        Dash::Dot => "1 2",
-        Dash::DashDot => "4 2 1 2",
-        Dash::DashDotDot => "4 2 1 2 1 2",
+        LineStyle::Solid => "",
+        LineStyle::Dash => "4 2",
+        LineStyle::Dot => "1 2",
+        LineStyle::DashDot => "4 2 1 2",
+        LineStyle::DashDotDot => "4 2 1 2 1 2",
     };
     let dashes = if dashes.is_empty() { String::new() } else { parameter("stroke-dasharray", dashes) };
     let width = parameter("stroke-width", &pixels(stroke.width).to_string());
