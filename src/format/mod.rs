@@ -16,7 +16,7 @@ pub(crate) mod feature_set;
 mod geojson;
 pub(crate) mod json;
 mod pbf;
-mod vertices;
+pub(crate) mod vertices;
 
 use crate::error::{Error, Result};
 

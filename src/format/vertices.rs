@@ -9,7 +9,7 @@ use super::ewkb::Ewkb;
 
 /// What the parts of a geometry are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     #[default]
     Point,
     Multipoint,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 /// In which direction outer rings run; holes run in the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outer {
+pub(crate) enum Outer {
     /// As Esri's formats have them.
     Clockwise,
     /// As GeoJSON has them.
@@ -28,25 +28,25 @@ pub(super) enum Outer {
 
 /// A path, a ring, or all there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Where the part's vertices end; they begin where those of the part before end.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// Whether it is a hole of the last ring before it that is none.
-    pub(super) hole: bool,
+    pub(crate) hole: bool,
 }
 
 /// The vertices of one geometry after the other, in memory that is used again.
 #[derive(Debug, Default)]
-pub(super) struct Vertices {
-    pub(super) kind: Kind,
+pub(crate) struct Vertices {
+    pub(crate) kind: Kind,
     /// x, y, z, m.
-    pub(super) positions: Vec<[f64; 4]>,
-    pub(super) parts: Vec<Part>,
+    pub(crate) positions: Vec<[f64; 4]>,
+    pub(crate) parts: Vec<Part>,
 }
 
 impl Vertices {
     /// Reads a geometry. An empty one has no positions.
-    pub(super) fn read(&mut self, ewkb: &[u8], outer: Outer) -> Result<()> {
+    pub(crate) fn read(&mut self, ewkb: &[u8], outer: Outer) -> Result<()> {
         self.positions.clear();
         self.parts.clear();
         let mut reader = Ewkb::new(ewkb);
@@ -91,7 +91,7 @@ impl Vertices {
     }
 
     /// The vertices of each part, and whether it is a hole.
-    pub(super) fn each_part(&self) -> impl Iterator<Item = (&[[f64; 4]], bool)> {
+    pub(crate) fn each_part(&self) -> impl Iterator<Item = (&[[f64; 4]], bool)> {
         let mut start = 0;
         self.parts.iter().map(move |part| {
             let positions = &self.positions[start..part.end];

@@ -1,0 +1,4 @@
+//! Mobile geodatabases.
+
+mod geometry;
+mod simple;
