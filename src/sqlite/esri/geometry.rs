@@ -67,7 +67,10 @@ impl Grid {
     /// The coordinate of a cell.
     fn coordinate(&self, axis: usize, cell: i64) -> f64 {
         let (origin, units) = self.axes[axis];
-        #[expect(clippy::cast_precision_loss, reason = "cells are whole numbers within 2^53, checked where they are read")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "cells are whole numbers within 2^53, checked where they are read"
+        )]
         let cell = cell as f64;
         cell / units + origin
     }
@@ -163,9 +166,8 @@ impl Encoder {
         let flags: u32 = if self.has.z { 0x101 } else { 1 };
         out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&self.data);
-        let coordinate = |bounds: [i64; 4]| {
-            [0, 1, 2, 3].map(|bound: usize| self.grid.coordinate(bound % 2, bounds[bound]))
-        };
+        let coordinate =
+            |bounds: [i64; 4]| [0, 1, 2, 3].map(|bound: usize| self.grid.coordinate(bound % 2, bounds[bound]));
         Ok(bounds.map(coordinate))
     }
 
@@ -283,7 +285,9 @@ fn as_i64(number: usize) -> i64 {
 }
 
 fn too_large() -> Error {
-    Error::NotSupported("a geometry is too large for a mobile geodatabase; use dataFormat=json or geopackage".to_owned())
+    Error::NotSupported(
+        "a geometry is too large for a mobile geodatabase; use dataFormat=json or geopackage".to_owned(),
+    )
 }
 
 fn beyond(grid: &Grid, [x, y, z, m]: [f64; 4]) -> Error {

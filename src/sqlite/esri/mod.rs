@@ -1,4 +1,5 @@
 //! Mobile geodatabases.
 
 mod geometry;
+mod reference;
 mod simple;

@@ -91,7 +91,8 @@ fn may_share(a: &Segment, end: usize, b: &Segment, other: usize) -> bool {
 
 /// On which side of the line from `from` to `to` a point lies: 1, -1, or 0 if on it.
 fn side(from: [i64; 2], to: [i64; 2], point: [i64; 2]) -> i8 {
-    let difference = |a: [i64; 2], b: [i64; 2]| (i128::from(a[0]) - i128::from(b[0]), i128::from(a[1]) - i128::from(b[1]));
+    let difference =
+        |a: [i64; 2], b: [i64; 2]| (i128::from(a[0]) - i128::from(b[0]), i128::from(a[1]) - i128::from(b[1]));
     let ((ax, ay), (bx, by)) = (difference(to, from), difference(point, from));
     match (ax * by - bx * ay).signum() {
         1 => 1,
