@@ -1,5 +1,8 @@
 //! Mobile geodatabases.
 
+mod column;
 mod geometry;
 mod reference;
 mod simple;
+mod table;
+mod xml;
