@@ -120,7 +120,7 @@ pub(super) fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) 
 }
 
 /// Reads an integer of whichever size.
-pub(super) fn integer_of(bytes: &[u8]) -> Result<i64> {
+pub(crate) fn integer_of(bytes: &[u8]) -> Result<i64> {
     Ok(match bytes.len() {
         2 => i64::from(i16::from_be_bytes(array(bytes)?)),
         4 => i64::from(i32::from_be_bytes(array(bytes)?)),
@@ -202,7 +202,7 @@ pub(crate) fn day(days: i32, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("\"{year:04}-{month:02}-{day:02}\"").as_bytes());
 }
 
-pub(super) fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
+pub(crate) fn time_of_day(microseconds: i64, out: &mut Vec<u8>) {
     let seconds = microseconds / 1_000_000;
     let (hours, minutes, seconds_left) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let text = match microseconds % 1_000_000 {

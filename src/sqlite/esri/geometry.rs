@@ -171,7 +171,12 @@ impl Encoder {
         Ok(bounds.map(coordinate))
     }
 
-    /// Appends an area that is a box. Returns nothing: it is its own box.
+    /// Appends an empty area.
+    pub(crate) fn encode_nothing(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.encode(&[1, 3, 0, 0, 0, 0, 0, 0, 0], out).map(|_| ())
+    }
+
+    /// Appends an area that is a box.
     pub(crate) fn encode_box(&mut self, [xmin, ymin, xmax, ymax]: [f64; 4], out: &mut Vec<u8>) -> Result<()> {
         let corners = [[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax], [xmin, ymin]];
         let mut ewkb = vec![1, 3, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0];

@@ -1,5 +1,7 @@
 //! Spatial references of mobile geodatabases, and the grids that belong to them.
 
+use crate::model::geometry;
+
 use super::geometry::Grid;
 
 /// The first number that is free for references that the file itself describes; 300000 is one that nobody knows.
@@ -39,9 +41,11 @@ pub(super) struct SpatialReference {
 }
 
 impl SpatialReference {
-    /// The reference with this number, described by this text. One of `own` is described in the file, which heights and measures need, and what not
+    /// A reference of the database. One of `own` is described in the file, which heights and measures need, and what not
     /// every reader knows.
-    pub(super) fn new(srid: i32, authority: &str, code: i32, text: &str, own: bool) -> SpatialReference {
+    pub(super) fn new(described: &geometry::SpatialReference, own: bool) -> SpatialReference {
+        let geometry::SpatialReference { srid, authority, code, text } = described;
+        let (srid, code) = (*srid, *code);
         let known = u32::try_from(srid).ok().and_then(built_in);
         let geographic = !text.contains("PROJCS[") && (text.contains("GEOGCS[") || text.contains("GEOGCRS["));
         let grid = match known {
@@ -52,7 +56,7 @@ impl SpatialReference {
         let wkt = match srid {
             4326 => WGS_84.to_owned(),
             3857 => WEB_MERCATOR.to_owned(),
-            _ => text.to_owned(),
+            _ => text.clone(),
         };
         SpatialReference {
             grid,
@@ -61,7 +65,7 @@ impl SpatialReference {
             wkt,
             geographic,
             tolerance: if geographic { TOLERANCE_DEGREES } else { "0.001" },
-            authority: authority.to_owned(),
+            authority: authority.clone(),
         }
     }
 

@@ -115,16 +115,17 @@ pub(super) fn marker(now: &str) -> String {
     })
 }
 
-/// A domain, of a field of this kind. `None` if it is none of its own.
-pub(super) fn domain(domain: &Domain, kind: Kind, field_type: &str) -> Option<String> {
-    let head = |xml: &mut Xml, name: &str, description: &str, merge: &str, split: &str| {
-        xml.text("DomainName", name).text("FieldType", field_type);
+/// A domain under its name in the file, for fields like `column`. `None` if it is none of its own.
+pub(super) fn domain(domain: &Domain, name: &str, column: &Column) -> Option<String> {
+    let kind = column.kind;
+    let head = |xml: &mut Xml, description: &str, merge: &str, split: &str| {
+        xml.text("DomainName", name).text("FieldType", column.field_type());
         xml.text("MergePolicy", merge).text("SplitPolicy", split).text("Description", description).text("Owner", "");
     };
     match domain {
-        Domain::CodedValue { name, description, coded_values, merge_policy, split_policy } => {
+        Domain::CodedValue { description, coded_values, merge_policy, split_policy, .. } => {
             Some(Xml::document("GPCodedValueDomain2", |xml| {
-                head(xml, name, description, merge_policy, split_policy);
+                head(xml, description, merge_policy, split_policy);
                 xml.element("CodedValues", "typens:ArrayOfCodedValue", |xml| {
                     for value in coded_values {
                         xml.element("CodedValue", "typens:CodedValue", |xml| {
@@ -134,9 +135,9 @@ pub(super) fn domain(domain: &Domain, kind: Kind, field_type: &str) -> Option<St
                 });
             }))
         }
-        Domain::Range { name, description, range: [least, greatest], merge_policy, split_policy } => {
+        Domain::Range { description, range: [least, greatest], merge_policy, split_policy, .. } => {
             Some(Xml::document("GPRangeDomain2", |xml| {
-                head(xml, name, description, merge_policy, split_policy);
+                head(xml, description, merge_policy, split_policy);
                 xml.value("MaxValue", kind, greatest).value("MinValue", kind, least);
             }))
         }

@@ -18,7 +18,7 @@ const IS_EMPTY: u8 = 0b0001_0000;
 const POINT: u32 = 1;
 
 /// Writes a geometry, as PostGIS sends it, into `out`, which is cleared. Returns its box, if it is not empty: least x and y, greatest x and y.
-pub(super) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Result<Option<[f64; 4]>> {
+pub(in crate::sqlite) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Result<Option<[f64; 4]>> {
     out.clear();
     out.extend_from_slice(b"GP\0");
     out.push(FLAGS);
@@ -47,6 +47,12 @@ pub(super) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Result<Option<
         }
     }
     Ok(Some(bounds))
+}
+
+/// The ISO WKB of a geometry that [`write`] wrote.
+pub(in crate::sqlite) fn without_head(written: &[u8]) -> &[u8] {
+    let has_box = written.get(3).is_some_and(|flags| flags & HAS_BOX != 0);
+    written.get(if has_box { HEAD_BYTES + BOX_BYTES } else { HEAD_BYTES }..).unwrap_or_default()
 }
 
 /// Copies a geometry from the database's form of WKB to the ISO's, and finds its box.

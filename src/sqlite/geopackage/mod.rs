@@ -6,13 +6,13 @@
 //!
 //! Standard: OGC 12-128r18, <https://www.geopackage.org/spec130/>.
 
-mod geometry;
+pub(super) mod geometry;
 pub(crate) mod log;
 pub(crate) mod read;
 pub(crate) mod schema;
 mod shape;
 mod style;
-mod values;
+pub(super) mod values;
 mod write;
 
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Table {
     }
 
     /// The geometry's column, if there is one.
-    fn geometry(&self) -> Option<&str> {
+    pub(super) fn geometry(&self) -> Option<&str> {
         self.columns.srid.and(self.layer.shape.as_ref()).map(|shape| shape.column.as_str())
     }
 }

@@ -16,7 +16,7 @@ const EPOCH_2000_DAYS: i64 = 10_957;
 const DAY_US: i64 = 86_400_000_000;
 
 /// The type with which a column is declared.
-pub(super) fn declared(field: &Field) -> String {
+pub(in crate::sqlite) fn declared(field: &Field) -> String {
     match field.field_type {
         FieldType::ObjectId | FieldType::BigInteger => "INTEGER".to_owned(),
         FieldType::SmallInteger => "SMALLINT".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn declared(field: &Field) -> String {
 }
 
 /// Puts a value that is not null.
-pub(super) fn put(bytes: &[u8], field_type: FieldType, slots: &mut Slots<'_, '_>) -> Result<()> {
+pub(in crate::sqlite) fn put(bytes: &[u8], field_type: FieldType, slots: &mut Slots<'_, '_>) -> Result<()> {
     let put = |slots: &mut Slots<'_, '_>, value: ValueRef<'_>| slots.put(value).map_err(cannot_write);
     match field_type {
         FieldType::Text | FieldType::TimestampOffset => put(slots, ValueRef::Text(bytes)),

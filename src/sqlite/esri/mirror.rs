@@ -1,0 +1,124 @@
+//! A copy of each layer that open programs understand, in the same file: what GDAL's SQLite driver takes for a layer.
+//!
+//! It is not registered with the tables of the geodatabase, and nobody reads edits out of it.
+
+use rusqlite::{Connection, params, types::ValueRef};
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        geometry::{GeometryType, SpatialReference},
+        value::FieldType,
+    },
+    sqlite::{
+        geopackage::{self, geometry, values},
+        insert::{Inserts, Slots},
+        quoted,
+    },
+};
+
+use super::write::Failure;
+
+/// The tables by which GDAL knows geometries.
+const TABLES: &str = "
+CREATE TABLE spatial_ref_sys (srid INTEGER UNIQUE, auth_name TEXT, auth_srid TEXT, srtext TEXT);
+CREATE TABLE geometry_columns (f_table_name VARCHAR, f_geometry_column VARCHAR, geometry_type INTEGER, coord_dimension INTEGER,
+  srid INTEGER, geometry_format VARCHAR);
+";
+
+/// How the names of the copies end.
+pub(super) const SUFFIX: &str = "_open";
+
+/// The copy of a layer that is being filled.
+pub(super) struct Mirror<'c> {
+    inserts: Inserts<'c>,
+    shape: Vec<u8>,
+}
+
+/// Makes the tables that describe the copies.
+pub(super) fn create(connection: &Connection, reference: &SpatialReference) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.execute(
+        "INSERT INTO spatial_ref_sys VALUES (?1, ?2, ?3, ?4)",
+        params![reference.srid, reference.authority, reference.code.to_string(), reference.text],
+    )?;
+    Ok(())
+}
+
+impl<'c> Mirror<'c> {
+    /// Makes the copy's table.
+    pub(super) fn begin(connection: &'c Connection, planned: &geopackage::Table) -> rusqlite::Result<Mirror<'c>> {
+        let (layer, fields) = (&planned.layer, &planned.columns.fields);
+        let name = format!("{}{SUFFIX}", planned.name);
+        let mut columns = Vec::with_capacity(fields.len() + 1);
+        for &index in fields {
+            let field = &layer.fields[index];
+            columns.push(match field.field_type {
+                _ if index == layer.object_id => format!("{} INTEGER PRIMARY KEY", quoted(&field.name)),
+                FieldType::Date => format!("{} TIMESTAMP", quoted(&field.name)),
+                _ => format!("{} {}", quoted(&field.name), values::declared(field)),
+            });
+        }
+        let mut names: Vec<&str> = fields.iter().map(|&index| layer.fields[index].name.as_str()).collect();
+        let mut geometry = "geom".to_owned();
+        if let Some(shape) = layer.shape.as_ref().filter(|_| planned.geometry().is_some()) {
+            while names.iter().any(|name| name.eq_ignore_ascii_case(&geometry)) {
+                geometry.push('_');
+            }
+            columns.push(format!("{} BLOB", quoted(&geometry)));
+            let dimensions = planned.columns.dimensions;
+            let kind = match shape.geometry_type {
+                GeometryType::Point if !shape.multi => 1,
+                GeometryType::Polyline if !shape.multi => 2,
+                GeometryType::Polygon if !shape.multi => 3,
+                GeometryType::Point | GeometryType::Multipoint => 4,
+                GeometryType::Polyline => 5,
+                GeometryType::Polygon => 6,
+            };
+            let kind = kind + if dimensions.z { 1000 } else { 0 } + if dimensions.m { 2000 } else { 0 };
+            connection.execute(
+                "INSERT INTO geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, 'WKB')",
+                params![
+                    name,
+                    geometry,
+                    kind,
+                    2 + i32::from(dimensions.z) + i32::from(dimensions.m),
+                    planned.columns.srid
+                ],
+            )?;
+            names.push(&geometry);
+        }
+        connection.execute_batch(&format!("CREATE TABLE {} ({})", quoted(&name), columns.join(", ")))?;
+        Ok(Mirror { inserts: Inserts::new(connection, &name, &names)?, shape: Vec::new() })
+    }
+
+    /// Enters rows as they come.
+    pub(super) fn rows(&mut self, planned: &geopackage::Table, first: usize, rows: &[PgRow]) -> Result<()> {
+        let fields = &planned.columns.fields;
+        let has_geometry = planned.geometry().is_some();
+        let Mirror { inserts, shape } = self;
+        let insert = |row: &PgRow, slots: &mut Slots<'_, 'c>| -> std::result::Result<(), Failure> {
+            for (at, &index) in fields.iter().enumerate() {
+                let value = row.try_get_raw(first + at).map_err(Error::from)?;
+                if value.is_null() {
+                    slots.put(ValueRef::Null)?;
+                    continue;
+                }
+                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                values::put(bytes, planned.layer.fields[index].field_type, slots)?;
+            }
+            if !has_geometry {
+                return Ok(());
+            }
+            let value = row.try_get_raw(first + fields.len()).map_err(Error::from)?;
+            if value.is_null() {
+                return Ok(slots.put(ValueRef::Null)?);
+            }
+            let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+            geometry::write(bytes, 0, shape)?;
+            Ok(slots.put(ValueRef::Blob(geometry::without_head(shape)))?)
+        };
+        inserts.insert(rows, insert).map_err(|Failure(error)| error)
+    }
+}

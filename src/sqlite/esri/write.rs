@@ -1,0 +1,421 @@
+//! Writes a mobile geodatabase as its rows come.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, MAIN_DB, blob::ZeroBlob, params, types::ValueRef};
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    files::Place,
+    format::json::integer_of,
+    model::{attachment::AttachmentInfo, geometry::GeometryType},
+    sqlite::{
+        cannot_write,
+        geopackage::{self, Plan, attachments_name},
+        insert::{Inserts, Slots},
+        message::Message,
+        packed::Boxes,
+        quoted,
+        write::{Coming, Writing},
+    },
+};
+
+use super::{
+    Details,
+    column::{self, Column, Kind, identifier},
+    geometry::{Encoder, Ordinates},
+    items,
+    mirror::{self, Mirror},
+    reference::SpatialReference,
+    table::{DELIVERED, FOREVER, Table},
+};
+
+/// `Esri`, by which the kind of file is known.
+pub(super) const APPLICATION_ID: i64 = 0x4573_7269;
+/// How much of an attachment is copied at a time.
+const CHUNK_BYTES: usize = 1 << 18;
+/// What SQLite takes as one value.
+const MAX_BLOB_BYTES: u64 = 1_000_000_000;
+/// The tables that are registered before those of the layers.
+const N_SYSTEM_TABLES: i64 = 6;
+
+/// Begins to write a mobile geodatabase on a thread of its own.
+pub(crate) fn write(place: Place, plan: Plan, details: Details) -> Writing<Message> {
+    Writing::begin(place, move |connection, coming| Geodatabase::begin(connection, &plan, &details)?.work(coming))
+}
+
+/// A mobile geodatabase that is being written.
+pub(super) struct Geodatabase<'p, 'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) plan: &'p Plan,
+    pub(super) details: &'p Details,
+    pub(super) reference: SpatialReference,
+    /// By their positions in the plan.
+    pub(super) layers: Vec<Filling<'c>>,
+    /// When it is made, in milliseconds since 1970.
+    pub(super) now_ms: i64,
+}
+
+/// The tables of a layer while they are filled.
+pub(super) struct Filling<'c> {
+    pub(super) features: Rows,
+    pub(super) attachments: Option<Rows>,
+    inserts: Inserts<'c>,
+    /// Where the values of the columns are in the rows that come: the object id first.
+    order: Vec<usize>,
+    encoder: Option<Encoder>,
+    boxes: Boxes,
+    /// The box round all rows.
+    pub(super) extent: Option<[f64; 4]>,
+    mirror: Option<Mirror<'c>>,
+    /// Memory that is used again for each geometry.
+    blob: Vec<u8>,
+}
+
+/// A table, and how many rows are in it.
+pub(super) struct Rows {
+    pub(super) table: Table,
+    n_rows: i64,
+    /// The greatest object id.
+    pub(super) last_id: i64,
+}
+
+impl<'p, 'c> Geodatabase<'p, 'c> {
+    pub(super) fn begin(
+        connection: &'c Connection,
+        plan: &'p Plan,
+        details: &'p Details,
+    ) -> Result<Geodatabase<'p, 'c>> {
+        let has_more = plan.tables.iter().any(|table| {
+            table.columns.srid.is_some() && (table.columns.dimensions.z || table.columns.dimensions.m)
+        });
+        let reference = SpatialReference::new(&plan.reference, has_more);
+        connection.execute_batch(include_str!("catalogue.sql")).map_err(cannot_write)?;
+        // Every value is made to be what its column holds; to have each checked again takes a fifth of the time.
+        connection.execute_batch("PRAGMA ignore_check_constraints = ON").map_err(cannot_write)?;
+        if details.mirror {
+            mirror::create(connection, &plan.reference).map_err(cannot_write)?;
+        }
+        let mut layers = Vec::with_capacity(plan.tables.len());
+        for (planned, table, attachments) in tables(plan) {
+            layers.push(Filling::begin(connection, planned, table, attachments, &reference, details.mirror)?);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now_ms = i64::try_from(now).unwrap_or_default();
+        Ok(Geodatabase { connection, plan, details, reference, layers, now_ms })
+    }
+
+    fn work(mut self, coming: &mut Coming<Message>) -> Result<()> {
+        let mut name = self.plan.replica.as_ref().and_then(|replica| replica.name.clone());
+        while let Some(message) = coming.next()? {
+            match message {
+                Message::Rows { table, first, rows, .. } => {
+                    let filling = &mut self.layers[table];
+                    filling.rows(&self.plan.tables[table], first, &rows)?;
+                }
+                Message::Attachment { table, info, bytes, .. } => {
+                    if let Some(rows) = &mut self.layers[table].attachments {
+                        insert_attachment(self.connection, rows, &info, bytes)?;
+                    }
+                }
+                Message::Deleted { .. } | Message::Results { .. } => {
+                    return Err(Error::internal("writing a mobile geodatabase", "changes do not belong into a whole one"));
+                }
+                Message::Complete(done) => {
+                    for filling in &mut self.layers {
+                        filling.complete(self.connection).map_err(cannot_write)?;
+                    }
+                    // If nobody waits any more, the file is dropped as well.
+                    let _ = done.send(());
+                }
+                Message::Name(given) => name = Some(given),
+            }
+        }
+        items::write(&self, name.as_deref().unwrap_or_default())?;
+        finish(self.connection).map_err(cannot_write)
+    }
+}
+
+/// The tables of a plan: those with geometries are registered first, then those without, then those of attachments.
+pub(super) fn tables(plan: &Plan) -> Vec<(&geopackage::Table, Table, Option<Table>)> {
+    let tracked = plan.replica.is_some();
+    let has_shape = |table: &geopackage::Table| table.geometry().is_some();
+    let rank = |position: usize| {
+        let before = |other: &(usize, &geopackage::Table)| match (has_shape(&plan.tables[position]), has_shape(other.1)) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => other.0 < position,
+        };
+        plan.tables.iter().enumerate().filter(before).count() as i64
+    };
+    let mut n_attachments = 0;
+    let mut made = Vec::with_capacity(plan.tables.len());
+    for (position, planned) in plan.tables.iter().enumerate() {
+        let registration = N_SYSTEM_TABLES + 1 + rank(position);
+        let layer = &planned.layer;
+        let mut columns = vec![Column::of(layer, layer.object_id)];
+        let others = planned.columns.fields.iter().filter(|&&index| index != layer.object_id);
+        columns.extend(others.map(|&index| Column::of(layer, index)));
+        if let Some(shape) = planned.geometry() {
+            columns.push(Column { name: shape.to_owned(), kind: Kind::Shape, nullable: true });
+        }
+        let relations = plan.relations.iter().filter(|relation| relation.destination.0 == position);
+        let table = Table {
+            name: planned.name.clone(),
+            columns,
+            registration,
+            // The first is that of the items themselves.
+            layer: planned.geometry().map(|_| 2 + rank(position)),
+            tracked,
+            foreign_keys: relations.map(|relation| relation.destination.1.clone()).collect(),
+        };
+        let attachments = planned.attachments.then(|| {
+            n_attachments += 1;
+            Table {
+                name: attachments_name(&planned.name),
+                columns: Column::of_attachments().into(),
+                registration: N_SYSTEM_TABLES + plan.tables.len() as i64 + n_attachments,
+                layer: None,
+                tracked,
+                foreign_keys: vec!["REL_GLOBALID".to_owned()],
+            }
+        });
+        made.push((planned, table, attachments));
+    }
+    made
+}
+
+impl<'c> Filling<'c> {
+    fn begin(
+        connection: &'c Connection,
+        planned: &geopackage::Table,
+        table: Table,
+        attachments: Option<Table>,
+        reference: &SpatialReference,
+        with_mirror: bool,
+    ) -> Result<Filling<'c>> {
+        let fields = &planned.columns.fields;
+        let at_id = fields.iter().position(|&index| index == planned.layer.object_id).unwrap_or_default();
+        let order = std::iter::once(at_id).chain((0..fields.len()).filter(|&at| at != at_id)).collect();
+        let mut make = || -> rusqlite::Result<(Inserts<'c>, Option<Mirror<'c>>)> {
+            table.create(connection)?;
+            if let Some(attachments) = &attachments {
+                attachments.create(connection)?;
+            }
+            let mut names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            if table.tracked {
+                names.extend(["gdb_archive_oid", "gdb_from_date", "gdb_to_date"]);
+            }
+            let mirror = with_mirror.then(|| Mirror::begin(connection, planned)).transpose()?;
+            Ok((Inserts::new(connection, &table.name, &names)?, mirror))
+        };
+        let (inserts, mirror) = make().map_err(cannot_write)?;
+        Ok(Filling {
+            features: Rows { table, n_rows: 0, last_id: 0 },
+            attachments: attachments.map(|table| Rows { table, n_rows: 0, last_id: 0 }),
+            inserts,
+            order,
+            encoder: encoder(planned, reference),
+            boxes: Boxes::default(),
+            extent: None,
+            mirror,
+            blob: Vec::new(),
+        })
+    }
+
+    fn rows(&mut self, planned: &geopackage::Table, first: usize, rows: &[PgRow]) -> Result<()> {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.rows(planned, first, rows)?;
+        }
+        let Filling { features, inserts, order, encoder, boxes, extent, blob, .. } = self;
+        inserts
+            .insert(rows, |row, slots: &mut Slots<'_, '_>| -> std::result::Result<(), Failure> {
+                features.n_rows += 1;
+                let object_id = put_fields(planned, order, row, first, slots)?;
+                features.last_id = features.last_id.max(object_id);
+                let key = if features.table.tracked { features.n_rows } else { object_id };
+                if let Some(encoder) = encoder {
+                    let bounds = put_shape(encoder, row, first + order.len(), blob, slots).map_err(|error| of_row(error, planned, object_id))?;
+                    if let Some(bounds) = bounds {
+                        *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
+                        boxes.add(key, bounds);
+                    }
+                }
+                if features.table.tracked {
+                    slots.put(ValueRef::Integer(key))?;
+                    slots.put(ValueRef::Real(DELIVERED))?;
+                    slots.put(ValueRef::Real(FOREVER))?;
+                }
+                Ok(())
+            })
+            .map_err(|Failure(error)| error)
+    }
+
+    /// Makes what is made when all rows are in.
+    fn complete(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.features.table.finish(connection, std::mem::take(&mut self.boxes))?;
+        match &self.attachments {
+            Some(attachments) => attachments.table.finish(connection, Boxes::default()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What writes the geometries of a table, if it has any.
+pub(super) fn encoder(planned: &geopackage::Table, reference: &SpatialReference) -> Option<Encoder> {
+    planned.geometry()?;
+    let geometry_type = planned.layer.shape.as_ref().map_or(GeometryType::Point, |shape| shape.geometry_type);
+    let has = Ordinates { z: planned.columns.dimensions.z, m: planned.columns.dimensions.m };
+    Some(Encoder::new(reference.grid, geometry_type, has))
+}
+
+/// Puts the fields of a row, in this order. Returns its object id, which is the first.
+pub(super) fn put_fields(
+    planned: &geopackage::Table,
+    order: &[usize],
+    row: &PgRow,
+    first: usize,
+    slots: &mut Slots<'_, '_>,
+) -> std::result::Result<i64, Failure> {
+    let mut object_id = 0;
+    for (position, &at) in order.iter().enumerate() {
+        let value = row.try_get_raw(first + at).map_err(Error::from)?;
+        if value.is_null() {
+            slots.put(ValueRef::Null)?;
+            continue;
+        }
+        let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+        if position == 0 {
+            object_id = integer_of(bytes)?;
+        }
+        let field = &planned.layer.fields[planned.columns.fields[at]];
+        column::put(bytes, field.field_type, &field.name, slots)?;
+    }
+    Ok(object_id)
+}
+
+/// Puts the geometry of a row. Returns its box.
+pub(super) fn put_shape(
+    encoder: &mut Encoder,
+    row: &PgRow,
+    at: usize,
+    blob: &mut Vec<u8>,
+    slots: &mut Slots<'_, '_>,
+) -> Result<Option<[f64; 4]>> {
+    let value = row.try_get_raw(at)?;
+    if value.is_null() {
+        slots.put(ValueRef::Null).map_err(cannot_write)?;
+        return Ok(None);
+    }
+    let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+    blob.clear();
+    let bounds = encoder.encode(bytes, blob)?;
+    slots.put(ValueRef::Blob(blob)).map_err(cannot_write)?;
+    Ok(bounds)
+}
+
+/// Says which row an error is about, if that helps.
+pub(super) fn of_row(error: Error, planned: &geopackage::Table, object_id: i64) -> Error {
+    match error {
+        Error::NotSupported(problem) => Error::NotSupported(format!(
+            "layer {} ({}), object id {object_id}: {problem}",
+            planned.layer.id, planned.layer.name
+        )),
+        other => other,
+    }
+}
+
+/// Enters an attachment.
+pub(super) fn insert_attachment(
+    connection: &Connection,
+    rows: &mut Rows,
+    info: &AttachmentInfo,
+    bytes: File,
+) -> Result<()> {
+    rows.n_rows += 1;
+    rows.last_id = rows.last_id.max(info.id);
+    let tracked = rows.table.tracked.then_some((rows.n_rows, DELIVERED, FOREVER));
+    let names: Vec<String> = rows.table.columns.iter().map(|column| identifier(&column.name)).collect();
+    let (more, values) = match tracked {
+        Some(_) => (",gdb_archive_oid,gdb_from_date,gdb_to_date", ",?8,?9,?10"),
+        None => ("", ""),
+    };
+    let sql = format!(
+        "INSERT INTO {} ({}{more}) VALUES (?1,?2,?3,?4,?5,?6,?7{values})",
+        identifier(&rows.table.name),
+        names.join(",")
+    );
+    let length = blob_length(info, &bytes)?;
+    let [id, parent] = [info.global_id, info.parent].map(|id| id.0.braced().to_string().to_uppercase());
+    let mut insert = connection.prepare(&sql).map_err(cannot_write)?;
+    let key = match tracked {
+        Some((key, from, to)) => insert.insert(params![
+            info.id, id, parent, info.content_type, info.name, length, ZeroBlob(length), key, from, to
+        ]),
+        None => insert.insert(params![info.id, id, parent, info.content_type, info.name, length, ZeroBlob(length)]),
+    };
+    copy(connection, &rows.table.name, key.map_err(cannot_write)?, bytes)
+}
+
+/// How long an attachment is, if the file can hold it.
+pub(super) fn blob_length(info: &AttachmentInfo, bytes: &File) -> Result<i32> {
+    let size = bytes.metadata().map_err(|error| Error::internal("reading an attachment", error))?.len();
+    let length = i32::try_from(size).ok().filter(|_| size < MAX_BLOB_BYTES);
+    length.ok_or_else(|| {
+        Error::NotSupported(format!(
+            "attachment {} ({}) has {size} bytes, and a database file takes fewer than {MAX_BLOB_BYTES}; ask without attachments (returnAttachments=false), or for dataFormat=json",
+            info.global_id, info.name
+        ))
+    })
+}
+
+/// Copies the bytes of an attachment into the row that has room for them.
+pub(super) fn copy(connection: &Connection, table: &str, row: i64, mut bytes: File) -> Result<()> {
+    let mut blob = connection.blob_open(MAIN_DB, table, "DATA", row, false).map_err(cannot_write)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    loop {
+        let n_read = bytes.read(&mut chunk).map_err(|error| Error::internal("reading an attachment", error))?;
+        if n_read == 0 {
+            return Ok(());
+        }
+        blob.write_at(chunk.get(..n_read).unwrap_or_default(), at).map_err(cannot_write)?;
+        at += n_read;
+    }
+}
+
+/// Marks the file as what it is, and enters two tables whose makers only Esri's library has: nobody else could create them.
+pub(super) fn finish(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA writable_schema = ON"))?;
+    for (name, module) in [("st_spatial_reference_systems", "VSRS"), ("st_vtspindex_interface", "VTSpindex")] {
+        connection.execute(
+            "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) VALUES ('table', ?1, ?1, 0, ?2)",
+            params![name, format!("CREATE VIRTUAL TABLE {name} USING {module}()")],
+        )?;
+    }
+    connection.execute_batch("PRAGMA writable_schema = OFF")
+}
+
+/// A failure to write a row: of SQLite, or of what was to be written.
+pub(super) struct Failure(pub(super) Error);
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure(cannot_write(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure(error)
+    }
+}
+
+pub(super) fn around(a: [f64; 4], b: [f64; 4]) -> [f64; 4] {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+}
