@@ -20,9 +20,9 @@ use crate::{
 use super::{
     column::{Column, Kind},
     geometry::{Encoder, Ordinates},
-    reference::built_in,
+    reference::{SpatialReference, built_in},
     table::Table,
-    write::{Filling, Geodatabase, Rows, around},
+    write::{Filling, Geodatabase, Rows, around, ordinates},
     xml::{self, Class, ClassField, ClassShape, Dataset, Relationship, Replica, iso},
 };
 
@@ -206,7 +206,7 @@ fn feature_class(
     let shape = table.column(Kind::Shape).zip(layer.shape.as_ref()).map(|(column, shape)| ClassShape {
         geometry_type: geometry_type(shape.geometry_type).1,
         column: &column.name,
-        has: Ordinates { z: planned.columns.dimensions.z, m: planned.columns.dimensions.m },
+        has: ordinates(planned),
         extent: filling.extent,
         reference: &file.reference,
     });
@@ -465,46 +465,117 @@ pub(super) fn register_columns(connection: &Connection, table: &Table) -> rusqli
 }
 
 fn layers(file: &Geodatabase<'_, '_>, items: &Items, seconds: i64) -> rusqlite::Result<()> {
-    let connection = file.connection;
     let everywhere = items.list.iter().filter_map(|(_, item)| item.bounds).reduce(around).unwrap_or(NOWHERE);
-    let mut layers = connection.prepare(
-        "INSERT INTO GDB_Layers VALUES (?1, NULL, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, NULL, NULL, NULL, NULL, ?9, 1, ?10, 0)",
-    )?;
-    let mut columns = connection.prepare("INSERT INTO st_geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'RTREEXY')")?;
-    let [xmin, ymin, xmax, ymax] = everywhere;
-    layers.execute(params![1, "GDB_Items", "Shape", 71_565_457, xmin, ymin, xmax, ymax, seconds, 4326])?;
-    columns.execute(params![1, "GDB_Items", "Shape", 6, 2, 4326])?;
+    let of_items = LayerRow {
+        number: 1,
+        table: "GDB_Items",
+        column: "Shape",
+        geometry: GeometryType::Polygon,
+        has: Ordinates { z: false, m: false },
+        bounds: everywhere,
+        srid: 4326,
+        index: "RTREEXY",
+    };
+    of_items.insert(file.connection, seconds)?;
     for (planned, filling) in file.plan.tables.iter().zip(&file.layers) {
         let table = &filling.features.table;
-        let (Some(number), Some(column)) = (table.layer, table.column(Kind::Shape)) else { continue };
-        let geometry = planned.layer.shape.as_ref().map_or(GeometryType::Point, |shape| shape.geometry_type);
-        let dimensions = planned.columns.dimensions;
-        let [xmin, ymin, xmax, ymax] = filling.extent.unwrap_or(NOWHERE);
-        let srid = file.reference.grid.srid;
-        let flags = layer_flags(geometry, dimensions.z, dimensions.m);
-        layers.execute(params![number, table.name, column.name, flags, xmin, ymin, xmax, ymax, seconds, srid])?;
+        if let Some(layer) = LayerRow::of(planned, table, file.reference.grid.srid) {
+            let bounds = filling.extent.unwrap_or(NOWHERE);
+            LayerRow { bounds, ..layer }.insert(file.connection, seconds)?;
+        }
+    }
+    describe(file.connection, &file.reference)
+}
+
+/// A layer as the two tables of layers have it.
+struct LayerRow<'a> {
+    number: i64,
+    table: &'a str,
+    column: &'a str,
+    geometry: GeometryType,
+    has: Ordinates,
+    bounds: [f64; 4],
+    srid: u32,
+    index: &'static str,
+}
+
+impl<'a> LayerRow<'a> {
+    /// That of a table, if it has a geometry.
+    fn of(planned: &geopackage::Table, table: &'a Table, srid: u32) -> Option<LayerRow<'a>> {
+        Some(LayerRow {
+            number: table.layer?,
+            table: &table.name,
+            column: &table.column(Kind::Shape)?.name,
+            geometry: planned.layer.shape.as_ref()?.geometry_type,
+            has: ordinates(planned),
+            bounds: NOWHERE,
+            srid,
+            index: "RTREEXY",
+        })
+    }
+
+    fn insert(&self, connection: &Connection, seconds: i64) -> rusqlite::Result<()> {
+        let LayerRow { number, table, column, geometry, has, bounds: [xmin, ymin, xmax, ymax], srid, index } = self;
+        let flags = layer_flags(*geometry, *has);
+        connection.execute(
+            "INSERT INTO GDB_Layers VALUES (?1, NULL, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, NULL, NULL, NULL, NULL, ?9, 1, ?10, 0)",
+            params![number, table, column, flags, xmin, ymin, xmax, ymax, seconds, srid],
+        )?;
         let kind = match geometry {
             GeometryType::Point => 1,
             GeometryType::Multipoint => 4,
             GeometryType::Polyline => 5,
             GeometryType::Polygon => 6,
         };
-        let kind = kind + if dimensions.z { 1000 } else { 0 } + if dimensions.m { 2000 } else { 0 };
-        let n_dimensions = 2 + i64::from(dimensions.z) + i64::from(dimensions.m);
-        columns.execute(params![number, table.name, column.name, kind, n_dimensions, srid])?;
+        let kind = kind + if has.z { 1000 } else { 0 } + if has.m { 2000 } else { 0 };
+        let n_dimensions = 2 + i64::from(has.z) + i64::from(has.m);
+        connection.execute(
+            "INSERT INTO st_geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![number, table, column, kind, n_dimensions, srid, index],
+        )?;
+        Ok(())
     }
-    reference(file)
+}
+
+/// Enters a table of changes as a class, so that readers find it: its item has the number under which it is registered.
+pub(super) fn enter_class(
+    connection: &Connection,
+    planned: &geopackage::Table,
+    table: &Table,
+    class: &Class<'_>,
+    srid: u32,
+) -> rusqlite::Result<()> {
+    let kind = if table.layer.is_some() { FEATURE_CLASS } else { TABLE };
+    connection.execute(
+        "INSERT INTO GDB_Items (ObjectID, UUID, Type, Name, PhysicalName, Path, Url, Properties, Definition) VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', 1, ?7)",
+        params![
+            table.registration,
+            braced(Uuid::new_v4()),
+            kind,
+            class.name,
+            class.name.to_uppercase(),
+            format!("\\{}", class.name),
+            class.document()
+        ],
+    )?;
+    connection.execute(
+        "INSERT INTO GDB_TableRegistry VALUES (?1, ?2, ?3, NULL, 3, 0, 1)",
+        params![table.registration, table.name, table.object_id()],
+    )?;
+    match LayerRow::of(planned, table, srid) {
+        Some(layer) => LayerRow { index: "NONE", ..layer }.insert(connection, 0),
+        None => Ok(()),
+    }
 }
 
 /// Describes the spatial reference, unless every reader knows it.
-pub(super) fn reference(file: &Geodatabase<'_, '_>) -> rusqlite::Result<()> {
-    let reference = &file.reference;
+pub(super) fn describe(connection: &Connection, reference: &SpatialReference) -> rusqlite::Result<()> {
     if !reference.is_own() {
         return Ok(());
     }
     let [(x, xy), (y, _), (z, z_units), (m, m_units)] = reference.grid.axes;
     let tolerance = reference.tolerance.parse::<f64>().unwrap_or(0.001);
-    file.connection.execute(
+    connection.execute(
         "INSERT INTO st_aux_spatial_reference_systems VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0.001, 0.001, 1)",
         params![
             reference.grid.srid,
@@ -525,14 +596,14 @@ pub(super) fn reference(file: &Geodatabase<'_, '_>) -> rusqlite::Result<()> {
 }
 
 /// The flags of a layer. That of measures is inferred, like those of multipoints in the plane.
-fn layer_flags(geometry: GeometryType, z: bool, m: bool) -> i64 {
+fn layer_flags(geometry: GeometryType, has: Ordinates) -> i64 {
     let flat = match geometry {
         GeometryType::Point => 71_303_299,
         GeometryType::Multipoint => 71_565_443,
         GeometryType::Polyline => 71_565_453,
         GeometryType::Polygon => 71_565_457,
     };
-    flat + if z { 1 << 16 } else { 0 } + if m { 1 << 19 } else { 0 }
+    flat + if has.z { 1 << 16 } else { 0 } + if has.m { 1 << 19 } else { 0 }
 }
 
 fn entries(connection: &Connection, items: &Items) -> rusqlite::Result<()> {
@@ -658,7 +729,7 @@ impl Domains {
 }
 
 /// The number of a geometry type in items, and its name.
-fn geometry_type(geometry: GeometryType) -> (i64, &'static str) {
+pub(super) fn geometry_type(geometry: GeometryType) -> (i64, &'static str) {
     match geometry {
         GeometryType::Point => (1, "esriGeometryPoint"),
         GeometryType::Multipoint => (2, "esriGeometryMultipoint"),

@@ -8,6 +8,7 @@
 //! There is no public specification. What is written here equals what genuine files have, as far as there are any to compare; the tests do.
 
 mod column;
+pub(crate) mod delta;
 mod geometry;
 mod items;
 mod mirror;

@@ -20,7 +20,6 @@ use crate::{
         insert::{Inserts, Slots},
         message::Message,
         packed::Boxes,
-        quoted,
         write::{Coming, Writing},
     },
 };
@@ -202,7 +201,7 @@ impl<'c> Filling<'c> {
         let fields = &planned.columns.fields;
         let at_id = fields.iter().position(|&index| index == planned.layer.object_id).unwrap_or_default();
         let order = std::iter::once(at_id).chain((0..fields.len()).filter(|&at| at != at_id)).collect();
-        let mut make = || -> rusqlite::Result<(Inserts<'c>, Option<Mirror<'c>>)> {
+        let make = || -> rusqlite::Result<(Inserts<'c>, Option<Mirror<'c>>)> {
             table.create(connection)?;
             if let Some(attachments) = &attachments {
                 attachments.create(connection)?;
@@ -236,7 +235,9 @@ impl<'c> Filling<'c> {
         inserts
             .insert(rows, |row, slots: &mut Slots<'_, '_>| -> std::result::Result<(), Failure> {
                 features.n_rows += 1;
-                let object_id = put_fields(planned, order, row, first, slots)?;
+                let object_id = object_id(planned, row, first)?;
+                put_fields(planned, order, row, first, slots)
+                    .map_err(|Failure(error)| of_row(error, planned, object_id))?;
                 features.last_id = features.last_id.max(object_id);
                 let key = if features.table.tracked { features.n_rows } else { object_id };
                 if let Some(encoder) = encoder {
@@ -270,33 +271,41 @@ impl<'c> Filling<'c> {
 pub(super) fn encoder(planned: &geopackage::Table, reference: &SpatialReference) -> Option<Encoder> {
     planned.geometry()?;
     let geometry_type = planned.layer.shape.as_ref().map_or(GeometryType::Point, |shape| shape.geometry_type);
-    let has = Ordinates { z: planned.columns.dimensions.z, m: planned.columns.dimensions.m };
-    Some(Encoder::new(reference.grid, geometry_type, has))
+    Some(Encoder::new(reference.grid, geometry_type, ordinates(planned)))
 }
 
-/// Puts the fields of a row, in this order. Returns its object id, which is the first.
+/// The heights and measures that the geometries of a table have.
+pub(super) fn ordinates(planned: &geopackage::Table) -> Ordinates {
+    Ordinates { z: planned.columns.dimensions.z, m: planned.columns.dimensions.m }
+}
+
+/// The object id of a row.
+pub(super) fn object_id(planned: &geopackage::Table, row: &PgRow, first: usize) -> Result<i64> {
+    let fields = &planned.columns.fields;
+    let at = fields.iter().position(|&index| index == planned.layer.object_id).unwrap_or_default();
+    let value = row.try_get_raw(first + at)?;
+    integer_of(value.as_bytes().map_err(|error| Error::internal("reading an object id", error))?)
+}
+
+/// Puts the fields of a row, in this order.
 pub(super) fn put_fields(
     planned: &geopackage::Table,
     order: &[usize],
     row: &PgRow,
     first: usize,
     slots: &mut Slots<'_, '_>,
-) -> std::result::Result<i64, Failure> {
-    let mut object_id = 0;
-    for (position, &at) in order.iter().enumerate() {
+) -> std::result::Result<(), Failure> {
+    for &at in order {
         let value = row.try_get_raw(first + at).map_err(Error::from)?;
         if value.is_null() {
             slots.put(ValueRef::Null)?;
             continue;
         }
         let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
-        if position == 0 {
-            object_id = integer_of(bytes)?;
-        }
         let field = &planned.layer.fields[planned.columns.fields[at]];
         column::put(bytes, field.field_type, &field.name, slots)?;
     }
-    Ok(object_id)
+    Ok(())
 }
 
 /// Puts the geometry of a row. Returns its box.
@@ -351,7 +360,7 @@ pub(super) fn insert_attachment(
         names.join(",")
     );
     let length = blob_length(info, &bytes)?;
-    let [id, parent] = [info.global_id, info.parent].map(|id| id.0.braced().to_string().to_uppercase());
+    let [id, parent] = [info.global_id, info.parent].map(|id| items::braced(id.0));
     let mut insert = connection.prepare(&sql).map_err(cannot_write)?;
     let key = match tracked {
         Some((key, from, to)) => insert.insert(params![
