@@ -139,7 +139,11 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let result = match (failure, format) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
-            let (params, bearer) = (shown.params.clone(), bearer(&headers));
+            let (mut params, bearer) = (shown.params.clone(), bearer(&headers));
+            if matches!(route, Route::Service(_, OfService::CreateReplica)) && is_arcgis(&headers) {
+                // What such a client makes of tables that it does not know, nobody knows. A job reads it as well.
+                params.push_default("openMirror", "false");
+            }
             let request_id = request_id.to_owned();
             let call = Call { app, method: method.clone(), params, file, format, base, bearer, request_id };
             reply(&call, &route, &shown).await
@@ -170,6 +174,12 @@ async fn reply(call: &Call, route: &Route, shown: &Shown<'_>) -> Result<Response
         return Ok(response);
     }
     respond(reply, call.format, shown).await
+}
+
+/// Whether a client calls itself one of Esri's.
+fn is_arcgis(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    agent.is_some_and(|agent| agent.to_ascii_lowercase().contains("arcgis"))
 }
 
 /// The token that a client sends in a header, of which there are two.

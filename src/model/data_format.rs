@@ -8,6 +8,8 @@ pub enum DataFormat {
     Json,
     /// An OGC GeoPackage; that of a replica keeps a log of what is edited in it.
     GeoPackage,
+    /// A mobile geodatabase, which clients of Esri's libraries work with offline.
+    MobileGeodatabase,
     /// Layer definitions and feature sets in one document, as web maps embed them.
     FeatureCollection,
     /// Comma-separated values.
@@ -28,6 +30,7 @@ impl DataFormat {
     /// All that this version knows.
     pub const ALL: &[DataFormat] = &[
         DataFormat::Json,
+        DataFormat::MobileGeodatabase,
         DataFormat::GeoPackage,
         DataFormat::FeatureCollection,
         DataFormat::Csv,
@@ -43,6 +46,7 @@ impl DataFormat {
         match self {
             DataFormat::Json => "json",
             DataFormat::GeoPackage => "geoPackage",
+            DataFormat::MobileGeodatabase => "sqlite",
             DataFormat::FeatureCollection => "featureCollection",
             DataFormat::Csv => "csv",
             DataFormat::GeoJson => "geojson",
@@ -66,6 +70,7 @@ impl DataFormat {
         match self {
             DataFormat::Json | DataFormat::FeatureCollection => "json",
             DataFormat::GeoPackage => "gpkg",
+            DataFormat::MobileGeodatabase => "geodatabase",
             DataFormat::Csv | DataFormat::GeoJson | DataFormat::Shapefile => "zip",
             // Programs know by it that a geodatabase is in the archive.
             DataFormat::FileGeodatabase => "gdb.zip",
@@ -79,6 +84,7 @@ impl DataFormat {
         match self {
             DataFormat::Json | DataFormat::FeatureCollection => "application/json; charset=utf-8",
             DataFormat::GeoPackage => "application/geopackage+sqlite3",
+            DataFormat::MobileGeodatabase => "application/vnd.sqlite3",
             DataFormat::Csv | DataFormat::GeoJson | DataFormat::Shapefile | DataFormat::FileGeodatabase => {
                 "application/zip"
             }
@@ -89,7 +95,7 @@ impl DataFormat {
 
     /// Whether a replica can be kept in it. The others are only for exports: nobody can synchronize them.
     pub fn is_for_replicas(self) -> bool {
-        matches!(self, DataFormat::Json | DataFormat::GeoPackage)
+        matches!(self, DataFormat::Json | DataFormat::GeoPackage | DataFormat::MobileGeodatabase)
     }
 
     /// The spatial reference that the format prescribes, if it does.

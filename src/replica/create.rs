@@ -19,6 +19,7 @@ use crate::{
         query::Columns,
         replica::{NewReplica, Replica, SyncDirection, TargetType},
     },
+    sqlite::esri::Details,
     store::{
         ReadTx, Session,
         replicas::{Holding, filter_of},
@@ -47,7 +48,8 @@ pub(crate) async fn create(
     request: CreateReplicaRequest,
     run: &Run,
 ) -> Result<Answer> {
-    let CreateReplicaRequest { purpose, replica: new, transport, format, attachments_by_url, fields } = request;
+    let CreateReplicaRequest { purpose, replica: new, transport, format, open_mirror, attachments_by_url, fields } =
+        request;
     let needed = if matches!(purpose, Purpose::Export) { Capability::Extract } else { Capability::Sync };
     service.require(needed).map_err(Error::NotSupported)?;
     for (layer, _) in &new.layers {
@@ -55,7 +57,11 @@ pub(crate) async fn create(
     }
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
-    let delivery = Delivery { address, transport, format, bytes };
+    let details = match format {
+        DataFormat::MobileGeodatabase => Some(database::details(app, service, &new, open_mirror).await?),
+        _ => None,
+    };
+    let delivery = Delivery { address, transport, format, details, bytes };
     match purpose {
         Purpose::Replica => with_data(app, service, &new, &delivery, run).await,
         Purpose::Export if !format.is_for_replicas() => {
@@ -72,6 +78,8 @@ struct Delivery<'a> {
     address: &'a str,
     transport: Transport,
     format: DataFormat,
+    /// What a mobile geodatabase holds beside rows.
+    details: Option<Details>,
     /// How a document has the bytes of attachments.
     bytes: AttachmentBytes<'a>,
 }
@@ -102,6 +110,7 @@ async fn with_data(
         id: Some(id),
         is_converted: false,
         own_keys: false,
+        details: delivery.details.as_ref(),
     };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
@@ -144,8 +153,16 @@ async fn export(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
-    let file =
-        NewFile { service, address: delivery.address, new, fields, id: None, is_converted: false, own_keys: false };
+    let file = NewFile {
+        service,
+        address: delivery.address,
+        new,
+        fields,
+        id: None,
+        is_converted: false,
+        own_keys: false,
+        details: delivery.details.as_ref(),
+    };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 

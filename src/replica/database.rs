@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     app::App,
     error::Result,
+    files::Place,
     model::{
+        data_format::DataFormat,
+        definition::Facts,
         edit::EditResult,
         filter::{Filter, LayerQuery},
         id::{Generation, LayerKey, ReplicaId},
@@ -13,10 +16,18 @@ use crate::{
         query::Columns,
         replica::{NewReplica, ReplicaLayer, SyncDirection},
     },
-    sqlite::geopackage::{self, Plan, Relation, Synced, Table, table_names},
+    sqlite::{
+        esri::{self, Details},
+        geopackage::{self, Plan, Relation, Synced, Table, table_names},
+        message::Message,
+        write::Writing,
+    },
     store::ReadTx,
     sync::database::Database,
-    wire::synchronize::{PlannedLayer, SyncPlan},
+    wire::{
+        service,
+        synchronize::{PlannedLayer, SyncPlan},
+    },
 };
 
 use super::{Run, synchronize::Synchronization};
@@ -35,6 +46,42 @@ pub(super) struct NewFile<'a> {
     pub(super) is_converted: bool,
     /// Whether rows have keys of their own in it, see [`Table`].
     pub(super) own_keys: bool,
+    /// What a mobile geodatabase holds beside; `None` for a GeoPackage.
+    pub(super) details: Option<&'a Details>,
+}
+
+/// Begins a file of the kind that is asked for.
+fn begin(place: Place, plan: Plan, details: Option<Details>) -> Writing<Message> {
+    match details {
+        None => geopackage::write(place, plan),
+        Some(_) if plan.only_changes => esri::delta::write(place, plan),
+        Some(details) => esri::write(place, plan, details),
+    }
+}
+
+/// What the mobile geodatabase of a new replica holds beside rows. Takes a connection of its own.
+pub(super) async fn details(app: &App, service: &Service, new: &NewReplica, mirror: bool) -> Result<Details> {
+    let facts = app.store.facts(service).await?;
+    let layers = new.layers.iter().map(|(layer, _)| layer);
+    let area = new.area.as_ref().and_then(|area| area.geometry.rings_in(new.srid));
+    let attachments = Some((new.return_attachments, new.attachments_direction));
+    Ok(Details { area, attachments, mirror, ..documents(service, layers, &facts) })
+}
+
+/// The documents of a service and of its layers, as a mobile geodatabase has them. No generations are told: each file has its own.
+fn documents<'l>(service: &Service, layers: impl Iterator<Item = &'l Arc<Layer>>, facts: &[Facts]) -> Details {
+    let unknown = Facts::default();
+    let of_layer = |layer: &Arc<Layer>| {
+        let position = service.layers.iter().position(|known| known.key == layer.key);
+        let facts = position.and_then(|position| facts.get(position)).unwrap_or(&unknown);
+        service::layer(service, layer, facts).to_string()
+    };
+    let of_service = service::service(service, facts, Generation::ZERO, &[]).to_string();
+    Details {
+        service: service.name.clone(),
+        documents: Some((of_service, layers.map(of_layer).collect())),
+        ..Details::default()
+    }
 }
 
 impl NewFile<'_> {
@@ -81,7 +128,7 @@ pub(super) async fn write_new<'a>(
     let layers: Vec<(Columns, bool)> =
         tables.iter().map(|table| (table.columns.clone(), table.attachments && new.return_attachments)).collect();
     let plan = Plan { reference, tables, relations, replica, only_changes: file.is_converted };
-    let mut database = Database::new(geopackage::write(app.files.place(), plan), &app.files, &run.progress);
+    let mut database = Database::new(begin(app.files.place(), plan, file.details.cloned()), &app.files, &run.progress);
     let mut n_rows = Vec::with_capacity(layers.len());
     for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
         let (columns, attachments) = &layers[position];
@@ -137,7 +184,11 @@ pub(super) async fn write_changes<'a>(
     };
     let reference = tx.reference(replica.srid).await?;
     let contents = Plan { reference, tables, relations: Vec::new(), replica: Some(note), only_changes: true };
-    let mut database = Database::new(geopackage::write(app.files.place(), contents), &app.files, &run.progress);
+    let writing = match synchronization.request.format {
+        DataFormat::MobileGeodatabase => begin_geodatabase(app, synchronization, contents, plan),
+        _ => begin(app.files.place(), contents, None),
+    };
+    let mut database = Database::new(writing, &app.files, &run.progress);
     let mut n_changes = 0;
     for (position, planned) in plan.layers.iter().enumerate() {
         let known = &replica.layers[planned.index];
@@ -152,6 +203,25 @@ pub(super) async fn write_changes<'a>(
     }
     database.complete().await?;
     Ok((database, n_changes))
+}
+
+/// Begins a file of changes, or, if all layers are given anew, a whole mobile geodatabase.
+fn begin_geodatabase(
+    app: &App,
+    synchronization: &Synchronization<'_>,
+    contents: Plan,
+    plan: &SyncPlan,
+) -> Writing<Message> {
+    let Synchronization { service, replica, .. } = synchronization;
+    if plan.layers.iter().all(|planned| planned.direction != SyncDirection::Snapshot) {
+        return begin(app.files.place(), contents, Some(Details::default()));
+    }
+    let layers = plan.layers.iter().map(|planned| &replica.layers[planned.index].layer);
+    let attachments = Some((replica.return_attachments, replica.attachments_direction));
+    let details = Details { attachments, ..documents(service, layers, &[]) };
+    let relations = relations(service, &contents.tables);
+    let contents = Plan { relations, only_changes: false, ..contents };
+    begin(app.files.place(), contents, Some(details))
 }
 
 /// Writes the changes of a layer and of its attachments.

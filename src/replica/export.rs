@@ -53,7 +53,7 @@ pub(super) async fn export(
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
     let is_converted = gdal::converts(format);
     let own_keys = is_converted && gdal::needs_own_keys(format);
-    let file = NewFile { service, address, new, fields, id: None, is_converted, own_keys };
+    let file = NewFile { service, address, new, fields, id: None, is_converted, own_keys, details: None };
     let data = if is_converted {
         let (database, n_rows) = database::write_new(app, &mut tx, &file, &filters, run).await?;
         Data::Package(database, conversion(&file, format, &n_rows))

@@ -307,7 +307,7 @@ pub(super) struct Synchronization<'a> {
     pub(super) replica: &'a Replica,
     /// The address of the service.
     pub(super) address: &'a str,
-    request: &'a SynchronizeReplicaRequest<'a>,
+    pub(super) request: &'a SynchronizeReplicaRequest<'a>,
     uploaded: &'a Uploaded,
     batches: &'a [Batch],
     bytes: AttachmentBytes<'a>,

@@ -91,6 +91,11 @@ impl Reader {
         Ok(Reader { connection, tables })
     }
 
+    /// The tables that may be read.
+    pub(crate) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
     /// The table of this name, in whichever case.
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
+    esri::read as esri,
     geopackage::read::{self as geopackage, Reading},
     read::{Bounds, Reader},
 };
@@ -33,9 +34,12 @@ pub(crate) fn edits(
     if geopackage::is_ours(&reader) {
         return geopackage::edits(&reader, reading, keep);
     }
+    if let Some(form) = esri::form(&reader) {
+        return esri::edits(&reader, form, reading, keep);
+    }
     Err(Error::invalid(
         reading.name,
-        "the database is not the file of a replica: it has no tables sync_replica, sync_layers and sync_changes. Send the GeoPackage that \
-         createReplica gave, or the edits as JSON; nothing was applied",
+        "the database is not the file of a replica: it has neither the tables sync_replica, sync_layers and sync_changes of a GeoPackage, nor the \
+         tables of a mobile geodatabase. Send the file that createReplica gave, or the edits as JSON; nothing was applied",
     ))
 }

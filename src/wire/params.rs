@@ -29,6 +29,13 @@ impl Params {
         self.values.push((name.into(), value.into()));
     }
 
+    /// Adds a value, unless one was given under the name.
+    pub fn push_default(&mut self, name: &'static str, value: impl Into<String>) {
+        if self.get(&[name]).is_none() {
+            self.push(name, value);
+        }
+    }
+
     /// Everything as it was sent, to fill a form again.
     pub fn pairs(&self) -> &[(String, String)] {
         &self.values

@@ -76,6 +76,8 @@ pub(crate) struct CreateReplicaRequest {
     pub(crate) transport: Transport,
     /// In which form.
     pub(crate) format: DataFormat,
+    /// Whether a mobile geodatabase has a copy that open programs understand.
+    pub(crate) open_mirror: bool,
     /// Whether the contents of attachments are given as addresses instead of in the document.
     pub(crate) attachments_by_url: bool,
     /// Of an export: the fields of each layer that are wanted; `None`: all.
@@ -164,6 +166,7 @@ impl CreateReplicaRequest {
             purpose,
             transport: Transport::parse(params)?.of(format),
             format,
+            open_mirror: params.flag(&["openMirror"], true)?,
             attachments_by_url: attachments_by_url(params)?,
             fields,
         })
@@ -216,7 +219,7 @@ pub(super) fn data_format(params: &Params) -> Result<DataFormat> {
         None => Ok(DataFormat::Json),
         Some(name) => DataFormat::from_name(name.trim_matches('"')).ok_or_else(|| {
             Error::NotSupported(format!(
-                "dataFormat={} is not supported yet; use json, or geoPackage for a database file",
+                "dataFormat={} is not supported yet; use json, sqlite for a mobile geodatabase, or geoPackage",
                 brief(name)
             ))
         }),

@@ -25,7 +25,7 @@ use super::{
 pub(crate) const CURRENT_VERSION: f64 = 10.91;
 
 /// The formats in which data is given without a replica, whatever is installed beside.
-const EXPORT_FORMATS: &str = "json,geoPackage,featureCollection";
+const EXPORT_FORMATS: &str = "json,sqlite,geoPackage,featureCollection";
 
 /// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
 const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";

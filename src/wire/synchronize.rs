@@ -132,6 +132,14 @@ impl<'a> SynchronizeReplicaRequest<'a> {
                 ));
             }
         }
+        let n_replaced = layers.iter().filter(|planned| planned.direction == SyncDirection::Snapshot).count();
+        if self.format == DataFormat::MobileGeodatabase && n_replaced > 0 && n_replaced < layers.len() {
+            return Err(Error::NotSupported(
+                "a mobile geodatabase holds either changes or whole layers: synchronize the layers with syncDirection=snapshot in a request of \
+                 their own, or use dataFormat=json or geoPackage"
+                    .to_owned(),
+            ));
+        }
         let edits = match uploaded.map(edits_of_file).transpose()?.or(given_edits(self.params)) {
             Some(text) if layers.iter().any(|planned| planned.direction.uploads()) => {
                 self.edits(text, replica, &layers)?

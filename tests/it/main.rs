@@ -20,6 +20,7 @@ mod extract;
 mod faults;
 mod forms;
 mod fuzz;
+mod geodatabase;
 mod geopackage;
 mod jobs;
 mod life;

@@ -47,7 +47,6 @@ const INTENDED: &[(&str, &str, &str)] = &[
 
 /// Which requests are not answered as they stand, and what is said instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("Esri's packaging script, createReplica", "dataFormat=sqlite is not supported yet"),
     ("an open-data site, export as CSV", "dataFormat=csv is not supported yet"),
     ("a script that exports without a geometry", "dataFormat=filegdb is not supported yet"),
 ];
@@ -143,7 +142,7 @@ async fn the_service_says_about_sync_what_others_say() {
     let layer = server.get("0", &[]).await;
     assert_eq!((&layer["isDataReplicaTracked"], &layer["syncCanReturnChanges"]), (&json!(true), &json!(true)));
     for resource in [&ours, &layer] {
-        assert_eq!(resource["supportedExportFormats"], "json,geoPackage");
+        assert_eq!(resource["supportedExportFormats"], "json,sqlite,geoPackage");
         let capabilities = resource["capabilities"].as_str().unwrap();
         for capability in ["Sync", "Extract", "ChangeTracking"] {
             assert!(capabilities.split(',').any(|known| known == capability), "{capabilities}");

@@ -156,6 +156,7 @@ const CREATE_REPLICA: &[Group] = &[
 
 const EXPORT_FORMATS: &[(&str, &str)] = &[
     ("json", "JSON"),
+    ("sqlite", "SQLite (mobile geodatabase)"),
     ("geoPackage", "GeoPackage"),
     ("featureCollection", "feature collection"),
     ("csv", "CSV"),
@@ -190,7 +191,7 @@ const SYNCHRONIZE_REPLICA: &[Group] = &[
             Control::choice(
                 "Edits Upload Format",
                 "editsUploadFormat",
-                &[("json", "JSON"), ("sqlite", "SQLite, GeoPackage")],
+                &[("json", "JSON"), ("sqlite", "SQLite: mobile geodatabase, GeoPackage")],
             ),
             Control::choice(
                 "Sync Direction",

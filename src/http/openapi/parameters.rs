@@ -298,11 +298,19 @@ pub(super) const LAYERS: Parameter =
     Parameter::text("layers", "Ids of layers and tables.").such_as(&["0", "0,1", "[0,1]"]);
 const TRANSPORT: Parameter =
     Parameter::word("transportType", TRANSPORTS, "Whether the answer has the data, or the address of a file with it.");
-const DATA_FORMAT: Parameter = Parameter::word("dataFormat", &["json", "geoPackage"], "The format of the data.");
+const DATA_FORMAT: Parameter = Parameter::word(
+    "dataFormat",
+    &["json", "sqlite", "geoPackage"],
+    "The format of the data; sqlite is a mobile geodatabase.",
+);
 const EXPORT_FORMAT: Parameter = Parameter::word(
     "dataFormat",
-    &["json", "geoPackage", "featureCollection", "csv", "geojson", "shapefile", "filegdb", "kml", "excel"],
-    "The format of the data; those after geoPackage with syncModel=none only, and as far as supportedExportFormats has them.",
+    &["json", "sqlite", "geoPackage", "featureCollection", "csv", "geojson", "shapefile", "filegdb", "kml", "excel"],
+    "The format of the data; sqlite is a mobile geodatabase. Those after geoPackage with syncModel=none only, and as far as supportedExportFormats has them.",
+);
+const OPEN_MIRROR: Parameter = Parameter::on(
+    "openMirror",
+    "Whether a mobile geodatabase has a copy of each layer that open programs understand; not on by default for clients of Esri's.",
 );
 const ASYNC: Parameter = Parameter::off("async", "Whether it runs as a job; the answer says where to ask for it.");
 const EDITS_UPLOAD: Parameter =
@@ -333,6 +341,7 @@ pub(super) const CREATE_REPLICA: &[Parameter] = &[
     Parameter::text("replicaSR", "The spatial reference of the replica.").such_as(SPATIAL_REFERENCES),
     TRANSPORT,
     EXPORT_FORMAT,
+    OPEN_MIRROR,
     ASYNC,
     Parameter::word(
         "syncModel",

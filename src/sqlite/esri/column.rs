@@ -8,10 +8,7 @@ use crate::{
         array,
         json::{day, integer_of, time_of_day},
     },
-    model::{
-        layer::Layer,
-        value::FieldType,
-    },
+    model::{layer::Layer, value::FieldType},
     sqlite::{cannot_write, insert::Slots},
 };
 
@@ -67,9 +64,10 @@ impl Column {
             FieldType::Double | FieldType::BigInteger => Kind::Double,
             FieldType::Text => field.length.map_or(Kind::Clob, Kind::Text),
             FieldType::Date => Kind::Date,
-            // Nor has it a type for a day or a time.
+            // Nor has it a type for a day, a time, or an instant with an offset.
             FieldType::DateOnly => Kind::Text(10),
             FieldType::TimeOnly => Kind::Text(15),
+            FieldType::TimestampOffset => Kind::Text(35),
         };
         // What somebody else fills in may be empty on a device.
         let filled_in = field.has_default || !layer.is_editable(index);
@@ -113,7 +111,9 @@ impl Column {
             Kind::Short => format!("{c} int16 check({} and {c} >= -32768 and {c} <= 32767){null}", is("integer")),
             Kind::Single => format!("{c} float32 check({}){null}", only("real")),
             Kind::Double => format!("{c} float64 check({}){null}", only("real")),
-            Kind::Text(length) => format!("{c} text({length}) check({} and not length({c}) > {length}){null}", is("text")),
+            Kind::Text(length) => {
+                format!("{c} text({length}) check({} and not length({c}) > {length}){null}", is("text"))
+            }
             Kind::Clob => format!("{c} clob(2147483647){null}"),
             Kind::Date => format!("{c} realdate check({} and {c} >= 0.0){null}", is("real")),
             Kind::Guid | Kind::GlobalId => format!("{c} uuidtext check({} and length({c}) = 38){null}", is("text")),
@@ -185,7 +185,7 @@ impl Column {
 pub(super) fn put(bytes: &[u8], field_type: FieldType, name: &str, slots: &mut Slots<'_, '_>) -> Result<()> {
     let put = |slots: &mut Slots<'_, '_>, value: ValueRef<'_>| slots.put(value).map_err(cannot_write);
     match field_type {
-        FieldType::Text => put(slots, ValueRef::Text(bytes)),
+        FieldType::Text | FieldType::TimestampOffset => put(slots, ValueRef::Text(bytes)),
         FieldType::Guid | FieldType::GlobalId => {
             let id = uuid::Uuid::from_slice(bytes).map_err(|error| Error::internal("reading a GUID", error))?;
             put(slots, ValueRef::Text(braced(id, &mut [0; 38])))
@@ -282,4 +282,3 @@ last left like limit match materialized natural no not nothing notnull null null
 preceding primary query raise range recursive references regexp reindex release rename replace restrict returning right rollback row rows savepoint \
 select set table temp temporary then ties to transaction trigger unbounded union unique update using vacuum values view virtual when where window \
 with without";
-

@@ -31,10 +31,11 @@ use crate::{
 use super::{
     column::{Column, Kind},
     geometry::Encoder,
-    items::{braced, count, register_columns},
+    items::{braced, count, geometry_type},
     reference::SpatialReference,
+    registry::{describe, enter_class, register_columns},
     table::Table,
-    write::{Failure, blob_length, copy, encoder, finish, object_id, of_row, put_fields, put_shape, tables},
+    write::{Failure, blob_length, copy, encoder, finish, object_id, of_row, ordinates, put_fields, put_shape, tables},
     xml::{Class, ClassField, ClassShape},
 };
 
@@ -123,7 +124,7 @@ impl<'p, 'c> Changes<'p, 'c> {
                 self.datasets.insert((position, is_attachments), number);
             }
         }
-        super::items::describe(self.connection, &self.reference)
+        describe(self.connection, &self.reference)
     }
 
     fn work(mut self, coming: &mut Coming<Message>) -> Result<()> {
@@ -182,9 +183,7 @@ impl<'p, 'c> Changes<'p, 'c> {
     fn deleted(&mut self, position: usize, attachments: bool, ids: &[GlobalId]) -> Result<()> {
         self.make(position, attachments, Op::Delete)?;
         let Some(Made { inserts, .. }) = self.made.get_mut(&(position, attachments, Op::Delete)) else { return Ok(()) };
-        inserts
-            .insert(ids, |id, slots| slots.put(ValueRef::Text(braced(id.0).as_bytes())))
-            .map_err(cannot_write)
+        inserts.insert(ids, |id, slots| slots.put(ValueRef::Text(braced(id.0).as_bytes()))).map_err(cannot_write)
     }
 
     fn results(&self, position: usize, results: &[EditResult]) -> Result<()> {
@@ -275,15 +274,15 @@ impl<'p, 'c> Changes<'p, 'c> {
             relationships: Vec::new(),
             tracking: None,
             shape: shape.map(|(column, shape)| ClassShape {
-                geometry_type: super::items::geometry_type(shape.geometry_type).1,
+                geometry_type: geometry_type(shape.geometry_type).1,
                 column: &column.name,
-                has: super::write::ordinates(planned),
+                has: ordinates(planned),
                 extent: None,
                 reference: &self.reference,
             }),
             tracked: false,
         };
-        super::items::enter_class(self.connection, planned, table, &class, self.reference.grid.srid)
+        enter_class(self.connection, planned, table, &class, self.reference.grid.srid)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The registries and items of a mobile geodatabase, which are written when its rows are in.
+//! The items of a mobile geodatabase: what there is in it, with definitions, and how they are related. They are written when the rows are in.
 
 use rusqlite::{Connection, params};
 use uuid::Uuid;
@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::{
     error::Result,
     model::{
-        definition::Domain,
         filter::QueryOption,
         geometry::GeometryType,
         replica::{AttachmentsDirection, SyncDirection, SyncModel},
@@ -18,9 +17,11 @@ use crate::{
 };
 
 use super::{
-    column::{Column, Kind},
+    column::Kind,
+    domains::Domains,
     geometry::{Encoder, Ordinates},
-    reference::{SpatialReference, built_in},
+    reference::built_in,
+    registry,
     table::Table,
     write::{Filling, Geodatabase, Rows, around, ordinates},
     xml::{self, Class, ClassField, ClassShape, Dataset, Relationship, Replica, iso},
@@ -31,8 +32,8 @@ const WORKSPACE: &str = "{C673FE0F-7280-404F-8532-20755DD8FC06}";
 const HISTORICAL_MARKER: &str = "{DC64B6E4-DC0F-43BD-B4F5-F22385DCF055}";
 const CODED_VALUE_DOMAIN: &str = "{8C368B12-A12E-4C7E-9638-C9C64E69E98F}";
 const RANGE_DOMAIN: &str = "{C29DA988-8C3E-45F7-8B5C-18E51EE7BEB4}";
-const FEATURE_CLASS: &str = "{70737809-852C-4A03-9E22-2CECEA5B9BFA}";
-const TABLE: &str = "{CD06BC3B-789D-4C51-AAFA-A467912B8965}";
+pub(super) const FEATURE_CLASS: &str = "{70737809-852C-4A03-9E22-2CECEA5B9BFA}";
+pub(super) const TABLE: &str = "{CD06BC3B-789D-4C51-AAFA-A467912B8965}";
 const RELATIONSHIP_CLASS: &str = "{B606A7E1-FA5B-439C-849C-6E9C2481537B}";
 const SYNC_REPLICA: &str = "{5B966567-FB87-4DDE-938B-B4B37423539D}";
 const SYNC_DATASET: &str = "{D86502F9-9758-45C6-9D23-6DD1A0107B47}";
@@ -42,9 +43,6 @@ const DOMAIN_IN_DATASET: &str = "{17E08ADB-2B31-4DCD-8FDD-DF529E88F843}";
 const DATASETS_RELATED_THROUGH: &str = "{725BADAB-3452-491B-A795-55F32D67229C}";
 const SYNC_DATASET_IN_SYNC_REPLICA: &str = "{CC28387C-441F-4D7C-A802-41A160317FE0}";
 const DATASET_OF_SYNC_DATASET: &str = "{79CC71C8-B7D9-4141-9014-B6373E236ABB}";
-
-/// A box that nobody knows.
-const NOWHERE: [f64; 4] = [9.999e35, 9.999e35, -9.999e35, -9.999e35];
 
 /// A row of the items.
 #[derive(Default)]
@@ -125,14 +123,24 @@ pub(super) fn write(file: &Geodatabase<'_, '_>, name: &str) -> Result<()> {
         ..Item::default()
     });
     let domains = Domains::of(file);
-    let domain_items: Vec<Uuid> = domains.list.iter().map(|domain| items.push(domain.item())).collect();
+    let mut domain_items = Vec::new();
+    for domain in domains.iter() {
+        domain_items.push(items.push(Item {
+            kind: if domain.is_range() { RANGE_DOMAIN } else { CODED_VALUE_DOMAIN },
+            name: domain.name.clone(),
+            properties: 1,
+            definition: domain.document(),
+            ..Item::default()
+        }));
+    }
     let relations = relations(file);
     let classes = classes(file, &domains, &relations, &mut items)?;
     for known in &classes {
         items.relations.push((DATASET_IN_FOLDER, root, known.1.uuid));
     }
     for (member, known) in &classes {
-        for domain in domains.of_class(*member) {
+        let Member::Features(position) = member else { continue };
+        for domain in domains.of_layer(*position) {
             items.relations.push((DOMAIN_IN_DATASET, known.uuid, domain_items[domain]));
         }
     }
@@ -142,7 +150,8 @@ pub(super) fn write(file: &Geodatabase<'_, '_>, name: &str) -> Result<()> {
     replica(file, name, &classes, &mut items);
     let connection = file.connection;
     let write = || -> rusqlite::Result<()> {
-        registries(file, &items)?;
+        let extent = items.list.iter().filter_map(|(_, item)| item.bounds).reduce(around);
+        registry::write(file, (count(items.list.len()), count(items.relations.len())), extent)?;
         entries(connection, &items)?;
         services(file)?;
         connection.execute_batch(include_str!("indexes.sql"))
@@ -171,7 +180,7 @@ fn classes<'f>(
         let made = match member {
             Member::Features(position) => {
                 let (planned, filling) = (&file.plan.tables[position], &file.layers[position]);
-                feature_class(file, (planned, filling), domains.names(member), item, names)?
+                feature_class(file, (planned, filling), &domains.names(position).collect::<Vec<_>>(), item, names)?
             }
             Member::Attachments(_) => attachments_class(&rows.table, item, names),
         };
@@ -183,7 +192,7 @@ fn classes<'f>(
 fn feature_class(
     file: &Geodatabase<'_, '_>,
     (planned, filling): (&geopackage::Table, &Filling<'_>),
-    domains: &[(usize, String)],
+    domains: &[(usize, &str)],
     item: i64,
     relationships: Vec<String>,
 ) -> Result<Item> {
@@ -196,9 +205,7 @@ fn feature_class(
         ClassField {
             column,
             alias: index.map_or(column.name.as_str(), |index| layer.fields[index].alias.as_str()),
-            domain: index
-                .and_then(|index| domains.iter().find(|(field, _)| *field == index))
-                .map(|(_, name)| name.as_str()),
+            domain: index.and_then(|index| domains.iter().find(|(field, _)| *field == index)).map(|(_, name)| *name),
             default: defined.and_then(|field| field.default_value.as_ref()),
             editable: index.is_none_or(|index| layer.is_editable(index)),
         }
@@ -402,210 +409,6 @@ fn replica(file: &Geodatabase<'_, '_>, name: &str, classes: &[(Member, Known<'_>
     }
 }
 
-/// Enters tables, columns, layers and spatial references where clients look for them.
-fn registries(file: &Geodatabase<'_, '_>, items: &Items) -> rusqlite::Result<()> {
-    let (connection, seconds) = (file.connection, file.now_ms / 1000);
-    let mut tables = connection.prepare("INSERT INTO GDB_TableRegistry VALUES (?1, ?2, ?3, NULL, ?4, ?5, 1)")?;
-    let mut ids = connection.prepare("INSERT INTO GDB_RowidGenerators VALUES (?1, ?2, -1, ?2)")?;
-    let n_items = count(items.list.len());
-    let system = [
-        ("GDB_Tables_Last_Modified", None, 0, 0),
-        ("GDB_Items", Some("ObjectID"), 4_210_695, n_items + 1),
-        ("GDB_ItemRelationships", Some("ObjectID"), 4_194_307, count(items.relations.len()) + 1),
-        ("GDB_ItemTypes", Some("ObjectID"), 3, 35),
-        ("GDB_ItemRelationshipTypes", Some("ObjectID"), 3, 18),
-        ("GDB_ReplicaLog", Some("ID"), 3, 1),
-    ];
-    for (number, (name, key, flags, next)) in (1_i64..).zip(system) {
-        tables.execute(params![number, name, key, flags, seconds])?;
-        if key.is_some() {
-            ids.execute(params![number, next])?;
-        }
-    }
-    let mut last = count(system.len());
-    let all = file.layers.iter().flat_map(|filling| std::iter::once(&filling.features).chain(&filling.attachments));
-    for Rows { table, last_id, .. } in all {
-        let flags = match (table.layer.is_some(), table.tracked) {
-            (true, true) => 278_535,
-            (false, true) => 262_147,
-            (true, false) => 16_391,
-            (false, false) => 3,
-        };
-        tables.execute(params![table.registration, table.name, table.object_id(), flags, seconds])?;
-        ids.execute(params![table.registration, last_id + 1])?;
-        register_columns(connection, table)?;
-        last = last.max(table.registration);
-    }
-    tables.execute(params![last + 1, "GDB_ServiceItems", "OBJECTID", 3, seconds])?;
-    let n_documents = file.details.documents.as_ref().map_or(0, |(_, layers)| count(layers.len()) + 1);
-    ids.execute(params![last + 1, n_documents + 1])?;
-    for name in ["GDB_Layers", "GDB_TableRegistry"] {
-        connection.execute("INSERT INTO GDB_TablesModified VALUES (?1, ?2)", params![name, seconds])?;
-    }
-    layers(file, items, seconds)
-}
-
-pub(super) fn register_columns(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
-    let mut columns = connection.prepare("INSERT INTO GDB_ColumnRegistry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    for column in &table.columns {
-        let (kind, size, digits, flags) = column.registered();
-        let layer = table.layer.filter(|_| column.kind == Kind::Shape);
-        columns.execute(params![table.name, column.name, kind, size, digits, None::<&str>, flags, layer])?;
-    }
-    if table.tracked {
-        for (name, kind, description) in [
-            ("gdb_archive_oid", 2, "Archiving record unique id."),
-            ("gdb_from_date", 7, "Archiving from date."),
-            ("gdb_to_date", 7, "Archiving to date."),
-        ] {
-            columns.execute(params![table.name, name, kind, 0, None::<i64>, description, 536_870_912, None::<i64>])?;
-        }
-    }
-    Ok(())
-}
-
-fn layers(file: &Geodatabase<'_, '_>, items: &Items, seconds: i64) -> rusqlite::Result<()> {
-    let everywhere = items.list.iter().filter_map(|(_, item)| item.bounds).reduce(around).unwrap_or(NOWHERE);
-    let of_items = LayerRow {
-        number: 1,
-        table: "GDB_Items",
-        column: "Shape",
-        geometry: GeometryType::Polygon,
-        has: Ordinates { z: false, m: false },
-        bounds: everywhere,
-        srid: 4326,
-        index: "RTREEXY",
-    };
-    of_items.insert(file.connection, seconds)?;
-    for (planned, filling) in file.plan.tables.iter().zip(&file.layers) {
-        let table = &filling.features.table;
-        if let Some(layer) = LayerRow::of(planned, table, file.reference.grid.srid) {
-            let bounds = filling.extent.unwrap_or(NOWHERE);
-            LayerRow { bounds, ..layer }.insert(file.connection, seconds)?;
-        }
-    }
-    describe(file.connection, &file.reference)
-}
-
-/// A layer as the two tables of layers have it.
-struct LayerRow<'a> {
-    number: i64,
-    table: &'a str,
-    column: &'a str,
-    geometry: GeometryType,
-    has: Ordinates,
-    bounds: [f64; 4],
-    srid: u32,
-    index: &'static str,
-}
-
-impl<'a> LayerRow<'a> {
-    /// That of a table, if it has a geometry.
-    fn of(planned: &geopackage::Table, table: &'a Table, srid: u32) -> Option<LayerRow<'a>> {
-        Some(LayerRow {
-            number: table.layer?,
-            table: &table.name,
-            column: &table.column(Kind::Shape)?.name,
-            geometry: planned.layer.shape.as_ref()?.geometry_type,
-            has: ordinates(planned),
-            bounds: NOWHERE,
-            srid,
-            index: "RTREEXY",
-        })
-    }
-
-    fn insert(&self, connection: &Connection, seconds: i64) -> rusqlite::Result<()> {
-        let LayerRow { number, table, column, geometry, has, bounds: [xmin, ymin, xmax, ymax], srid, index } = self;
-        let flags = layer_flags(*geometry, *has);
-        connection.execute(
-            "INSERT INTO GDB_Layers VALUES (?1, NULL, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, NULL, NULL, NULL, NULL, ?9, 1, ?10, 0)",
-            params![number, table, column, flags, xmin, ymin, xmax, ymax, seconds, srid],
-        )?;
-        let kind = match geometry {
-            GeometryType::Point => 1,
-            GeometryType::Multipoint => 4,
-            GeometryType::Polyline => 5,
-            GeometryType::Polygon => 6,
-        };
-        let kind = kind + if has.z { 1000 } else { 0 } + if has.m { 2000 } else { 0 };
-        let n_dimensions = 2 + i64::from(has.z) + i64::from(has.m);
-        connection.execute(
-            "INSERT INTO st_geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![number, table, column, kind, n_dimensions, srid, index],
-        )?;
-        Ok(())
-    }
-}
-
-/// Enters a table of changes as a class, so that readers find it: its item has the number under which it is registered.
-pub(super) fn enter_class(
-    connection: &Connection,
-    planned: &geopackage::Table,
-    table: &Table,
-    class: &Class<'_>,
-    srid: u32,
-) -> rusqlite::Result<()> {
-    let kind = if table.layer.is_some() { FEATURE_CLASS } else { TABLE };
-    connection.execute(
-        "INSERT INTO GDB_Items (ObjectID, UUID, Type, Name, PhysicalName, Path, Url, Properties, Definition) VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', 1, ?7)",
-        params![
-            table.registration,
-            braced(Uuid::new_v4()),
-            kind,
-            class.name,
-            class.name.to_uppercase(),
-            format!("\\{}", class.name),
-            class.document()
-        ],
-    )?;
-    connection.execute(
-        "INSERT INTO GDB_TableRegistry VALUES (?1, ?2, ?3, NULL, 3, 0, 1)",
-        params![table.registration, table.name, table.object_id()],
-    )?;
-    match LayerRow::of(planned, table, srid) {
-        Some(layer) => LayerRow { index: "NONE", ..layer }.insert(connection, 0),
-        None => Ok(()),
-    }
-}
-
-/// Describes the spatial reference, unless every reader knows it.
-pub(super) fn describe(connection: &Connection, reference: &SpatialReference) -> rusqlite::Result<()> {
-    if !reference.is_own() {
-        return Ok(());
-    }
-    let [(x, xy), (y, _), (z, z_units), (m, m_units)] = reference.grid.axes;
-    let tolerance = reference.tolerance.parse::<f64>().unwrap_or(0.001);
-    connection.execute(
-        "INSERT INTO st_aux_spatial_reference_systems VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0.001, 0.001, 1)",
-        params![
-            reference.grid.srid,
-            reference.authority,
-            reference.latest_wkid,
-            reference.wkt,
-            x,
-            y,
-            xy,
-            z,
-            z_units,
-            m,
-            m_units,
-            tolerance
-        ],
-    )?;
-    Ok(())
-}
-
-/// The flags of a layer. That of measures is inferred, like those of multipoints in the plane.
-fn layer_flags(geometry: GeometryType, has: Ordinates) -> i64 {
-    let flat = match geometry {
-        GeometryType::Point => 71_303_299,
-        GeometryType::Multipoint => 71_565_443,
-        GeometryType::Polyline => 71_565_453,
-        GeometryType::Polygon => 71_565_457,
-    };
-    flat + if has.z { 1 << 16 } else { 0 } + if has.m { 1 << 19 } else { 0 }
-}
-
 fn entries(connection: &Connection, items: &Items) -> rusqlite::Result<()> {
     let mut insert = connection.prepare(
         "INSERT INTO GDB_Items (ObjectID, UUID, Type, Name, PhysicalName, Path, Url, Properties, DatasetSubtype1, DatasetSubtype2, DatasetInfo1,
@@ -651,81 +454,6 @@ fn services(file: &Geodatabase<'_, '_>) -> rusqlite::Result<()> {
         insert.execute(params![number, 1, document, planned.layer.id.0, planned.name])?;
     }
     Ok(())
-}
-
-/// The domains of all fields. Those that are the same for several are there once.
-#[derive(Default)]
-struct Domains {
-    list: Vec<NamedDomain>,
-    /// For each layer the fields that have one, with its name in the file and its position here.
-    fields: Vec<(Vec<(usize, String)>, Vec<usize>)>,
-}
-
-struct NamedDomain {
-    name: String,
-    domain: Domain,
-    column: Column,
-}
-
-impl NamedDomain {
-    fn item(&self) -> Item {
-        let kind = match self.domain {
-            Domain::Range { .. } => RANGE_DOMAIN,
-            Domain::CodedValue { .. } | Domain::Inherited => CODED_VALUE_DOMAIN,
-        };
-        let definition = xml::domain(&self.domain, &self.name, &self.column);
-        Item { kind, name: self.name.clone(), properties: 1, definition, ..Item::default() }
-    }
-}
-
-impl Domains {
-    fn of(file: &Geodatabase<'_, '_>) -> Domains {
-        let mut domains = Domains::default();
-        for planned in &file.plan.tables {
-            let (mut names, mut positions) = (Vec::new(), Vec::new());
-            for &index in &planned.columns.fields {
-                let defined = planned.layer.definition.field(&planned.layer.fields[index].name);
-                let Some(domain) = defined.and_then(|field| field.domain.as_ref()) else { continue };
-                let Some(name) = domain.name() else { continue };
-                let position = domains.place(name, domain, Column::of(&planned.layer, index));
-                names.push((index, domains.list[position].name.clone()));
-                positions.push(position);
-            }
-            positions.sort_unstable();
-            positions.dedup();
-            domains.fields.push((names, positions));
-        }
-        domains
-    }
-
-    /// Where a domain is in the list; it is added, under a name that is free, if it is not there.
-    fn place(&mut self, name: &str, domain: &Domain, column: Column) -> usize {
-        let same = |known: &NamedDomain| known.domain == *domain && known.column.kind == column.kind;
-        if let Some(position) = self.list.iter().position(same) {
-            return position;
-        }
-        let mut free = name.to_owned();
-        while self.list.iter().any(|known| known.name.eq_ignore_ascii_case(&free)) {
-            free.push('_');
-        }
-        self.list.push(NamedDomain { name: free, domain: domain.clone(), column });
-        self.list.len() - 1
-    }
-
-    fn names(&self, member: Member) -> &[(usize, String)] {
-        match member {
-            Member::Features(position) => &self.fields[position].0,
-            Member::Attachments(_) => &[],
-        }
-    }
-
-    fn of_class(&self, member: Member) -> impl Iterator<Item = usize> {
-        let positions: &[usize] = match member {
-            Member::Features(position) => &self.fields[position].1,
-            Member::Attachments(_) => &[],
-        };
-        positions.iter().copied()
-    }
 }
 
 /// The number of a geometry type in items, and its name.

@@ -57,6 +57,8 @@ impl<'c> Mirror<'c> {
             columns.push(match field.field_type {
                 _ if index == layer.object_id => format!("{} INTEGER PRIMARY KEY", quoted(&field.name)),
                 FieldType::Date => format!("{} TIMESTAMP", quoted(&field.name)),
+                // What is called an integer is taken for one of 32 bits.
+                FieldType::BigInteger => format!("{} BIGINT", quoted(&field.name)),
                 _ => format!("{} {}", quoted(&field.name), values::declared(field)),
             });
         }

@@ -9,10 +9,13 @@
 
 mod column;
 pub(crate) mod delta;
+mod domains;
 mod geometry;
 mod items;
 mod mirror;
+pub(crate) mod read;
 mod reference;
+mod registry;
 mod simple;
 mod table;
 mod write;
@@ -23,7 +26,7 @@ use crate::model::replica::AttachmentsDirection;
 pub(crate) use write::write;
 
 /// What a mobile geodatabase holds beside what every file of a replica does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
     /// The name of the service.
     pub(crate) service: String,

@@ -90,9 +90,10 @@ impl<'p, 'c> Geodatabase<'p, 'c> {
         plan: &'p Plan,
         details: &'p Details,
     ) -> Result<Geodatabase<'p, 'c>> {
-        let has_more = plan.tables.iter().any(|table| {
-            table.columns.srid.is_some() && (table.columns.dimensions.z || table.columns.dimensions.m)
-        });
+        let has_more = plan
+            .tables
+            .iter()
+            .any(|table| table.columns.srid.is_some() && (table.columns.dimensions.z || table.columns.dimensions.m));
         let reference = SpatialReference::new(&plan.reference, has_more);
         connection.execute_batch(include_str!("catalogue.sql")).map_err(cannot_write)?;
         // Every value is made to be what its column holds; to have each checked again takes a fifth of the time.
@@ -123,7 +124,10 @@ impl<'p, 'c> Geodatabase<'p, 'c> {
                     }
                 }
                 Message::Deleted { .. } | Message::Results { .. } => {
-                    return Err(Error::internal("writing a mobile geodatabase", "changes do not belong into a whole one"));
+                    return Err(Error::internal(
+                        "writing a mobile geodatabase",
+                        "changes do not belong into a whole one",
+                    ));
                 }
                 Message::Complete(done) => {
                     for filling in &mut self.layers {
@@ -145,12 +149,13 @@ pub(super) fn tables(plan: &Plan) -> Vec<(&geopackage::Table, Table, Option<Tabl
     let tracked = plan.replica.is_some();
     let has_shape = |table: &geopackage::Table| table.geometry().is_some();
     let rank = |position: usize| {
-        let before = |other: &(usize, &geopackage::Table)| match (has_shape(&plan.tables[position]), has_shape(other.1)) {
+        let before = |other: &(usize, &geopackage::Table)| match (has_shape(&plan.tables[position]), has_shape(other.1))
+        {
             (true, false) => false,
             (false, true) => true,
             _ => other.0 < position,
         };
-        plan.tables.iter().enumerate().filter(before).count() as i64
+        items::count(plan.tables.iter().enumerate().filter(before).count())
     };
     let mut n_attachments = 0;
     let mut made = Vec::with_capacity(plan.tables.len());
@@ -178,7 +183,7 @@ pub(super) fn tables(plan: &Plan) -> Vec<(&geopackage::Table, Table, Option<Tabl
             Table {
                 name: attachments_name(&planned.name),
                 columns: Column::of_attachments().into(),
-                registration: N_SYSTEM_TABLES + plan.tables.len() as i64 + n_attachments,
+                registration: N_SYSTEM_TABLES + items::count(plan.tables.len()) + n_attachments,
                 layer: None,
                 tracked,
                 foreign_keys: vec!["REL_GLOBALID".to_owned()],
@@ -241,7 +246,8 @@ impl<'c> Filling<'c> {
                 features.last_id = features.last_id.max(object_id);
                 let key = if features.table.tracked { features.n_rows } else { object_id };
                 if let Some(encoder) = encoder {
-                    let bounds = put_shape(encoder, row, first + order.len(), blob, slots).map_err(|error| of_row(error, planned, object_id))?;
+                    let bounds = put_shape(encoder, row, first + order.len(), blob, slots)
+                        .map_err(|error| of_row(error, planned, object_id))?;
                     if let Some(bounds) = bounds {
                         *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
                         boxes.add(key, bounds);
@@ -364,7 +370,16 @@ pub(super) fn insert_attachment(
     let mut insert = connection.prepare(&sql).map_err(cannot_write)?;
     let key = match tracked {
         Some((key, from, to)) => insert.insert(params![
-            info.id, id, parent, info.content_type, info.name, length, ZeroBlob(length), key, from, to
+            info.id,
+            id,
+            parent,
+            info.content_type,
+            info.name,
+            length,
+            ZeroBlob(length),
+            key,
+            from,
+            to
         ]),
         None => insert.insert(params![info.id, id, parent, info.content_type, info.name, length, ZeroBlob(length)]),
     };

@@ -16,11 +16,10 @@ pub(super) struct Xml(String);
 impl Xml {
     /// A document whose outermost element is `name`.
     pub(super) fn document(name: &str, content: impl FnOnce(&mut Xml)) -> String {
-        let mut xml = Xml::default();
-        xml.0 = format!(
+        let mut xml = Xml(format!(
             "<{name} xsi:type='typens:{name}' xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xmlns:xs='http://www.w3.org/2001/XMLSchema' \
              xmlns:typens='http://www.esri.com/schemas/ArcGIS/10.4'>"
-        );
+        ));
         content(&mut xml);
         xml.0 + "</" + name + ">"
     }
@@ -55,7 +54,9 @@ impl Xml {
     /// Appends an element with names.
     pub(super) fn names(&mut self, name: &str, names: &[String]) -> &mut Xml {
         self.element(name, "typens:Names", |xml| {
-            names.iter().for_each(|name| { xml.text("Name", name); });
+            names.iter().for_each(|name| {
+                xml.text("Name", name);
+            });
         })
     }
 
@@ -111,7 +112,9 @@ pub(super) fn workspace() -> String {
 /// The moment from which there is history; `now` as ISO 8601 without a zone.
 pub(super) fn marker(now: &str) -> String {
     Xml::document("GPHistoricalMarker", |xml| {
-        xml.text("Name", "DEFAULT").element("TimeStamp", "xs:dateTime", |xml| { xml.escaped(now); });
+        xml.text("Name", "DEFAULT").element("TimeStamp", "xs:dateTime", |xml| {
+            xml.escaped(now);
+        });
     })
 }
 
@@ -161,7 +164,9 @@ impl Xml {
             (_, Some(text), _) => text.to_owned(),
             _ => value.to_string(),
         };
-        self.element(name, xml_type, |xml| { xml.escaped(&text); })
+        self.element(name, xml_type, |xml| {
+            xml.escaped(&text);
+        })
     }
 }
 
@@ -253,7 +258,9 @@ impl Class<'_> {
                 }
                 xml.reference(shape.reference);
             }
-            xml.flag("ChangeTracked", self.tracked).flag("FieldFilteringEnabled", false).names("FilteredFieldNames", &[]);
+            xml.flag("ChangeTracked", self.tracked)
+                .flag("FieldFilteringEnabled", false)
+                .names("FilteredFieldNames", &[]);
         })
     }
 
@@ -273,7 +280,10 @@ impl Xml {
     /// Appends what the definitions of all datasets begin with.
     fn head(&mut self, name: &str, dataset_type: &str, item: i64) {
         self.text("CatalogPath", &format!("\\{name}")).text("Name", name).flag("ChildrenExpanded", false);
-        self.text("DatasetType", dataset_type).whole("DSID", "", item).flag("Versioned", false).flag("CanVersion", true);
+        self.text("DatasetType", dataset_type)
+            .whole("DSID", "", item)
+            .flag("Versioned", false)
+            .flag("CanVersion", true);
         self.text("ConfigurationKeyword", "").text("RequiredGeodatabaseClientVersion", "10.2");
     }
 
@@ -298,8 +308,12 @@ impl Xml {
             }
             xml.text("FieldType", column.field_type());
             match field.default {
-                Some(Json::String(text)) => { xml.text("DefaultValueString", text); },
-                Some(Json::Number(number)) => { xml.text("DefaultValueNumeric", &number.to_string()); },
+                Some(Json::String(text)) => {
+                    xml.text("DefaultValueString", text);
+                }
+                Some(Json::Number(number)) => {
+                    xml.text("DefaultValueNumeric", &number.to_string());
+                }
                 _ => {}
             }
             xml.flag("IsNullable", column.nullable);
@@ -370,7 +384,9 @@ impl Relationship<'_> {
             xml.names("OriginClassNames", &[self.origin.0.to_owned()]);
             xml.names("DestinationClassNames", &[self.destination.0.to_owned()]);
             xml.text("KeyType", "esriRelKeyTypeSingle").text("ClassKey", "esriRelClassKeyUndefined");
-            xml.text("ForwardPathLabel", self.labels.0).text("BackwardPathLabel", self.labels.1).flag("IsReflexive", false);
+            xml.text("ForwardPathLabel", self.labels.0)
+                .text("BackwardPathLabel", self.labels.1)
+                .flag("IsReflexive", false);
             xml.element("OriginClassKeys", "typens:ArrayOfRelationshipClassKey", |xml| {
                 let keys = [
                     (self.origin.1, "esriRelKeyRoleOriginPrimary"),
@@ -430,7 +446,9 @@ impl Replica<'_> {
                     for [x, y] in rings.iter().flatten() {
                         bounds = [bounds[0].min(*x), bounds[1].min(*y), bounds[2].max(*x), bounds[3].max(*y)];
                     }
-                    xml.element("Extent", "typens:EnvelopeN", |xml| { xml.bounds(bounds); });
+                    xml.element("Extent", "typens:EnvelopeN", |xml| {
+                        xml.bounds(bounds);
+                    });
                     xml.element("RingArray", "typens:ArrayOfRing", |xml| rings.iter().for_each(|ring| xml.ring(ring)));
                     xml.reference(reference);
                 });
@@ -450,7 +468,9 @@ impl Xml {
         self.element("Ring", "typens:Ring", |xml| {
             xml.element("PointArray", "typens:ArrayOfPoint", |xml| {
                 for [x, y] in ring {
-                    xml.element("Point", "typens:PointN", |xml| { xml.number("X", *x).number("Y", *y); });
+                    xml.element("Point", "typens:PointN", |xml| {
+                        xml.number("X", *x).number("Y", *y);
+                    });
                 }
             });
         });
@@ -503,8 +523,12 @@ impl Dataset<'_> {
         }
         xml.flag("IncludeRelated", self.include_related).text("QueryOption", self.option);
         match self.attachments {
-            (true, _) => { xml.flag("IsAttachment", true); },
-            (false, true) => { xml.flag("HasAttachments", true); },
+            (true, _) => {
+                xml.flag("IsAttachment", true);
+            }
+            (false, true) => {
+                xml.flag("HasAttachments", true);
+            }
             (false, false) => {}
         }
     }

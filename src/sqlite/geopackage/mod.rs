@@ -129,8 +129,12 @@ pub(crate) fn table_names(service: &Service) -> Vec<String> {
     for layer in &service.layers {
         let mut name: String = layer.name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).take(80).collect();
         let lower = name.to_lowercase();
-        let reserved = ["gpkg", "rtree", "sqlite", "sync", "layer_styles"].iter().any(|head| lower.starts_with(head));
-        if reserved || !name.starts_with(|c: char| c.is_alphabetic() || c == '_') || lower.ends_with("__attach") {
+        let reserved = ["gpkg", "rtree", "sqlite", "sync", "layer_styles", "gdb_", "st_"]
+            .iter()
+            .any(|head| lower.starts_with(head));
+        // What names of other tables and views end with, in one kind of file or the other.
+        let derived = ["__attach", "_evw", "_open"].iter().any(|tail| lower.ends_with(tail));
+        if reserved || derived || !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             name = format!("layer_{name}");
         }
         let is_free = |name: &str, taken: &[String]| {

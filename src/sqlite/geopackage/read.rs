@@ -94,11 +94,11 @@ struct Net {
 }
 
 impl Reading<'_> {
-    fn wrong(&self, problem: impl Into<String>) -> Error {
+    pub(in crate::sqlite) fn wrong(&self, problem: impl Into<String>) -> Error {
         Error::invalid(self.name, format!("{}; nothing was applied", problem.into()))
     }
 
-    fn faulty(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    pub(in crate::sqlite) fn faulty(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
         let name = self.name;
         move |error| faulty(name, &error)
     }
@@ -403,7 +403,7 @@ impl Edits<'_, '_> {
 }
 
 impl Reading<'_> {
-    fn text<'t>(&self, bytes: &'t [u8]) -> Result<&'t str> {
+    pub(in crate::sqlite) fn text<'t>(&self, bytes: &'t [u8]) -> Result<&'t str> {
         std::str::from_utf8(bytes).map_err(|_| self.wrong("the file has a text that is not UTF-8"))
     }
 

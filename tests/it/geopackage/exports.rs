@@ -304,7 +304,7 @@ fn formats(server: &crate::support::program::Server) -> Json {
 async fn what_is_not_installed_is_not_advertised_and_is_refused_by_name() {
     let (_database, program, _directory) = with_script("").await;
     let server = program.serve();
-    assert_eq!(formats(&server), "json,geoPackage,featureCollection");
+    assert_eq!(formats(&server), "json,sqlite,geoPackage,featureCollection");
     for more in [("async", "false"), ("async", "true")] {
         let answer = server.post("trees/FeatureServer/createReplica", &[&CSV[..], &[more]].concat());
         let (_, message) = error(&answer);
@@ -316,7 +316,7 @@ async fn what_is_not_installed_is_not_advertised_and_is_refused_by_name() {
 async fn what_gdal_could_not_write_fails_the_export_and_leaves_nothing() {
     let (database, program, _directory) = with_script("echo 'ERROR 6: the moon is full' >&2").await;
     let server = program.serve();
-    assert_eq!(formats(&server), "json,geoPackage,featureCollection,csv");
+    assert_eq!(formats(&server), "json,sqlite,geoPackage,featureCollection,csv");
     let (_, message) = error(&server.post("trees/FeatureServer/createReplica", &CSV));
     assert!(message.contains("the moon is full") && message.contains("dataFormat=geoPackage"), "{message}");
     assert_eq!(database.value::<i64>("select count(*) from syncline.export").await, 0);

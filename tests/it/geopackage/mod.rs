@@ -1,6 +1,6 @@
 //! GeoPackages: replicas and exports as files that other programs read and edit, and what those edit come back.
 
-mod contents;
+pub mod contents;
 mod exports;
 mod jobs;
 mod qgis;

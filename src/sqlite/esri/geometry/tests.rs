@@ -85,7 +85,10 @@ fn genuine_blobs_are_read_as_what_they_say() {
             .flat_map(|part| part.as_array().unwrap())
             .map(|pair| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap()))
             .collect();
-        assert_eq!(read, wanted, "{}", vector["source"]);
+        // They were computed in another order of rounding.
+        let near = |a: f64, b: f64| (a - b).abs() <= 2.0 * f64::EPSILON * 40_000_000.0;
+        assert_eq!(read.len(), wanted.len());
+        assert!(read.iter().zip(&wanted).all(|(a, b)| near(a.0, b.0) && near(a.1, b.1)), "{}", vector["source"]);
         if let Some(heights) = vector["z"].as_array() {
             let mut read = Vec::new();
             shape.for_each_part(|part| read.extend(part.iter().map(|position| position.z)));

@@ -72,7 +72,11 @@ impl Grid {
             reason = "cells are whole numbers within 2^53, checked where they are read"
         )]
         let cell = cell as f64;
-        cell / units + origin
+        // Where the origin is a cell, the decimals come out as they went in: 4544493.7917, not 4544493.791699998. Grids that are finer than
+        // doubles have no such decimals.
+        let first = origin * units;
+        let has_decimals = first.fract() == 0.0 && first.abs() < LAST_CELL / 100.0;
+        if has_decimals { (cell + first) / units } else { cell / units + origin }
     }
 }
 
@@ -309,12 +313,10 @@ fn varint(value: i64, out: &mut Vec<u8>) {
     let mut rest = value.unsigned_abs();
     let sign = if value < 0 { 0x40 } else { 0 };
     let more = |rest: u64| if rest > 0 { 0x80 } else { 0 };
-    #[expect(clippy::cast_possible_truncation, reason = "6 bits")]
     let first = (rest & 0x3f) as u8;
     rest >>= 6;
     out.push(first | sign | more(rest));
     while rest > 0 {
-        #[expect(clippy::cast_possible_truncation, reason = "7 bits")]
         let next = (rest & 0x7f) as u8;
         rest >>= 7;
         out.push(next | more(rest));
