@@ -376,7 +376,9 @@ pub(crate) fn to_json(blob: Option<&[u8]>, kind: Kind) -> Result<String, String>
                 content.parts.into_iter().flat_map(|part| part.into_iter().enumerate().map(oriented)).enumerate()
             {
                 out.push_str(if n > 0 { "," } else { "" });
-                if ring.first() != ring.last() {
+                // Absent measures are not numbers, and equal to nothing.
+                let place = |position: Option<&Position>| position.map(|it| (it.x, it.y));
+                if place(ring.first()) != place(ring.last()) {
                     ring.extend(ring.first().copied());
                 }
                 run(&mut out, &ring);

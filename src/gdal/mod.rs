@@ -195,7 +195,9 @@ async fn run(arguments: &[OsString], directory: &Path, ends: Instant, tell: impl
             failure.map_or_else(|| format!("ogr2ogr ended with {status}"), str::to_owned)
         )));
     }
-    Ok(text.lines().filter_map(|line| line.strip_prefix("Warning")).map(|rest| after_number(rest).to_owned()).collect())
+    let warnings = text.lines().filter_map(|line| line.strip_prefix("Warning")).map(after_number);
+    // That it cannot say how far it is says nothing about the file.
+    Ok(warnings.filter(|warning| !warning.starts_with("Progress turned off")).map(str::to_owned).collect())
 }
 
 /// Holds the program to its memory and to the size of each file. The whole is watched, see [`follow`].

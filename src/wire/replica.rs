@@ -234,7 +234,7 @@ pub(super) fn require_format_of_replicas(format: DataFormat) -> Result<()> {
     Err(Error::invalid(
         "dataFormat",
         format!(
-            "{} is a format for exports, which nobody can synchronize; set syncModel=none in createReplica, or use json or geoPackage",
+            "{} is a format for exports, which nobody can synchronize; set syncModel=none in createReplica, or use json, sqlite or geoPackage",
             format.name()
         ),
     ))

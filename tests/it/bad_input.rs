@@ -147,8 +147,11 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
         &[(&[("edits", attachments)], 400, &["layer 0 has no attachments, nothing was applied"])],
     )
     .await;
-    let formats: Case<'_> =
-        (&[("syncModel", "none"), ("dataFormat", "shapefile")], 400, &["dataFormat=shapefile", "use json"]);
+    let formats: Case<'_> = (
+        &[("syncModel", "perReplica"), ("dataFormat", "featureCollection")],
+        400,
+        &["featureCollection", "nobody can synchronize", "syncModel=none", "json, sqlite or geoPackage"],
+    );
     refused(&server, "createReplica", &[("layers", "0")], &[formats]).await;
 }
 
