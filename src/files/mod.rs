@@ -107,6 +107,14 @@ impl Files {
         Spool { buffer: Vec::new(), writing: None, files: self.clone(), progress: Arc::clone(progress) }
     }
 
+    /// Refuses a result that is thought to have so many bytes if the disk has no room for it.
+    pub(crate) fn require_room(&self, n_bytes: u64) -> Result<()> {
+        if n_bytes < SMALL_BYTES as u64 {
+            return Ok(());
+        }
+        self.reserve.require(&self.spool, n_bytes)
+    }
+
     /// A new file in the spool.
     fn writing(&self) -> Writing {
         Writing::begin(self.spool_path(), self.reserve)
@@ -411,12 +419,9 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Refuses a result that is thought to have so many bytes if the disk has no room for it.
-    pub(crate) fn require_room(&self, n_bytes: u64) -> Result<()> {
-        if n_bytes < SMALL_BYTES as u64 {
-            return Ok(());
-        }
-        self.files.reserve.require(&self.files.spool, n_bytes)
+    /// Where it is written.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Tells that a row of this layer has been written.

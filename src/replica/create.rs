@@ -37,7 +37,7 @@ use super::{
     answer::{Answer, Body, Content, ResponseType, Subject},
     database::{self, NewFile},
     export,
-    room::{require_room_for_attachments, require_room_for_features},
+    room::{Written, require_room_for_attachments, require_room_for_features},
 };
 
 /// Gives data, registers who holds it, or both. `address` is that of the service.
@@ -373,14 +373,14 @@ pub(super) async fn write_content(
 ) -> Result<u64> {
     let LayerContent { layer, filter, columns, attachments } = content;
     spool.buffer().extend_from_slice(format!("{{\"id\":{},\"features\":[", layer.id).as_bytes());
-    require_room_for_features(tx, content, spool).await?;
+    require_room_for_features(tx, layer, filter, columns, spool.files()).await?;
     let mut n_rows = download::snapshot(tx, layer, filter, columns, bytes, spool).await?;
     spool.buffer().push(b']');
     if let Some(table) = &layer.attachments {
         spool.buffer().extend_from_slice(b",\"attachments\":[");
         if *attachments {
             let filter = Filter::of_attachments(layer, (*filter).clone());
-            require_room_for_attachments(tx, table, &filter, bytes, spool).await?;
+            require_room_for_attachments(tx, table, &filter, Written::AsText(bytes), spool.files()).await?;
             // They have no geometry that would need a spatial reference.
             n_rows += download::snapshot(tx, table, &filter, &Columns::all(table, 0), bytes, spool).await?;
         }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     app::App,
     error::Result,
-    files::Place,
+    files::{Files, Place},
     model::{
         data_format::DataFormat,
         definition::Facts,
@@ -30,7 +30,11 @@ use crate::{
     },
 };
 
-use super::{Run, synchronize::Synchronization};
+use super::{
+    Run,
+    room::{Written, require_room_for_attachments, require_room_for_features},
+    synchronize::Synchronization,
+};
 
 /// What a new file is to hold.
 pub(super) struct NewFile<'a> {
@@ -132,13 +136,15 @@ pub(super) async fn write_new<'a>(
     let mut n_rows = Vec::with_capacity(layers.len());
     for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
         let (columns, attachments) = &layers[position];
-        n_rows.push(write_whole(&mut database, tx, (position, layer), filter, columns, *attachments).await?);
+        n_rows
+            .push(write_whole(&app.files, &mut database, tx, (position, layer), filter, columns, *attachments).await?);
     }
     database.complete().await?;
     Ok((database, n_rows))
 }
 
 async fn write_whole(
+    files: &Files,
     database: &mut Database<'_>,
     tx: &mut ReadTx<'_>,
     (position, layer): (usize, &Arc<Layer>),
@@ -146,10 +152,12 @@ async fn write_whole(
     columns: &Columns,
     with_attachments: bool,
 ) -> Result<u64> {
+    require_room_for_features(tx, layer, filter, columns, files).await?;
     let mut n_rows = database.snapshot(tx, (position, layer), filter, columns).await?;
     if let Some(attachments) = layer.attachments.as_ref().filter(|_| with_attachments) {
         let filter = Filter::of_attachments(layer, filter.clone());
         let columns = Columns::all(attachments, 0);
+        require_room_for_attachments(tx, attachments, &filter, Written::AsBytes, files).await?;
         n_rows += database.snapshot(tx, (position, attachments), &filter, &columns).await?;
     }
     Ok(n_rows)
@@ -196,7 +204,16 @@ pub(super) async fn write_changes<'a>(
             SyncDirection::Snapshot => {
                 let columns = Columns::all(&known.layer, replica.srid);
                 let attachments = replica.return_attachments;
-                write_whole(&mut database, tx, (position, &known.layer), &known.filter, &columns, attachments).await?
+                write_whole(
+                    &app.files,
+                    &mut database,
+                    tx,
+                    (position, &known.layer),
+                    &known.filter,
+                    &columns,
+                    attachments,
+                )
+                .await?
             }
             _ => changes_of_layer(&mut database, tx, synchronization, (position, planned), known).await?,
         };

@@ -41,6 +41,8 @@ async fn f41_a_result_for_which_there_is_no_room_is_refused_before_it_is_begun()
         ("createReplica", &[("layers", "0,1"), URL][..]),
         ("createReplica", &[("layers", "0"), EMBEDDED]),
         ("createReplica", &[("layers", "0"), ("syncModel", "none"), URL]),
+        ("createReplica", &[("layers", "0"), ("dataFormat", "geoPackage")]),
+        ("createReplica", &[("layers", "0"), ("dataFormat", "sqlite")]),
         ("synchronizeReplica", &snapshot),
     ] {
         let (code, text) = error(&server.post(operation, parameters).await);
