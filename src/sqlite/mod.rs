@@ -1,6 +1,6 @@
 //! SQLite files: results that are databases, and databases that clients send.
 //!
-//! What every kind of file needs is here: [`write`] makes a file on a thread of its own, [`packed`] gives it a spatial index,
+//! What every kind of file needs is here: [`mod@write`] makes a file on a thread of its own, [`packed`] gives it a spatial index,
 //! [`read`] opens one that a stranger made. What stands in the tables is the matter of the rooms below.
 
 pub(crate) mod esri;

@@ -1,8 +1,8 @@
 //! Mobile geodatabases: the files with which clients of Esri's libraries work offline.
 //!
-//! [`write`] makes one of the same [`Plan`](super::geopackage::Plan) and rows of which GeoPackages are made, [`delta`] a file of changes; [`read`] finds the edits in
+//! [`write()`] makes one of the same [`Plan`](super::geopackage::Plan) and rows of which GeoPackages are made, [`delta`] a file of changes; [`read`] finds the edits in
 //! one that a client sends. What is in a file: the system tables (`catalogue.sql`), a table for each layer, which keeps versions of rows, and for
-//! each of attachments ([`table`], [`column`]), geometries as blobs ([`geometry`]) in the grids of spatial references ([`reference`]), items with definitions in
+//! each of attachments ([`table`], [`mod@column`]), geometries as blobs ([`geometry`]) in the grids of spatial references ([`mod@reference`]), items with definitions in
 //! XML ([`items`], [`xml`]), and for open programs a copy that they understand ([`mirror`]).
 //!
 //! There is no public specification. What is written here equals what genuine files have, as far as there are any to compare; the tests do.

@@ -49,7 +49,7 @@ pub(in crate::sqlite) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Res
     Ok(Some(bounds))
 }
 
-/// The ISO WKB of a geometry that [`write`] wrote.
+/// The ISO WKB of a geometry that [`write()`] wrote.
 pub(in crate::sqlite) fn without_head(written: &[u8]) -> &[u8] {
     let has_box = written.get(3).is_some_and(|flags| flags & HAS_BOX != 0);
     written.get(if has_box { HEAD_BYTES + BOX_BYTES } else { HEAD_BYTES }..).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! GeoPackages: what any program opens, and, for a replica, a log of what is edited in it.
 //!
-//! [`write`] makes one of a [`Plan`] and of the rows that it is told. The tables are those of the OGC standard with the
+//! [`write()`] makes one of a [`Plan`] and of the rows that it is told. The tables are those of the OGC standard with the
 //! extensions for R-trees, for domains and aliases, and for related tables; [`log`] has the tables and triggers of a replica;
 //! [`style`] how maps draw the layers; [`read`] finds the edits in one that a client sends.
 //!
