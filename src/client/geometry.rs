@@ -315,25 +315,7 @@ pub(crate) fn to_json(blob: Option<&[u8]>, kind: Kind) -> Result<String, String>
     }
     let mut out = String::new();
     let (z, m) = (content.z, content.m);
-    let number = |out: &mut String, value: f64| match value.is_finite() {
-        true => out.push_str(zmij::Buffer::new().format_finite(value)),
-        false => out.push_str("null"),
-    };
-    let run = |out: &mut String, run: &[Position]| {
-        out.push('[');
-        for (n, p) in run.iter().enumerate() {
-            out.push_str(if n > 0 { ",[" } else { "[" });
-            number(out, p.x);
-            out.push(',');
-            number(out, p.y);
-            for (_, value) in [(z, p.z), (m, p.m)].into_iter().filter(|(there, _)| *there) {
-                out.push(',');
-                number(out, value);
-            }
-            out.push(']');
-        }
-        out.push(']');
-    };
+    let run = |out: &mut String, run: &[Position]| push_run(run, (z, m), out);
     let dimensions = |out: &mut String| {
         if z {
             out.push_str("\"hasZ\":true,");
@@ -351,7 +333,7 @@ pub(crate) fn to_json(blob: Option<&[u8]>, kind: Kind) -> Result<String, String>
                     out.push_str(if out.len() > 1 { ",\"" } else { "\"" });
                     out.push_str(name);
                     out.push_str("\":");
-                    number(&mut out, value);
+                    push_number(value, &mut out);
                 }
             }
         }
@@ -391,6 +373,31 @@ pub(crate) fn to_json(blob: Option<&[u8]>, kind: Kind) -> Result<String, String>
     }
     out.push('}');
     Ok(out)
+}
+
+/// Appends positions, with heights and measures if they are there.
+fn push_run(run: &[Position], (z, m): (bool, bool), out: &mut String) {
+    out.push('[');
+    for (n, p) in run.iter().enumerate() {
+        out.push_str(if n > 0 { ",[" } else { "[" });
+        push_number(p.x, out);
+        out.push(',');
+        push_number(p.y, out);
+        for (_, value) in [(z, p.z), (m, p.m)].into_iter().filter(|(there, _)| *there) {
+            out.push(',');
+            push_number(value, out);
+        }
+        out.push(']');
+    }
+    out.push(']');
+}
+
+/// Appends a number; what is none is null.
+fn push_number(value: f64, out: &mut String) {
+    match value.is_finite() {
+        true => out.push_str(zmij::Buffer::new().format_finite(value)),
+        false => out.push_str("null"),
+    }
 }
 
 /// Outer rings go clockwise, holes the other way.

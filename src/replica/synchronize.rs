@@ -139,7 +139,19 @@ async fn synchronize_once(
     };
     let written = synchronization.write(app, &mut tx, &plan, run).await?;
     tx.end().await?;
+    conclude(app, &mut session, &synchronization, &plan, written, run).await
+}
 
+/// Makes the answer of what was written, and notes what the replica was given.
+async fn conclude(
+    app: &App,
+    session: &mut Session,
+    synchronization: &Synchronization<'_>,
+    plan: &SyncPlan,
+    written: Written<'_>,
+    run: &Run,
+) -> Result<Answer> {
+    let Synchronization { service, replica, request, uploaded, .. } = *synchronization;
     let generations: Vec<(LayerId, Generation)> =
         written.generations.iter().map(|noted| (noted.id, noted.now)).collect();
     let subject = Subject {
@@ -156,19 +168,19 @@ async fn synchronize_once(
         _ => {
             let mut head = subject.head();
             if replica.target == TargetType::Server && written.response == ResponseType::ReplacementData {
-                for_rebase(&replica, &mut head);
+                for_rebase(replica, &mut head);
             }
             subject.finish(app, head, written.content).await?
         }
     };
     answer.refused = uploaded.results.iter().flat_map(|(_, results)| results).any(|result| result.error.is_some());
     let mut tx = session.own().await?;
-    let notes = notes(&replica, &plan, &written.generations);
+    let notes = notes(replica, plan, &written.generations);
     let moves = |note: &LayerNote| note.presented.is_some() || note.given.is_some();
     let mut news =
         request.close || run.lease.is_some() || matches!(answer.body, Body::File(_)) || notes.iter().any(moves);
     // Noted with the import already, unless there was nothing to import or it came again.
-    let siblings = siblings(&replica, &plan);
+    let siblings = siblings(replica, plan);
     if !siblings.is_empty() {
         tx.replica_sibling_note(replica.id, &siblings).await?;
         news = true;
@@ -183,7 +195,7 @@ async fn synchronize_once(
     }
     answer.register(&mut tx, service.key, Some(replica.id), run).await?;
     tx.commit().await?;
-    count(&app.metrics, &uploaded);
+    count(&app.metrics, uploaded);
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
         n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"

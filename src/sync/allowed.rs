@@ -14,7 +14,7 @@ use crate::{
     store::WriteTx,
 };
 
-use super::apply::{rows_of_geometry, standing};
+use super::{apply::standing, wave::rows_of_geometry};
 
 /// The edits among these that the layer does not allow, by their places, each with the reason.
 ///

@@ -19,3 +19,4 @@ pub(crate) mod put_back;
 mod row_types;
 mod search;
 pub(crate) mod selected;
+mod wave;
