@@ -15,11 +15,16 @@ use super::{
 
 /// The way to a page, its title, and what it is about.
 pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
-    let mut path = vec![crumb("services", "/arcgis/rest/services".to_owned())];
+    let services = || "/arcgis/rest/services".to_owned();
+    let mut path = vec![crumb("Home", services()), crumb("services", services())];
     let Route::Service(name, what) = route else {
         return match route {
             Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
-            Route::Info => (vec![crumb("info", "/arcgis/rest/info".to_owned())], "Info".to_owned(), Kind::Other),
+            Route::Info => (
+                vec![crumb("Home", services()), crumb("info", "/arcgis/rest/info".to_owned())],
+                "Info".to_owned(),
+                Kind::Other,
+            ),
             _ => (path, "Not found".to_owned(), Kind::Other),
         };
     };

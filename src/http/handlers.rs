@@ -36,7 +36,9 @@ use crate::{
 };
 
 use super::{
-    Call, admin, books, editing, health, jobs, openapi, permit, queries,
+    Call, admin,
+    assets::Asset,
+    books, editing, health, jobs, openapi, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -62,6 +64,12 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         Route::Ready => Ok(Reply::Text(health::readiness(&call.app).await)),
         Route::Metrics => health::metrics(&call.app).await,
         Route::OpenApi => Ok(Reply::Plain(openapi::document(&call.base))),
+        Route::Static(name) => match Asset::named(name) {
+            Some(asset) => Ok(Reply::Asset(asset)),
+            None => {
+                Err(Error::NotFound("File not found: pages of this version of the server name no such file".to_owned()))
+            }
+        },
         Route::Info => Ok(Reply::Json(service::info())),
         Route::Portal(which) => Ok(Reply::Json(portal(*which))),
         Route::Catalogue => Ok(Reply::Json(service::catalogue(&call.app.store.catalogue()))),

@@ -4,6 +4,7 @@
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
 mod admin;
+mod assets;
 mod books;
 mod crumbs;
 mod editing;
@@ -131,9 +132,18 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         _ => Format::of(&params),
     };
     let (path, title, kind) = crumbs::crumbs(&app, &route);
+    let visitor = html::Visitor::default();
     let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
-    let shown =
-        Shown { path: &path, title: &title, kind, params: &params, method: &method, headers: &headers, json_url };
+    let shown = Shown {
+        path: &path,
+        title: &title,
+        kind,
+        visitor: &visitor,
+        params: &params,
+        method: &method,
+        headers: &headers,
+        json_url,
+    };
     // A format that nobody knows is answered in the one that every program can read.
     let format_of_errors = *format.as_ref().unwrap_or(&Format::Json);
     let result = match (failure, format) {

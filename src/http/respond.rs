@@ -19,7 +19,8 @@ use crate::{
 };
 
 use super::{
-    html::{Crumb, Kind, Page, page},
+    assets::Asset,
+    html::{Crumb, Frame, Kind, Page, Visitor, page},
     ranges::{self, Sent},
 };
 
@@ -47,6 +48,11 @@ pub(super) enum Reply {
     Form,
     /// A JSON document that comes as JSON whatever is asked for.
     Plain(Json),
+    /// A page for people that is no form of a JSON document.
+    #[expect(dead_code, reason = "every page is one so far")]
+    Page(String),
+    /// A file that pages are made with.
+    Asset(Asset),
     /// Another address.
     Redirect(&'static str),
     /// A word.
@@ -109,6 +115,8 @@ pub(super) struct Shown<'a> {
     pub(super) title: &'a str,
     /// What it is about.
     pub(super) kind: Kind,
+    /// Who looks at it.
+    pub(super) visitor: &'a Visitor,
     /// The parameters of the request.
     pub(super) params: &'a Params,
     /// Its method.
@@ -126,6 +134,8 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
             response
         }),
+        (Reply::Page(page), _) => Ok(html(page)),
+        (Reply::Asset(asset), _) => Ok(asset.send(shown.headers)),
         (Reply::Plain(value), _) => Ok(json_response(value.to_string())),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
         (Reply::Figures(text), _) => {
@@ -136,9 +146,9 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             ranges::send(empty, sent, shown.method, shown.headers).await
         }
         (Reply::Attachment(info, sent), _) => ranges::send(attachment(&info), sent, shown.method, shown.headers).await,
-        (Reply::Form, Format::Html) => Ok(html(shown, None)),
+        (Reply::Form, Format::Html) => Ok(shown_as_page(shown, None)),
         (Reply::Form, _) => Err(Error::internal("answering", "a form has no JSON")),
-        (Reply::Json(value), Format::Html) => Ok(html(shown, Some(&value))),
+        (Reply::Json(value), Format::Html) => Ok(shown_as_page(shown, Some(&value))),
         (Reply::Json(value), Format::PrettyJson) => Ok(json_response(pretty(&value)?)),
         (Reply::Bytes(bytes), Format::GeoJson) => Ok(response(StatusCode::OK, GEO_JSON, Body::from(bytes))),
         (Reply::Bytes(bytes), Format::Pbf) => Ok(response(StatusCode::OK, PBF, Body::from(bytes))),
@@ -189,7 +199,7 @@ async fn sent(finished: Finished, format: Format, params: &Params) -> Result<Res
 /// An error in the format that was asked for.
 pub(super) fn respond_error(envelope: &Json, format: Format, shown: &Shown<'_>) -> Response {
     match format {
-        Format::Html => html(shown, Some(envelope)),
+        Format::Html => shown_as_page(shown, Some(envelope)),
         Format::Pbf => json_response(brief_error(envelope).to_string()),
         Format::Json | Format::GeoJson => padded(envelope.to_string().into_bytes(), shown.params),
         Format::PrettyJson => json_response(pretty(envelope).unwrap_or_else(|_| Body::from(envelope.to_string()))),
@@ -221,7 +231,7 @@ fn brief_error(envelope: &Json) -> Json {
 
 fn from_value(value: &Json, format: Format, shown: &Shown<'_>) -> Result<Response> {
     match format {
-        Format::Html => Ok(html(shown, Some(value))),
+        Format::Html => Ok(shown_as_page(shown, Some(value))),
         Format::Json | Format::PrettyJson | Format::GeoJson | Format::Pbf => Ok(json_response(pretty(value)?)),
     }
 }
@@ -267,19 +277,26 @@ fn attachment(info: &AttachmentInfo) -> Response {
     response
 }
 
-fn html(shown: &Shown<'_>, body: Option<&Json>) -> Response {
-    let page = page(&Page {
+/// What pages may load and do: only what is the server's own, and no script or style in the page itself.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The page of an answer, or of a form.
+fn shown_as_page(shown: &Shown<'_>, body: Option<&Json>) -> Response {
+    let frame = Frame {
         path: shown.path,
         title: shown.title,
-        kind: shown.kind,
         json_url: shown.json_url.as_deref(),
-        body,
-        form_values: shown.params.pairs(),
-    });
+        visitor: shown.visitor,
+        assets: shown.kind.assets(),
+        refresh_seconds: None,
+    };
+    html(page(&Page { frame, kind: shown.kind, body, form_values: shown.params.pairs() }))
+}
+
+fn html(page: String) -> Response {
     let mut response = response(StatusCode::OK, "text/html; charset=utf-8", Body::from(page));
-    let policy =
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Route {
     Metrics,
     /// `/openapi.json`: the description of all this.
     OpenApi,
+    /// `static`: a file that pages are made with, by the name in its address.
+    Static(String),
     /// `rest/info`
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
@@ -201,6 +203,7 @@ impl Route {
             ["readyz"] => Route::Ready,
             ["metrics"] => Route::Metrics,
             ["openapi.json"] => Route::OpenApi,
+            ["arcgis", "static", name] => Route::Static((*name).to_owned()),
             ["arcgis", "rest", "info"] => Route::Info,
             ["arcgis", "sharing", "rest"] | ["arcgis", "sharing"] => Route::Portal(Portal::Root),
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),

@@ -15,7 +15,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A server with the cities and countries of the world, and a survey of 4500 points that have attachments, and notes on some of
 /// them.
-async fn with_natural_earth() -> (Program, Server) {
+pub async fn with_natural_earth() -> (Program, Server) {
     let database = TestDatabase::new().await;
     let program = Program::on(&database);
     for (file, layer) in [("cities.gpkg", "Cities"), ("countries.geojson", "Countries")] {
@@ -47,7 +47,7 @@ fn skipped(what: &str) {
 }
 
 /// Tells whether a program can run; if it cannot, the test is skipped, or fails where everything has to be there.
-fn is_here(client: &str, there: bool) -> bool {
+pub fn is_here(client: &str, there: bool) -> bool {
     if !there {
         let required = setting("SYNCLINE_REQUIRE_CLIENTS").is_some_and(|value| value == "1")
             || setting("CI").is_some_and(|value| value == "true");

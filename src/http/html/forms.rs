@@ -439,6 +439,9 @@ impl Form {
             html.raw(" enctype=\"multipart/form-data\"");
         }
         html.raw(">\n");
+        if let Some(csrf) = page.frame.visitor.csrf() {
+            html.raw("<input type=\"hidden\" name=\"csrf\"").attribute("value", csrf).raw(">\n");
+        }
         for group in self.groups {
             html.raw("<fieldset><legend>").raw(group.name).raw("</legend>\n");
             for control in group.controls.iter().filter(|control| self.spatial || !control.spatial) {

@@ -1,10 +1,12 @@
 //! The services directory: pages for people, made from the JSON that programs get.
 //!
-//! [`page`] is a pure function. It needs no script and no other file, so the server may forbid both; the one style
-//! sheet is [`STYLE`], whose hash a content security policy can name.
+//! [`page`] is a pure function. What a page needs beside its text are the files in `assets`, which are the server's own, so
+//! that a content security policy can forbid all others; and without scripts, only maps are missing. Pages that are not
+//! made from JSON have the same frame: [`document`].
 
 mod editing_forms;
 mod forms;
+mod frame;
 mod query_forms;
 mod resources;
 mod results;
@@ -13,19 +15,12 @@ mod writer;
 
 use serde_json::Value;
 
-use writer::{Html, leads_to_a_page, percent_encode};
+use super::assets::Asset;
 
-/// The content of the page's only `style` element, byte for byte.
-pub(crate) const STYLE: &str = include_str!("style.css");
+use writer::percent_encode;
 
-/// One step of the way from the root of the services to a page.
-#[derive(Clone, Debug)]
-pub(crate) struct Crumb {
-    /// What the step is called, such as `Cities (0)`.
-    pub(crate) text: String,
-    /// The absolute path of the step without a query string, already percent-encoded.
-    pub(crate) href: String,
-}
+pub(crate) use frame::{Crumb, Frame, Visitor, document};
+pub(crate) use writer::Html;
 
 /// What a page is about: it decides how the JSON is shown and which form there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +94,26 @@ pub(crate) enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The style sheets and scripts that pages of this kind need beside those of all pages.
+    pub(crate) fn assets(self) -> &'static [Asset] {
+        match self {
+            Kind::Layer => MAPS,
+            _ => &[],
+        }
+    }
+}
+
+/// What a page with a map needs.
+pub(crate) const MAPS: &[Asset] = &[Asset::LeafletStyle, Asset::Directory];
+
 /// Everything that a page is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {
-    /// The way here; the last step is the resource or operation itself, from which links and forms go on.
-    pub(crate) path: &'a [Crumb],
-    /// The title and main heading, such as `Layer: Cities (ID: 0)`.
-    pub(crate) title: &'a str,
+    /// What is round it; from the last step of its way, links and forms go on.
+    pub(crate) frame: Frame<'a>,
     /// What the page is about.
     pub(crate) kind: Kind,
-    /// The address of the same answer as indented JSON; `None` where no link can ask for it, as after a POST.
-    pub(crate) json_url: Option<&'a str>,
     /// What `f=json` would have answered, an error included; `None` for a form that was not sent yet.
     pub(crate) body: Option<&'a Value>,
     /// The parameters of the request, with which the form is filled again.
@@ -129,7 +133,7 @@ impl<'a> Page<'a> {
 
     /// Returns the path some steps up the way here; empty beyond its start.
     fn ancestor(&self, steps: usize) -> &'a str {
-        let crumb = self.path.iter().rev().nth(steps);
+        let crumb = self.frame.path.iter().rev().nth(steps);
         crumb.map_or("", |crumb| crumb.href.trim_end_matches('/'))
     }
 
@@ -164,21 +168,18 @@ impl<'a> Page<'a> {
 ///
 /// A body with a top-level `error` is shown as an error on a page of any kind, above the form if the kind has one.
 pub(crate) fn page(page: &Page<'_>) -> String {
-    let mut html = Html::new();
-    open(&mut html, page);
-    let form = forms::form(page.kind);
-    if let Some(body) = page.body {
-        match body.get("error").filter(|error| !error.is_null()) {
-            Some(failure) => error(&mut html, failure),
-            None => content(&mut html, page, body, form.as_ref()),
+    document(&page.frame, |html| {
+        let form = forms::form(page.kind);
+        if let Some(body) = page.body {
+            match body.get("error").filter(|error| !error.is_null()) {
+                Some(failure) => error(html, failure),
+                None => content(html, page, body, form.as_ref()),
+            }
         }
-    }
-    if let Some(form) = form {
-        form.write(&mut html, page);
-    }
-    html.raw("</main>\n<footer>").link("/openapi.json", "Description of the interface (OpenAPI)");
-    html.raw("</footer>\n</body>\n</html>\n");
-    html.finish()
+        if let Some(form) = form {
+            form.write(html, page);
+        }
+    })
 }
 
 fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::Form>) {
@@ -237,30 +238,6 @@ fn error(html: &mut Html, error: &Value) {
     };
     for line in details {
         html.raw("<p>").text(&values::plain(line)).raw("</p>\n");
-    }
-    html.raw("</div>\n");
-}
-
-/// Writes everything above the content.
-fn open(html: &mut Html, page: &Page<'_>) {
-    html.raw(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>",
-    );
-    html.text(page.title).raw("</title>\n<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
-    html.raw("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n");
-    html.raw("<header><p class=\"brand\">Syncline <span>Services Directory</span></p>\n");
-    html.raw("<nav aria-label=\"Breadcrumb\"><ol>");
-    for (index, crumb) in page.path.iter().enumerate() {
-        let last = index + 1 == page.path.len();
-        html.raw(if last { "<li aria-current=\"page\">" } else { "<li>" });
-        html.link(&crumb.href, &crumb.text).raw("</li>");
-    }
-    html.raw("</ol></nav></header>\n<main id=\"content\" tabindex=\"-1\">\n<div class=\"title\"><h1>");
-    html.text(page.title).raw("</h1>");
-    if let Some(url) = page.json_url.filter(|url| leads_to_a_page(url)) {
-        html.raw(" <p class=\"formats\">").link(url, "JSON").raw("</p>");
     }
     html.raw("</div>\n");
 }

@@ -24,7 +24,7 @@ pub(super) fn catalogue(html: &mut Html, page: &Page<'_>, body: &Value) {
     });
     links(html, services);
     html.heading(2, None, "Supported Interfaces");
-    html.raw("<p>").link(page.json_url.unwrap_or_default(), "REST").raw("</p>\n");
+    html.raw("<p>").link(page.frame.json_url.unwrap_or_default(), "REST").raw("</p>\n");
 }
 
 /// Writes a feature service.
@@ -154,6 +154,9 @@ const EDITING_OPERATIONS: &[(&str, &str)] = &[
 /// Writes a layer or table and what can be done with it.
 pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
     jump(html, &[("#fields", "Fields"), ("#capabilities", "Capabilities"), ("#operations", "Supported Operations")]);
+    if body["geometryType"].is_string() && can(body, &["Query"]) {
+        map(html, page.here(), "Map of the layer");
+    }
     layer_sections(html, page.parent(), body, 2);
     html.heading(2, Some("operations"), "Supported Operations");
     let mut operations = Vec::new();
@@ -171,6 +174,14 @@ pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
         }
     }
     links(html, operations.into_iter());
+}
+
+/// Writes the place for a map of a layer's features.
+fn map(html: &mut Html, layer: &str, label: &str) {
+    html.raw("<div class=\"map\" role=\"region\" data-map")
+        .attribute("data-layer", layer)
+        .attribute("aria-label", label);
+    html.raw(">A browser that runs scripts shows a map here.</div>\n");
 }
 
 /// Writes what a layer consists of; `service` is the address of its service.

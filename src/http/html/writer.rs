@@ -5,27 +5,27 @@ use std::fmt::Write as _;
 /// A page being written.
 ///
 /// Markup has to be `&'static str`, so a value from a request or a table cannot get in as markup.
-pub(super) struct Html(String);
+pub(crate) struct Html(String);
 
 impl Html {
     /// Starts an empty page.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Html(String::new())
     }
 
     /// Returns the page as written so far.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.0
     }
 
     /// Writes markup.
-    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+    pub(crate) fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
     /// Writes text, escaped so that it is inert between tags and inside a quoted attribute.
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         for c in text.chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),
@@ -40,12 +40,12 @@ impl Html {
     }
 
     /// Writes an attribute with a leading blank; `name` is the literal before the `=`.
-    pub(super) fn attribute(&mut self, name: &'static str, value: &str) -> &mut Self {
+    pub(crate) fn attribute(&mut self, name: &'static str, value: &str) -> &mut Self {
         self.raw(" ").raw(name).raw("=\"").text(value).raw("\"")
     }
 
     /// Writes a heading of the given level, with an id to jump to if it is given one.
-    pub(super) fn heading(&mut self, level: usize, id: Option<&'static str>, text: &str) {
+    pub(crate) fn heading(&mut self, level: usize, id: Option<&'static str>, text: &str) {
         // The lowest level of HTML is 6.
         let (open, close) = match level {
             0..=2 => ("<h2", "</h2>\n"),
@@ -62,7 +62,7 @@ impl Html {
     }
 
     /// Writes a link, or the bare text when following `address` could do anything but fetch a page.
-    pub(super) fn link(&mut self, address: &str, text: &str) -> &mut Self {
+    pub(crate) fn link(&mut self, address: &str, text: &str) -> &mut Self {
         if leads_to_a_page(address) {
             self.raw("<a").attribute("href", address).raw(">").text(text).raw("</a>")
         } else {
@@ -71,17 +71,17 @@ impl Html {
     }
 
     /// Writes what stands where there is no value.
-    pub(super) fn none(&mut self) -> &mut Self {
+    pub(crate) fn none(&mut self) -> &mut Self {
         self.raw("<span class=\"none\">None</span>")
     }
 
     /// Opens a cell of a table; a `long` text is wrapped, anything else stays on one line.
-    pub(super) fn open_cell(&mut self, long: bool) -> &mut Self {
+    pub(crate) fn open_cell(&mut self, long: bool) -> &mut Self {
         self.raw(if long { "<td class=\"long\">" } else { "<td>" })
     }
 
     /// Opens a table that scrolls sideways in its own box; `label` names it for a screen reader.
-    pub(super) fn open_table(&mut self, label: &str, columns: &[&str]) {
+    pub(crate) fn open_table(&mut self, label: &str, columns: &[&str]) {
         self.raw("<div class=\"wide\" role=\"region\" tabindex=\"0\"")
             .attribute("aria-label", label)
             .raw("><table>\n<thead><tr>");
@@ -92,7 +92,7 @@ impl Html {
     }
 
     /// Closes what [`Html::open_table`] opened.
-    pub(super) fn close_table(&mut self) {
+    pub(crate) fn close_table(&mut self) {
         self.raw("</tbody></table></div>\n");
     }
 }
@@ -100,14 +100,14 @@ impl Html {
 /// Says whether `address` is an absolute path of this server or a web address.
 ///
 /// Control characters are refused because browsers drop some of them, which turns `/⇥/host` into `//host`.
-pub(super) fn leads_to_a_page(address: &str) -> bool {
+pub(crate) fn leads_to_a_page(address: &str) -> bool {
     let own = address.starts_with('/') && !address.starts_with("//") && !address.starts_with("/\\");
     let web = address.starts_with("https://") || address.starts_with("http://");
     (own || web) && !address.chars().any(char::is_control)
 }
 
 /// Encodes one segment of a path, or one name or value of a query string.
-pub(super) fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -89,6 +89,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("operating", Get, "/metrics", "metrics", "Figures for Prometheus.").gives(Text),
     Operation::new("operating", Get, "/openapi.json", "description", "This description.")
         .gives(Object(&[("openapi", "text"), ("paths", "object")])),
+    Operation::new("operating", Get, "/arcgis/static/{name}", "static", "A file that pages are made with.")
+        .gives(Bytes),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/info", "info", "Versions, and how to sign in.")
         .gives(Object(&[("currentVersion", "number"), ("authInfo", "object")])),
     Operation::new(

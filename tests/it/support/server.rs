@@ -71,6 +71,17 @@ impl TestServer {
         self.app.store.publish(&publication, false).await.unwrap()
     }
 
+    /// Publishes a table of the schema `public` in the service `trees` under another name.
+    pub async fn publish_as(&self, table: &str, name: &str) -> Published {
+        let publication = Publication {
+            service: "trees".to_owned(),
+            table_schema: "public".to_owned(),
+            table_name: table.to_owned(),
+            layer_name: Some(name.to_owned()),
+        };
+        self.app.store.publish(&publication, false).await.unwrap()
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         self.data.path()
@@ -115,6 +126,14 @@ impl TestServer {
         JobRunner { ending, running: tokio::spawn(syncline::jobs::run(self.app.clone(), told)), listening }
     }
 
+    /// Listens on a port of its own, for clients that are no part of the test, until what it returns is dropped.
+    pub async fn listen(&self) -> Listening {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let router = self.router.clone();
+        Listening { address, serving: tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }) }
+    }
+
     /// GET of a path as it is, with these headers.
     pub async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
         let mut request = Request::get(full(path)).header(header::HOST, "test:80");
@@ -140,6 +159,19 @@ impl TestServer {
     /// Adds features to a layer; `features` is JSON.
     pub async fn add(&self, layer: u32, features: &str) -> Json {
         self.post(&format!("{layer}/addFeatures"), &[("features", features)]).await
+    }
+}
+
+/// A server in the process that others can reach.
+pub struct Listening {
+    /// Its host and port.
+    pub address: String,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.serving.abort();
     }
 }
 
