@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
-    model::life::Policy,
+    model::{life::Policy, principal::Access},
 };
 
 /// All settings. Each may stand in the file under its name here, or in the environment as `SYNCLINE_` and its name in
@@ -68,8 +68,10 @@ pub struct Config {
     pub expire_replicas_days: i32,
     /// How many days a replica that has expired can be revived by synchronizing, before it is unregistered.
     pub grace_days: i32,
-    /// Who presents it may change definitions over HTTP; nobody may if there is none.
+    /// Who presents it may do everything, like a key with the role `admin`.
     pub admin_token: Option<String>,
+    /// What everybody may do with services of which nothing else was granted, without saying who they are: `none`, `view` or `edit`.
+    pub anonymous: Access,
     /// Whether log lines are JSON.
     pub log_json: bool,
 }
@@ -150,6 +152,7 @@ impl Default for Config {
             expire_replicas_days: 90,
             grace_days: 14,
             admin_token: None,
+            anonymous: Access::None,
             log_json: false,
         }
     }
@@ -184,6 +187,13 @@ impl Config {
         }
         if let Some(token) = value("SYNCLINE_ADMIN_TOKEN") {
             config.admin_token = Some(token.trim().to_owned());
+        }
+        if let Some(word) = value("SYNCLINE_ANONYMOUS") {
+            config.anonymous = Access::from_name(&word).ok_or_else(|| {
+                Error::Unavailable(format!(
+                    "the environment variable SYNCLINE_ANONYMOUS is '{word}'; it must be none, view or edit"
+                ))
+            })?;
         }
         read_into(&value, "SYNCLINE_LISTEN", &mut config.listen)?;
         read_into(&value, "SYNCLINE_MAX_CONNECTIONS", &mut config.max_connections)?;
@@ -233,6 +243,9 @@ impl Config {
         }
         if self.admin_token.as_ref().is_some_and(|token| token.len() < 16) {
             return wrong("admin_token is shorter than 16 characters, which could be guessed; make one with: openssl rand -hex 24".to_owned());
+        }
+        if self.anonymous > Access::Edit {
+            return wrong("anonymous is 'manage'; it must be none, view or edit".to_owned());
         }
         if self.max_body_bytes < 1 << 16 {
             return wrong(format!(

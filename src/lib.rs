@@ -21,6 +21,7 @@
 //! - [`editing`]: what connected clients change.
 //! - [`jobs`]: operations that run on their own.
 //! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
+//! - [`auth`]: who asks.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`mod@client`]: a GeoPackage that is a replica, and what keeps it in step with a server.
 //! - [`cli`]: the commands.
@@ -32,6 +33,7 @@
 #![recursion_limit = "256"]
 
 pub mod app;
+mod auth;
 mod books;
 pub mod cli;
 mod client;

@@ -189,9 +189,9 @@ struct Outcome {
     n_refused: usize,
 }
 
-/// What the books need to know of a request. Nobody has an account yet, so nobody knows whose it is.
+/// What the books need to know of a request.
 fn sent(app: &App, run: &Run, operation: EditOperation, anonymous: bool) -> Sent {
-    let from = Provenance { operation, request_id: run.request_id.clone(), user: String::new() };
+    let from = Provenance { operation, request_id: run.request_id.clone(), user: run.principal.name().to_owned() };
     let limits = RefusedLimits { edits: app.config.max_refused_edits, bytes: app.config.max_refused_bytes };
     Sent { from, limits, anonymous, digest: None }
 }

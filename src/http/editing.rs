@@ -13,7 +13,6 @@ use crate::{
         job::Operation,
         layer::{Layer, Service},
     },
-    replica::Run,
     wire::{
         attachment_form::{AttachmentForm, DeleteForm},
         calculate::validate_sql,
@@ -23,7 +22,7 @@ use crate::{
 
 use super::{
     Call,
-    handlers::answer,
+    handlers::{answer, run},
     html::Kind,
     jobs,
     respond::{Format, Reply},
@@ -90,10 +89,6 @@ pub(super) async fn operation(
 async fn single(call: &Call, service: &Service, layer: &Arc<Layer>, single: Single) -> Result<Reply> {
     let request = Request::read_single(layer, single, &call.params)?;
     Ok(answer(call, service, editing::run(&call.app, service, request, &run(call)).await?))
-}
-
-fn run(call: &Call) -> Run {
-    Run { request_id: call.request_id.clone(), ..Run::default() }
 }
 
 fn form(call: &Call) -> Result<AttachmentForm> {

@@ -14,6 +14,8 @@ use crate::{
         id::{LayerId, ReplicaId},
         job::Operation,
         layer::{Layer, Service},
+        principal::Access,
+        replica::SyncDirection,
     },
     query,
     replica::{
@@ -26,6 +28,7 @@ use crate::{
         import::Source,
         job::asynchronous,
         life::CleanUpRequest,
+        options::Purpose,
         params::Params,
         query as wire_query,
         replica::{CreateReplicaRequest, Unregister, info, list_item},
@@ -47,13 +50,11 @@ use super::{
 
 /// Answers a request.
 pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
+    permit::authorize(call, route).await?;
     if let Some(operation) = route.post_only()
         && call.method != Method::POST
     {
         return if call.format == Format::Html { Ok(Reply::Form) } else { Err(Error::PostOnly { operation }) };
-    }
-    if route.is_administration() {
-        admin::authorize(call)?;
     }
     if call.format.is_for_features() && !route.gives_features(call.format) {
         return Err(Error::invalid("f", "geojson and pbf are formats of a layer's query; ask here with f=json"));
@@ -72,7 +73,11 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         },
         Route::Info => Ok(Reply::Json(service::info())),
         Route::Portal(which) => Ok(Reply::Json(portal(*which))),
-        Route::Catalogue => Ok(Reply::Json(service::catalogue(&call.app.store.catalogue()))),
+        Route::Catalogue => {
+            let catalogue = call.app.store.catalogue();
+            let seen = catalogue.services.iter().filter(|service| call.access(service) >= Access::View);
+            Ok(Reply::Json(service::catalogue(seen.map(AsRef::as_ref))))
+        }
         Route::Service(name, what) => of_service(call, &*call.app.store.service(name).await?, what).await,
         Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
     }
@@ -96,9 +101,12 @@ async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<
         OfService::Itself => {
             let facts = call.app.store.facts(service).await?;
             let (current, oldest) = query::generations(&call.app, service).await?;
-            Ok(document(service::service(service, &facts, current, &oldest)).await)
+            Ok(document(call, service, service::service(service, &facts, current, &oldest)).await)
         }
-        OfService::Layers => Ok(document(service::layers(service, &call.app.store.facts(service).await?)).await),
+        OfService::Layers => {
+            let facts = call.app.store.facts(service).await?;
+            Ok(document(call, service, service::layers(service, &facts)).await)
+        }
         OfService::Query => queries::of_service(call, service).await,
         OfService::Relationships => Ok(Reply::Json(describe::relationships(service))),
         OfService::QueryDomains => Ok(Reply::Json(describe::domains(&call.params, service)?)),
@@ -157,7 +165,7 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
             let facts = call.app.store.facts(service).await?;
             let index = service.layers.iter().position(|known| known.key == layer.key);
             let facts = index.and_then(|index| facts.get(index)).cloned().unwrap_or_default();
-            Ok(document(service::layer(service, layer, &facts)).await)
+            Ok(document(call, service, service::layer(service, layer, &facts)).await)
         }
         // An empty form, which is how a person begins.
         OfLayer::Query if call.format == Format::Html && !asks_anything(&call.params) => Ok(Reply::Form),
@@ -183,17 +191,28 @@ async fn of_layer(call: &Call, service: &Service, layer: &Arc<Layer>, what: OfLa
 
 async fn create(call: &Call, service: &Service) -> Result<Reply> {
     let request = CreateReplicaRequest::parse(&call.params, service)?;
+    if request.replica.direction != SyncDirection::Download && !matches!(request.purpose, Purpose::Export) {
+        permit::require(
+            call,
+            service,
+            Access::Edit,
+            "a replica that uploads; syncDirection=download makes one that does not",
+        )?;
+    }
     if asynchronous(&call.params)? {
         // Known to be wrong now rather than when the job is begun.
         gdal::require(request.format).await?;
         return jobs::submit(call, service, None, Operation::CreateReplica).await;
     }
-    let made = replica::create(&call.app, service, &address(call, service), request, &Run::default()).await?;
+    let made = replica::create(&call.app, service, &address(call, service), request, &run(call)).await?;
     Ok(answer(call, service, made))
 }
 
 async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
     let request = SynchronizeReplicaRequest::parse(&call.params)?;
+    if call.access(service) < Access::Edit && request.brings_edits() {
+        permit::require(call, service, Access::Edit, "edits; without them, the replica is sent what it lacks")?;
+    }
     if asynchronous(&call.params)? {
         // Known to be wrong now rather than when the job is begun.
         replica::find(&call.app, service, request.replica).await?;
@@ -204,7 +223,7 @@ async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
         return jobs::submit(call, service, None, Operation::SynchronizeReplica).await;
     }
     let address = address(call, service);
-    let made = replica::synchronize(&call.app, service, &address, &request, &Run::default()).await?;
+    let made = replica::synchronize(&call.app, service, &address, &request, &run(call)).await?;
     Ok(answer(call, service, made))
 }
 
@@ -217,7 +236,7 @@ async fn extract(call: &Call, service: &Service) -> Result<Reply> {
     if asynchronous(&call.params)? {
         return jobs::submit(call, service, None, Operation::ExtractChanges).await;
     }
-    let made = replica::extract(&call.app, service, &address(call, service), &request, &Run::default()).await?;
+    let made = replica::extract(&call.app, service, &address(call, service), &request, &run(call)).await?;
     Ok(answer(call, service, made))
 }
 
@@ -233,8 +252,9 @@ async fn replicas(call: &Call, service: &Service) -> Result<Reply> {
     Ok(Reply::Json(replicas.iter().map(|replica| list_item(replica, with_last_sync, with_version)).collect()))
 }
 
-/// The document of a service or of layers, with what this installation can do beside.
-pub(super) async fn document(mut document: Json) -> Reply {
+/// The document of a service or of layers, with what this installation can do beside, for whoever asks.
+pub(super) async fn document(call: &Call, of: &Service, mut document: Json) -> Reply {
+    service::limit(&mut document, call.access(of));
     service::add_export_formats(&mut document, gdal::formats().await);
     Reply::Json(document)
 }
@@ -261,6 +281,11 @@ pub(super) fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
             Reply::Json(Json::Object(head))
         }
     }
+}
+
+/// Whose request it is.
+pub(super) fn run(call: &Call) -> Run {
+    Run { request_id: call.request_id.clone(), principal: call.principal.clone(), ..Run::default() }
 }
 
 /// The address of a service, as the client reaches it.

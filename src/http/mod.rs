@@ -40,7 +40,12 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::{self, Presented},
     error::Result,
+    model::{
+        layer::Service,
+        principal::{Access, Principal},
+    },
     wire::{error, params::Params},
 };
 
@@ -84,8 +89,8 @@ struct Call {
     format: Format,
     /// `http://host:port`, as clients see it.
     base: String,
-    /// The token in the headers.
-    bearer: Option<String>,
+    /// Who asks.
+    principal: Principal,
     /// The id under which the log has it.
     request_id: String,
 }
@@ -149,14 +154,19 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let result = match (failure, format) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(format)) => {
-            let (mut params, bearer) = (shown.params.clone(), bearer(&headers));
-            if matches!(route, Route::Service(_, OfService::CreateReplica)) && is_arcgis(&headers) {
-                // What such a client makes of tables that it does not know, nobody knows. A job reads it as well.
-                params.push_default("openMirror", "false");
-            }
+            let mut params = shown.params.clone();
             let request_id = request_id.to_owned();
-            let call = Call { app, method: method.clone(), params, file, format, base, bearer, request_id };
-            reply(&call, &route, &shown).await
+            match authenticate(&app, &headers, &params, format).await {
+                Ok(principal) => {
+                    if let Route::Service(name, OfService::CreateReplica) = &route {
+                        create_defaults(&app, name, &principal, &headers, &mut params);
+                    }
+                    let method = method.clone();
+                    let call = Call { app, method, params, file, format, base, principal, request_id };
+                    reply(&call, &route, &shown).await
+                }
+                Err(error) => Err(error),
+            }
         }
     };
     match result {
@@ -192,12 +202,51 @@ fn is_arcgis(headers: &HeaderMap) -> bool {
     agent.is_some_and(|agent| agent.to_ascii_lowercase().contains("arcgis"))
 }
 
-/// The token that a client sends in a header, of which there are two.
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// Says of createReplica what its client left open. A job reads it as well.
+fn create_defaults(app: &App, service: &str, principal: &Principal, headers: &HeaderMap, params: &mut Params) {
+    if is_arcgis(headers) {
+        // What such a client makes of tables that it does not know, nobody knows.
+        params.push_default("openMirror", "false");
+    }
+    let catalogue = app.store.catalogue();
+    let access = catalogue.service(service).map(|service| service.access(principal, app.config.anonymous));
+    if access == Some(Access::View) {
+        params.push_default("syncDirection", "download");
+    }
+}
+
+/// Finds out who asks, from the first token that is not empty.
+async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, format: Format) -> Result<Principal> {
     let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let given = value("x-esri-authorization").or_else(|| value("authorization"))?;
-    let (scheme, token) = given.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    let bearer = |name: &str| {
+        let (scheme, token) = value(name)?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+    };
+    let token = bearer("x-esri-authorization").or_else(|| bearer("authorization")).or_else(|| params.text("token"));
+    let cookie = || match format {
+        Format::Html => cookie(value("cookie")?),
+        // Else any page could ask in the name of whoever looks at it.
+        Format::Json | Format::PrettyJson | Format::GeoJson | Format::Pbf => None,
+    };
+    let (token, is_cookie) = match token {
+        Some(token) => (Some(token), false),
+        None => (cookie(), true),
+    };
+    let presented = token.map(|token| Presented { token, is_cookie, referer: value("referer"), address: None });
+    auth::authenticate(app, presented).await
+}
+
+/// The token in the cookies of a request.
+fn cookie(cookies: &str) -> Option<&str> {
+    let named = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+    named.filter(|(name, _)| *name == "agstoken").map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+}
+
+impl Call {
+    /// What whoever asks may do with a service.
+    fn access(&self, service: &Service) -> Access {
+        service.access(&self.principal, self.app.config.anonymous)
+    }
 }
 
 fn params_of_query(query: &str) -> Params {

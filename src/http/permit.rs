@@ -1,12 +1,160 @@
-//! Which capability of a service or layer a request needs, where the operation does not look itself: those of replicas do, and
+//! Who may ask for what: the one table of the rights that routes need; and which capabilities.
+//!
+//! [`needed`] names every route, so that a new one has no way round it. Which capability of a service or layer a request needs, where the operation does not look itself: those of replicas do, and
 //! what an edit needs is known where it is applied (`sync::allowed`), since an upload may hold what is allowed and what is not.
 
 use crate::{
     error::{Error, Result},
-    model::{capability::Capability, id::LayerId, layer::Service},
+    model::{capability::Capability, id::LayerId, layer::Service, principal::Access},
 };
 
-use super::route::{OfLayer, OfService};
+use super::{
+    Call,
+    books::Books,
+    route::{OfLayer, OfService, OfUploads, Route},
+};
+
+/// What somebody must be to ask for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Anybody. What one may not see is not in the answer.
+    Nothing,
+    /// Somebody who may do this with the service.
+    Service(Access),
+    /// An administrator; anybody, where everybody may see all services.
+    Figures,
+}
+
+/// What a route needs.
+pub(super) fn needed(route: &Route) -> Need {
+    match route {
+        Route::Root
+        | Route::Health
+        | Route::Ready
+        | Route::OpenApi
+        | Route::Info
+        | Route::Portal(_)
+        | Route::Catalogue
+        | Route::Unknown => Need::Nothing,
+        Route::Metrics => Need::Figures,
+        Route::Service(_, what) => Need::Service(needed_of_service(what)),
+    }
+}
+
+fn needed_of_service(what: &OfService) -> Access {
+    match what {
+        OfService::Itself
+        | OfService::Layers
+        | OfService::Query
+        | OfService::Relationships
+        | OfService::QueryDomains
+        // Which way, and whether with edits, is looked at there.
+        | OfService::CreateReplica
+        | OfService::SynchronizeReplica
+        | OfService::UnregisterReplica
+        | OfService::ExtractChanges
+        | OfService::Replicas
+        | OfService::Replica(_)
+        | OfService::ReplicaFile(_)
+        | OfService::ReplicaStatus(_)
+        | OfService::Jobs
+        | OfService::Job(_) => Access::View,
+        OfService::ApplyEdits | OfService::ImportReplica => Access::Edit,
+        OfService::Admin(..) | OfService::CleanUp => Access::Manage,
+        OfService::Uploads(
+            OfUploads::List
+            | OfUploads::Upload
+            | OfUploads::Register
+            | OfUploads::Item(_)
+            | OfUploads::Part(_)
+            | OfUploads::Parts(_)
+            | OfUploads::Commit(_)
+            | OfUploads::Delete(_),
+        ) => Access::Edit,
+        OfService::Books(what) => match what {
+            Books::Verify(_) | Books::Explain(_) => Access::View,
+            Books::Batches
+            | Books::Batch(_)
+            | Books::Undo(_)
+            | Books::Uploads(_)
+            | Books::Upload(..)
+            | Books::UndoUpload(..)
+            | Books::RejectedEdits
+            | Books::RejectedEdit(_)
+            | Books::ApplyRejected(_)
+            | Books::DismissRejected(_)
+            | Books::Conflicts
+            | Books::Conflict(_)
+            | Books::RestoreConflict(_) => Access::Edit,
+        },
+        OfService::Layer(_, what) => match what {
+            OfLayer::Itself
+            | OfLayer::Query
+            | OfLayer::QueryRelatedRecords
+            | OfLayer::QueryAttachments
+            | OfLayer::Feature(_)
+            | OfLayer::ValidateSql
+            | OfLayer::Attachments(_)
+            | OfLayer::Attachment { .. } => Access::View,
+            OfLayer::ApplyEdits
+            | OfLayer::AddFeatures
+            | OfLayer::UpdateFeatures
+            | OfLayer::DeleteFeatures
+            | OfLayer::Calculate
+            | OfLayer::Append
+            | OfLayer::AddAttachment(_)
+            | OfLayer::UpdateAttachment(_)
+            | OfLayer::DeleteAttachments(_) => Access::Edit,
+            OfLayer::Truncate => Access::Manage,
+        },
+    }
+}
+
+/// Refuses what whoever asks may not do, without saying more of what they may not see than its name, which they have.
+pub(super) async fn authorize(call: &Call, route: &Route) -> Result<()> {
+    match (needed(route), route) {
+        (Need::Service(access), Route::Service(name, _)) => {
+            let everybody = call.app.config.anonymous;
+            let service = match call.app.store.service(name).await {
+                // Nobody finds out by asking which services there are.
+                Err(Error::NotFound(_)) if call.principal.is_anonymous() && everybody < Access::View => {
+                    return Err(Error::TokenRequired);
+                }
+                found => found?,
+            };
+            require(call, &service, access, "this")
+        }
+        (Need::Figures, _) if call.app.config.anonymous < Access::View && !call.principal.is_admin() => {
+            Err(match call.principal.is_anonymous() {
+                true => Error::TokenRequired,
+                false => Error::Forbidden("this is for administrators only".to_owned()),
+            })
+        }
+        (Need::Nothing | Need::Figures | Need::Service(_), _) => Ok(()),
+    }
+}
+
+/// Refuses who may not do with a service what `what` needs.
+pub(super) fn require(call: &Call, service: &Service, needed: Access, what: &str) -> Result<()> {
+    let has = call.access(service);
+    if has >= needed {
+        return Ok(());
+    }
+    if call.principal.is_anonymous() {
+        return Err(Error::TokenRequired);
+    }
+    let why = match has {
+        // Not even this much of what they may not see.
+        Access::None => String::new(),
+        has => format!(
+            " The right '{}' is needed for {what}, and user {} has '{}'; an administrator can grant it",
+            needed.name(),
+            call.principal.name(),
+            has.name()
+        ),
+    };
+    Err(Error::Forbidden(format!("User does not have permissions to access '{}.FeatureServer'.{why}", service.name)))
+}
 
 /// Refuses what the service, or the layer that a request is about, does not allow.
 pub(super) fn check(service: &Service, what: &OfService) -> Result<()> {
@@ -19,14 +167,14 @@ pub(super) fn check(service: &Service, what: &OfService) -> Result<()> {
         OfService::Layer(_, OfLayer::Itself) => Ok(()),
         OfService::Layer(id, what) => match (service.layer(LayerId(*id)), what) {
             (None, _) => Ok(()),
-            (Some(layer), what) => layer.require(needed(*what)),
+            (Some(layer), what) => layer.require(capability(*what)),
         },
         _ => Ok(()),
     };
     allowed.map_err(Error::NotSupported)
 }
 
-fn needed(what: OfLayer) -> Capability {
+fn capability(what: OfLayer) -> Capability {
     match what {
         OfLayer::Itself
         | OfLayer::Query

@@ -236,14 +236,6 @@ impl Route {
         }
     }
 
-    /// Whether it is for administrators only.
-    pub(crate) fn is_administration(&self) -> bool {
-        matches!(
-            self,
-            Route::Service(_, OfService::Admin(..) | OfService::CleanUp | OfService::Layer(_, OfLayer::Truncate))
-        )
-    }
-
     /// The name of an operation that changes data, and therefore takes POST only.
     pub(crate) fn post_only(&self) -> Option<&'static str> {
         let Route::Service(_, what) = self else { return None };
@@ -449,13 +441,11 @@ mod tests {
                 for of in ["", "/0"] {
                     let path = format!("{root}/services/a/FeatureServer{of}/{operation}");
                     assert_eq!(Route::of(&path).post_only(), Some(operation), "{path}");
-                    assert!(Route::of(&path).is_administration(), "{path}");
                 }
             }
             for operation in ["cleanupChangeTracking", "0/truncate"] {
                 let route = Route::of(&format!("{root}/services/a/FeatureServer/{operation}"));
                 assert_eq!(route.post_only(), operation.split('/').next_back());
-                assert!(route.is_administration());
             }
         }
         assert!(Route::of("/arcgis/rest/services/a/FeatureServer/0/query").post_only().is_none());

@@ -7,6 +7,7 @@ use super::{
     definition::{Definition, ServiceDefinition},
     geometry::{Dimensions, GeometryType, Target},
     id::{LayerId, LayerKey, ServiceKey},
+    principal::{Access, Grants, Principal},
     rules::Rules,
     value::FieldType,
 };
@@ -42,9 +43,16 @@ pub struct Service {
     pub definition: ServiceDefinition,
     /// The most that clients may do with any of its layers.
     pub capabilities: Capabilities,
+    /// Who may do what with it.
+    pub grants: Grants,
 }
 
 impl Service {
+    /// What somebody may do with it, where `anonymous` is what everybody may do with a service of which nothing else is said.
+    pub fn access(&self, who: &Principal, anonymous: Access) -> Access {
+        self.grants.access(self.key, who, anonymous)
+    }
+
     /// The layer or table with this id.
     pub fn layer(&self, id: LayerId) -> Option<&Arc<Layer>> {
         self.layers.iter().find(|layer| layer.id == id)

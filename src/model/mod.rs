@@ -17,6 +17,7 @@ pub mod layer;
 pub mod life;
 pub mod output;
 pub mod predicate;
+pub mod principal;
 pub mod provenance;
 pub mod query;
 pub mod replica;

@@ -12,6 +12,7 @@ use crate::{
         geometry::GeometryType,
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Catalogue, Field, Layer, Relationship, Service, ShapeColumn},
+        principal::{Access, Grants},
         rules::Rules,
         value::FieldType,
     },
@@ -32,7 +33,8 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
     {
         fields.entry(row.try_get(0)?).or_default().push(field(&row)?);
     }
-    let described = services(&mut tx).await?;
+    let mut described = services(&mut tx).await?;
+    grants(&mut tx, &mut described).await?;
     let mut layers: HashMap<i32, Vec<Arc<Layer>>> = HashMap::new();
     let mut attachments: HashMap<LayerKey, Layer> = HashMap::new();
     // Attachments come before the layers that have them.
@@ -97,9 +99,33 @@ async fn services(tx: &mut OwnTx<'_>) -> Result<Vec<Service>> {
             definition,
             layers: Vec::new(),
             relationships: Vec::new(),
+            grants: Grants::default(),
         });
     }
     Ok(services)
+}
+
+/// Enters what was granted of each service.
+async fn grants(tx: &mut OwnTx<'_>, services: &mut [Service]) -> Result<()> {
+    for row in sqlx::query(
+        "-- grant_list
+         select g.service_id, lower(a.name) as account, g.role, g.access
+         from syncline.service_grant g left join syncline.account a using (account_id)",
+    )
+    .fetch_all(tx.connection())
+    .await?
+    {
+        let key: i32 = row.try_get("service_id")?;
+        let Some(service) = services.iter_mut().find(|service| service.key.0 == key) else { continue };
+        let name: String = row.try_get("access")?;
+        let access = Access::from_name(&name).ok_or_else(|| unknown("access", &name))?;
+        match (row.try_get("account")?, row.try_get("role")?) {
+            (Some(account), _) => service.grants.users.insert(account, access),
+            (None, Some(role)) => service.grants.roles.insert(role, access),
+            (None, None) => service.grants.anonymous.replace(access),
+        };
+    }
+    Ok(())
 }
 
 /// What a service allows. A list that cannot be read allows nothing: whoever wrote it meant to forbid something.

@@ -4,6 +4,7 @@
 //! [`ReadTx`] sees one snapshot and knows its generation, [`WriteTx`] edits published tables and is stamped when it
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
+pub(crate) mod accounts;
 mod additions;
 mod areas;
 pub(crate) mod books;
@@ -62,6 +63,7 @@ pub(crate) use session::{OwnTx, ReadTx, Session, Snapshot, WriteTx};
 /// The channels on which processes tell each other; triggers write to them.
 const CATALOGUE_CHANGED: &str = "syncline_catalogue";
 const JOB_WAITS: &str = "syncline_job";
+const ACCOUNTS_CHANGED: &str = "syncline_accounts";
 
 /// How long a request waits for another one of the same replica.
 const REPLICA_WAIT: Duration = Duration::from_secs(30);
@@ -73,6 +75,7 @@ pub struct Store {
     catalogue: RwLock<Arc<Catalogue>>,
     job_waits: Notify,
     facts: Mutex<facts::Known>,
+    accounts: accounts::Known,
 }
 
 impl Store {
@@ -130,7 +133,13 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
-        Ok(Store { pool, catalogue: RwLock::default(), job_waits: Notify::new(), facts: Mutex::default() })
+        Ok(Store {
+            pool,
+            catalogue: RwLock::default(),
+            job_waits: Notify::new(),
+            facts: Mutex::default(),
+            accounts: accounts::Known::default(),
+        })
     }
 
     /// Brings the schema up to date, under a lock, and checks that the server is recent enough.
@@ -221,13 +230,15 @@ impl Store {
 
     async fn follow_once(&self) -> Result<()> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen_all([CATALOGUE_CHANGED, JOB_WAITS]).await?;
+        listener.listen_all([CATALOGUE_CHANGED, JOB_WAITS, ACCOUNTS_CHANGED]).await?;
         // What was told before is not told again.
         self.reload().await?;
+        self.accounts.forget();
         self.job_waits.notify_one();
         loop {
             match listener.try_recv().await? {
                 Some(notice) if notice.channel() == JOB_WAITS => self.job_waits.notify_one(),
+                Some(notice) if notice.channel() == ACCOUNTS_CHANGED => self.accounts.forget(),
                 Some(_) => self.reload().await?,
                 None => return Err(Error::Unavailable("the connection that listens was closed".to_owned())),
             }

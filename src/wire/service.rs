@@ -7,11 +7,13 @@ use serde_json::{Value as Json, json};
 
 use crate::model::{
     attachment::AttachmentInfo,
+    capability::Capabilities,
     data_format::DataFormat,
     definition::Facts,
     geometry::GeometryType,
     id::{Generation, LayerKey},
-    layer::{Catalogue, Layer, Service},
+    layer::{Layer, Service},
+    principal::Access,
     query::Columns,
 };
 
@@ -41,10 +43,9 @@ pub(crate) fn info() -> Json {
     })
 }
 
-/// `rest/services`
-pub(crate) fn catalogue(catalogue: &Catalogue) -> Json {
-    let services: Json =
-        catalogue.services.iter().map(|service| json!({"name": service.name, "type": "FeatureServer"})).collect();
+/// `rest/services`, with the services that whoever asks may see.
+pub(crate) fn catalogue<'a>(services: impl Iterator<Item = &'a Service>) -> Json {
+    let services: Json = services.map(|service| json!({"name": service.name, "type": "FeatureServer"})).collect();
     json!({"currentVersion": CURRENT_VERSION, "folders": [], "services": services})
 }
 
@@ -148,6 +149,44 @@ pub(crate) fn add_export_formats(document: &mut Json, formats: &[DataFormat]) {
     for name in ["layers", "tables"] {
         for layer in members.get_mut(name).and_then(Json::as_array_mut).into_iter().flatten() {
             add_export_formats(layer, formats);
+        }
+    }
+}
+
+/// The members of documents that say that something can be edited.
+const OF_EDITING: [&str; 8] = [
+    "supportsAppend",
+    "supportsApplyEditsWithGlobalIds",
+    "supportsCalculate",
+    "supportsAsyncCalculate",
+    "supportsAsyncDelete",
+    "supportsRollbackOnFailureParameter",
+    "supportsAttachmentsByUploadId",
+    "supportsBiDirectionalSyncForServer",
+];
+
+/// Takes out of the document of a service, of a layer or of all layers what whoever asks may not do.
+pub(crate) fn limit(document: &mut Json, access: Access) {
+    let Some(members) = document.as_object_mut() else { return };
+    if let Some(Json::String(list)) = members.get("capabilities") {
+        // What a document lists was written by the same type that reads it here.
+        let listed = Capabilities::parse(list).unwrap_or(Capabilities::NONE);
+        members.insert("capabilities".to_owned(), listed.and(access.capabilities()).to_string().into());
+    }
+    let mut deny = |name: &str| {
+        if let Some(value) = members.get_mut(name) {
+            *value = false.into();
+        }
+    };
+    if access < Access::Edit {
+        OF_EDITING.into_iter().for_each(&mut deny);
+    }
+    if access < Access::Manage {
+        deny("supportsTruncate");
+    }
+    for name in ["layers", "tables"] {
+        for layer in members.get_mut(name).and_then(Json::as_array_mut).into_iter().flatten() {
+            limit(layer, access);
         }
     }
 }

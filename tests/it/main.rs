@@ -9,6 +9,7 @@ mod support;
 
 mod accounting;
 mod attachments;
+mod auth;
 mod backlog;
 mod bad_input;
 mod browser;

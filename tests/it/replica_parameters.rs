@@ -254,7 +254,7 @@ async fn what_has_no_effect_is_accepted_and_what_would_have_one_is_refused() {
             ("geometryType", "esriGeometryPolygon"),
             ("datumTransformations", "[]"),
             ("overwrite", "true"),
-            ("token", "abc"),
+            ("token", " "),
         ],
     )
     .await;

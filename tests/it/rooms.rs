@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 22] = [
+const ROOMS: [(&str, &[&str], bool); 23] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -36,12 +36,13 @@ const ROOMS: [(&str, &[&str], bool); 22] = [
     ),
     ("jobs", &["model", "error", "app", "store", "replica", "editing", "wire"], false),
     ("books", &["model", "error", "app", "sql", "store", "format", "sync", "wire"], true),
+    ("auth", &["model", "error", "app", "store"], false),
     ("client", &["model", "sqlite"], false),
     (
         "http",
         &[
-            "model", "error", "app", "metrics", "books", "files", "gdal", "query", "uploads", "replica", "editing",
-            "jobs", "wire",
+            "model", "error", "app", "auth", "metrics", "books", "files", "gdal", "query", "uploads", "replica",
+            "editing", "jobs", "wire",
         ],
         false,
     ),

@@ -158,6 +158,7 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
             .env("SYNCLINE_DATABASE_URL", &bed.url)
+            .env("SYNCLINE_ANONYMOUS", "edit")
             // Statements over a whole table are no news here.
             .env("SYNCLINE_LOG", "error")
             .stdout(Stdio::piped())

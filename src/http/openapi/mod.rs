@@ -12,7 +12,7 @@ mod schemas;
 use serde_json::{Map, Value as Json, json};
 
 use operations::{Answer, OPERATIONS, Operation, Verbs};
-use parameters::{COMMON, Kind, Parameter};
+use parameters::{COMMON, Kind, Parameter, TOKEN};
 
 /// The document. `base` is the address of the server, `http://host:port`.
 pub(super) fn document(base: &str) -> Json {
@@ -68,7 +68,8 @@ fn path_item(operation: &Operation, suffix: &str) -> Json {
     let has_own_formats = !formats(operation).is_empty();
     let takes_format = matches!(operation.answer, Answer::Object(_) | Answer::Array) && !has_own_formats;
     let common = if takes_format { COMMON } else { &[] };
-    let parameters = || common.iter().chain(operation.parameters.iter().copied().flatten());
+    let token = if operation.path().starts_with("/arcgis/") { TOKEN } else { &[] };
+    let parameters = || common.iter().chain(token).chain(operation.parameters.iter().copied().flatten());
     let described = |id: String| {
         json!({
             "operationId": id,

@@ -301,7 +301,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "truncate",
         "Deletes all features of a layer.",
     )
-    .takes(&[q::ADMINISTRATOR, p::TRUNCATE]),
+    .takes(&[p::TRUNCATE]),
     Operation::new(
         "editing",
         Post,
@@ -468,6 +468,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "cleanupChangeTracking",
         "Forgets old changes, as far as no replica needs them.",
     )
-    .takes(&[q::ADMINISTRATOR, p::CLEAN_UP])
+    .takes(&[p::CLEAN_UP])
     .gives(Object(&[("success", "flag"), ("minServerGen", "integer")])),
 ];

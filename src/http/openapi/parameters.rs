@@ -102,6 +102,10 @@ pub(super) const CALLBACK: Parameter =
 pub(super) const COMMON: &[Parameter] =
     &[Parameter::word("f", &["html", "json", "pjson"], "The format of the answer; html if it is not given."), CALLBACK];
 
+/// Who asks.
+pub(super) const TOKEN: &[Parameter] =
+    &[Parameter::text("token", "The token or key of whoever asks, unless a header has it.")];
+
 /// Object ids, as clients write them.
 pub(super) const IDS: &[&str] = &["1,2", "[1,2]", "1"];
 /// Spatial references, as clients write them.

@@ -186,16 +186,13 @@ const FACTOR: Parameter =
 /// Only these layers.
 pub(super) const OF_LAYERS: &[Parameter] = &[LAYERS];
 
-const TOKEN: Parameter = Parameter::text("token", "The administrator's token, unless a header has it.");
 const NOT_ASYNC: Parameter = Parameter::off("async", "Not supported.");
 const FORCE: Parameter = Parameter::off("force", "Whether what is in use is changed all the same.");
 const DEFINITION: &[&str] =
     &[r#"{"description":"a"}"#, r#"{"fields":[{"name":"x","type":"esriFieldTypeString","length":5}]}"#];
 
-/// Who the administrator is.
-pub(super) const ADMINISTRATOR: &[Parameter] = &[TOKEN];
 /// The administration.
-pub(super) const ADMINISTRATION: &[Parameter] = &[TOKEN, NOT_ASYNC];
+pub(super) const ADMINISTRATION: &[Parameter] = &[NOT_ASYNC];
 /// addToDefinition
 pub(super) const ADD_TO_DEFINITION: &[Parameter] =
     &[Parameter::json("addToDefinition", "Object", "What is added.").required().such_as(DEFINITION), FORCE];

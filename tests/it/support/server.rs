@@ -15,6 +15,7 @@ use syncline::{
     app::App,
     config::Config,
     http::router,
+    model::principal::Access,
     store::publish::{Publication, Published},
 };
 use tempfile::TempDir;
@@ -38,7 +39,13 @@ impl TestServer {
     /// A server on a database that has something in it.
     pub async fn on(database: TestDatabase) -> TestServer {
         let data = TempDir::new().unwrap();
-        let config = Config { data: PathBuf::from(data.path()), max_connections: 8, ..Config::default() };
+        // What a test is about is mostly not who may do it.
+        let config = Config {
+            data: PathBuf::from(data.path()),
+            max_connections: 8,
+            anonymous: Access::Edit,
+            ..Config::default()
+        };
         let app = App::open(config, &database.url).await.unwrap();
         TestServer { router: router(app.clone()), app, database, data }
     }
