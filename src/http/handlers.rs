@@ -50,11 +50,15 @@ use super::{
 
 /// Answers a request.
 pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
-    permit::authorize(call, route).await?;
-    if let Some(operation) = route.post_only()
-        && call.method != Method::POST
+    let wrong_method = route.post_only().filter(|_| call.method != Method::POST);
+    if let Some(operation) = wrong_method
+        && call.format != Format::Html
     {
-        return if call.format == Format::Html { Ok(Reply::Form) } else { Err(Error::PostOnly { operation }) };
+        return Err(Error::PostOnly { operation });
+    }
+    permit::authorize(call, route).await?;
+    if wrong_method.is_some() {
+        return Ok(Reply::Form);
     }
     if call.format.is_for_features() && !route.gives_features(call.format) {
         return Err(Error::invalid("f", "geojson and pbf are formats of a layer's query; ask here with f=json"));

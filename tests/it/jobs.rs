@@ -83,8 +83,9 @@ const ORPHAN: &str =
 
 #[tokio::test]
 async fn a_job_waits_runs_and_leads_to_what_the_request_would_have_answered() {
-    let server = with_elm().await;
-    let parameters = [("layers", "0,1"), ("replicaName", "Crew 7"), EMBEDDED, ("token", "secret-token")];
+    let mut server = with_elm().await;
+    server.configure(|config| config.admin_token = Some("secret-token-of-a-client".to_owned()));
+    let parameters = [("layers", "0,1"), ("replicaName", "Crew 7"), EMBEDDED, ("token", "secret-token-of-a-client")];
     let path = submit(&server, "createReplica", &parameters).await;
     assert!(path.contains("/FeatureServer/jobs/j"), "{path}");
     let waiting = server.get(&path, &[]).await;

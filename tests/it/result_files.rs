@@ -34,7 +34,7 @@ async fn a_file_comes_with_its_length_its_digest_and_a_tag() {
     // Small ones are written from memory, large ones through a file.
     for n_rows in [1, 9000] {
         let (server, path, content) = with_file(n_rows).await;
-        let response = server.fetch(&format!("{path}?token=abc&f=json"), &[]).await;
+        let response = server.fetch(&format!("{path}?token=&f=json"), &[]).await;
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, "content-length"), content.len().to_string());
         assert_eq!(header(&response, "accept-ranges"), "bytes");

@@ -216,10 +216,14 @@ async fn truncate_takes_all_rows_or_all_attachments_and_replicas_learn_of_it() {
 
 #[tokio::test]
 async fn sql_is_validated_as_it_would_be_read() {
-    let server = with_oaks().await;
-    let layer = server.get("0", &[]).await;
-    for key in ["supportsValidateSql", "supportsCalculate", "supportsTruncate", "supportsAppend"] {
-        assert_eq!(layer[key], true, "{key}");
+    let mut server = with_oaks().await;
+    server.configure(|config| config.admin_token = Some(TOKEN.1.to_owned()));
+    for (who, truncates) in [(("token", ""), false), (TOKEN, true)] {
+        let layer = server.get("0", &[who]).await;
+        for key in ["supportsValidateSql", "supportsCalculate", "supportsAppend"] {
+            assert_eq!(layer[key], true, "{key}");
+        }
+        assert_eq!(layer["supportsTruncate"], truncates);
     }
     for (kind, sql, code) in [
         ("where", "girth > 5 AND species LIKE 'a%'", None),
