@@ -35,6 +35,7 @@ pub(super) fn needed(route: &Route) -> Need {
         | Route::Info
         | Route::Portal(_)
         | Route::Catalogue
+        | Route::Static(_)
         | Route::Unknown => Need::Nothing,
         Route::Metrics => Need::Figures,
         Route::Service(_, what) => Need::Service(needed_of_service(what)),
