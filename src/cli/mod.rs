@@ -3,6 +3,7 @@
 
 mod books;
 mod client;
+mod config;
 mod definition;
 mod history;
 mod import;
@@ -102,6 +103,9 @@ enum Command {
     Migrate,
     /// Check configuration and database, and say what the server would do
     Check,
+    /// Show the settings that are used, or what settings there are
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// Runs the command that the command line names.
@@ -109,11 +113,17 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let arguments = match arguments.command {
         Command::Client(client) => return client.run(),
+        // What settings there are can be asked whatever they are.
+        Command::Config(config::ConfigCommand::Reference(reference)) => return ended(reference.run()),
         _ => arguments,
     };
     let done = tokio::runtime::Runtime::new()
         .map_err(|error| Error::internal("starting", error))
         .and_then(|runtime| runtime.block_on(run(arguments)));
+    ended(done)
+}
+
+fn ended(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -129,9 +139,10 @@ async fn run(arguments: Arguments) -> Result<()> {
     if let Some(data) = arguments.place.data {
         config.data = data;
     }
-    start_logging(config.log_json);
+    start_logging(&config)?;
     match arguments.command {
         Command::Serve(serve) => serve.run(config).await,
+        Command::Config(command) => command.run(&config),
         command => {
             let database = Database::open(&config).await?;
             let done = on_database(command, &database, &config).await;
@@ -162,7 +173,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Explain(explain) => explain.run(&app(database, config).await?).await,
         Command::Migrate => migrated(database).await,
         Command::Check => check(database, config).await,
-        Command::Serve(_) | Command::Client(_) => Ok(()),
+        Command::Serve(_) | Command::Client(_) | Command::Config(_) => Ok(()),
     }
 }
 
@@ -176,13 +187,15 @@ async fn app(database: &Database, config: &Config) -> Result<App> {
     })
 }
 
-fn start_logging(json: bool) {
+fn start_logging(config: &Config) -> Result<()> {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter =
-        EnvFilter::try_from_env("SYNCLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
+    // What the database remarks is of no interest, unless somebody asks for it.
+    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{}", config.log))
+        .map_err(|error| Error::internal("starting the log", error))?;
     let logging = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start in one process, as in tests, keeps the first one's.
-    let _ = if json { logging.json().try_init() } else { logging.with_target(false).try_init() };
+    let _ = if config.log_json { logging.json().try_init() } else { logging.with_target(false).try_init() };
+    Ok(())
 }
 
 /// A database that a command works on.

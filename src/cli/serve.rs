@@ -135,11 +135,16 @@ async fn sweep(app: App) {
             tracing::warn!(error = chain(&error), "replicas that nobody synchronizes could not be looked after");
         }
         match app.store.prune(keep, false).await {
-            Ok(pruned) => pruned.into_iter().flatten().filter(|pruned| pruned.n_changes > 0).for_each(|pruned| {
-                tracing::info!(
-                    service.name = pruned.service, history_from = %pruned.to, n_changes = pruned.n_changes, "old history was forgotten"
-                );
-            }),
+            Ok(pruned) => {
+                let pruned = pruned.into_iter().flatten();
+                let n_changes = pruned.filter(|pruned| pruned.n_changes > 0).fold(0, |n, pruned| {
+                    tracing::info!(
+                        service.name = pruned.service, history_from = %pruned.to, n_changes = pruned.n_changes, "old history was forgotten"
+                    );
+                    n + pruned.n_changes
+                });
+                app.metrics.count_pruning(n_changes);
+            }
             Err(error) => tracing::warn!(error = chain(&error), "old history could not be forgotten"),
         }
         match app.store.forget_old_books().await {

@@ -27,9 +27,7 @@ impl Reserve {
 
     /// Refuses a result that is thought to take so many bytes below this directory, with the figures, if they are not there.
     pub(super) fn require(self, directory: &Path, n_bytes: u64) -> Result<()> {
-        let disk = rustix::fs::statvfs(directory)
-            .map_err(|error| Error::internal("asking how full the disk is", IoError::from(error)))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = free_bytes(directory)?;
         if free >= n_bytes.saturating_add(self.0) {
             return Ok(());
         }
@@ -40,6 +38,13 @@ impl Reserve {
             self.0
         )))
     }
+}
+
+/// How many bytes of the disk of a directory are free.
+pub(super) fn free_bytes(directory: &Path) -> Result<u64> {
+    let disk = rustix::fs::statvfs(directory)
+        .map_err(|error| Error::internal("asking how full the disk is", IoError::from(error)))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// What a failure to write means. A full disk is nothing that a client or a developer can mend.

@@ -77,6 +77,11 @@ impl Files {
         Ok(files)
     }
 
+    /// How many bytes of the disk of the data directory are free.
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
+        disk::free_bytes(&self.spool)
+    }
+
     /// The id of the installation that this data directory belongs to. `None` if it has served no database yet.
     pub(crate) async fn instance(&self) -> Result<Option<Uuid>> {
         match tokio::fs::read_to_string(&self.instance).await {

@@ -30,6 +30,18 @@ pub(super) async fn metrics(app: &App) -> Result<Reply> {
     let mut page = Page::default();
     app.metrics.write(&mut page);
     app.store.write_figures(app.config.policy(), &mut page).await?;
+    page.single(
+        "syncline_disk_free_bytes",
+        "gauge",
+        "What is free of the disk of the data directory",
+        app.files.free_bytes()?,
+    );
+    page.single(
+        "syncline_disk_reserve_bytes",
+        "gauge",
+        "What is left free of it: requests that would take of it are refused",
+        app.config.disk_reserve_bytes,
+    );
     Ok(Reply::Figures(page.finish()))
 }
 

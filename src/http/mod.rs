@@ -12,6 +12,7 @@ mod handlers;
 mod health;
 pub(crate) mod html;
 mod jobs;
+mod observe;
 mod openapi;
 mod params;
 mod permit;
@@ -21,7 +22,7 @@ mod respond;
 mod route;
 mod uploads;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -41,7 +42,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::{self, Presented},
-    error::Result,
+    error::{Error, Result},
     model::{
         layer::Service,
         principal::{Access, Principal},
@@ -49,6 +50,7 @@ use crate::{
     wire::{error, params::Params},
 };
 
+use observe::{Failed, Observed};
 use respond::{Format, Reply, Shown, respond, respond_error};
 use route::{OfService, Route};
 
@@ -97,19 +99,14 @@ struct Call {
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
     let request_id = Uuid::new_v4().simple().to_string();
-    let started = Instant::now();
-    let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request.id = request_id, http.method = %method, http.path = path);
-    let mut response = answer_route(app, request, &path, &request_id).instrument(span.clone()).await;
-    span.in_scope(|| {
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(http.status = response.status().as_u16(), duration_ms, "answered");
-    });
+    let observed = Observed::begin(&app, request.method(), &path, &request_id);
+    let span = observed.span.clone();
+    let mut response = answer_route(app, request, &path, &request_id).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response
+    observed.answered(response)
 }
 
 async fn answer_route(app: App, request: Request, path: &str, request_id: &str) -> Response {
@@ -158,6 +155,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             let request_id = request_id.to_owned();
             match authenticate(&app, &headers, &params, format).await {
                 Ok(principal) => {
+                    observe::note(&principal, &params);
                     if let Route::Service(name, OfService::CreateReplica) = &route {
                         create_defaults(&app, name, &principal, &headers, &mut params);
                     }
@@ -178,8 +176,19 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 envelope["success"] = false.into();
             }
             let mut response = respond_error(&envelope, format_of_errors, &shown);
-            if matches!(error, crate::error::Error::ReplicaBusy) {
+            if matches!(error, Error::ReplicaBusy) {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            if matches!(route, Route::Metrics) {
+                // No document of the API: who asks looks at the status.
+                *response.status_mut() = match error {
+                    Error::TokenRequired | Error::TokenInvalid => StatusCode::UNAUTHORIZED,
+                    Error::Forbidden(_) => StatusCode::FORBIDDEN,
+                    _ => StatusCode::SERVICE_UNAVAILABLE,
+                };
+            }
+            if let Some(code) = envelope["error"]["code"].as_i64() {
+                response.extensions_mut().insert(Failed(code));
             }
             response
         }

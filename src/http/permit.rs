@@ -21,7 +21,7 @@ pub(super) enum Need {
     Nothing,
     /// Somebody who may do this with the service.
     Service(Access),
-    /// An administrator; anybody, where everybody may see all services.
+    /// An administrator; anybody, where the settings say so.
     Figures,
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn authorize(call: &Call, route: &Route) -> Result<()> {
             };
             require(call, &service, access, "this")
         }
-        (Need::Figures, _) if call.app.config.anonymous < Access::View && !call.principal.is_admin() => {
+        (Need::Figures, _) if !call.app.config.metrics_open && !call.principal.is_admin() => {
             Err(match call.principal.is_anonymous() {
                 true => Error::TokenRequired,
                 false => Error::Forbidden("this is for administrators only".to_owned()),

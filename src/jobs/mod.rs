@@ -156,7 +156,10 @@ async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
         () = ended(&mut ending) => None,
     };
     let noted = match ended {
-        Some(Ok(())) => return tracing::info!("job ended"),
+        Some(Ok(())) => {
+            app.metrics.count_job(claimed.operation.name(), "completed");
+            return tracing::info!("job ended");
+        }
         Some(Err(error)) => failed(&app, &claimed, &error).await,
         None => give_back(&app, lease, GiveBack { counts: false, pause_s: 0 }).await,
     };
@@ -232,6 +235,9 @@ async fn failed(app: &App, claimed: &Claimed, error: &Error) -> Result<bool> {
     let mut tx = session.own().await?;
     let held = fail(&mut tx, claimed.lease, error).await?;
     tx.commit().await?;
+    if held {
+        app.metrics.count_job(claimed.operation.name(), "failed");
+    }
     Ok(held)
 }
 

@@ -196,6 +196,7 @@ async fn conclude(
     answer.register(&mut tx, service.key, Some(replica.id), run).await?;
     tx.commit().await?;
     count(&app.metrics, uploaded);
+    app.metrics.count_delta(written.n_changes);
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
         n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"

@@ -45,6 +45,27 @@ impl Store {
             "The age of the oldest open transaction of the database, as far as the server may see it",
         );
         page.value(name, &[], row.try_get::<f64, _>(3)?);
+        let name = "syncline_commit_seconds";
+        page.metric(
+            name,
+            "histogram",
+            "How long commits of edits took, in which they wait for their generation and for the disk",
+        );
+        self.commits.write(name, &[], page);
+        let n_idle = u32::try_from(self.pool().num_idle()).unwrap_or(u32::MAX);
+        let name = "syncline_database_connections";
+        page.metric(
+            name,
+            "gauge",
+            "Connections to the database by state; more than are open are made as needed, up to max",
+        );
+        for (state, n) in [
+            ("used", self.pool().size().saturating_sub(n_idle)),
+            ("idle", n_idle),
+            ("max", self.pool().options().get_max_connections()),
+        ] {
+            page.value(name, &[("state", state)], n);
+        }
         Ok(())
     }
 
@@ -85,9 +106,12 @@ impl Store {
         page.value("syncline_commits_waiting", &[], row.try_get::<i64, _>(3)?);
         let rows = sqlx::query(
             "-- figures_books
-             select s.name, (select count(*) from syncline.rejected_edit e where e.service_id = s.service_id and e.state = 'open'),
-               (select count(*) from syncline.conflict c where c.service_id = s.service_id and c.restored_at is null)
-             from syncline.service s order by s.name",
+             select s.name, e.n, c.n, e.oldest
+             from syncline.service s cross join lateral (
+               select count(*) as n, coalesce(extract(epoch from clock_timestamp() - min(received_at)), 0)::float8 as oldest
+               from syncline.rejected_edit where service_id = s.service_id and state = 'open') e cross join lateral (
+               select count(*) as n from syncline.conflict where service_id = s.service_id and restored_at is null) c
+             order by s.name",
         )
         .fetch_all(self.pool())
         .await?;
@@ -99,6 +123,15 @@ impl Store {
             for row in &rows {
                 page.value(name, &[("service", row.try_get::<&str, _>(0)?)], row.try_get::<i64, _>(index)?);
             }
+        }
+        let name = "syncline_oldest_rejected_edit_seconds";
+        page.metric(
+            name,
+            "gauge",
+            "How long ago the refused edit came that has waited longest to be applied or dismissed",
+        );
+        for row in &rows {
+            page.value(name, &[("service", row.try_get::<&str, _>(0)?)], row.try_get::<f64, _>(3)?);
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ use tokio::sync::Notify;
 
 use crate::{
     error::{Error, Result},
+    metrics::Histogram,
     model::{
         id::ReplicaId,
         layer::{Catalogue, Service},
@@ -76,6 +77,8 @@ pub struct Store {
     job_waits: Notify,
     facts: Mutex<facts::Known>,
     accounts: accounts::Known,
+    /// How long commits of edits took, in which they get their generation.
+    commits: Arc<Histogram>,
 }
 
 impl Store {
@@ -139,6 +142,7 @@ impl Store {
             job_waits: Notify::new(),
             facts: Mutex::default(),
             accounts: accounts::Known::default(),
+            commits: Arc::new(Histogram::of_seconds()),
         })
     }
 
@@ -188,7 +192,7 @@ impl Store {
 
     /// A connection of one's own.
     pub(crate) async fn session(&self) -> Result<Session> {
-        Ok(Session::new(self.pool.acquire().await?))
+        Ok(Session::new(self.pool.acquire().await?, Arc::clone(&self.commits)))
     }
 
     /// A connection on which no other request synchronizes this replica until it is given back. Waits without holding a

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     ops::{Deref, DerefMut},
     sync::Arc,
+    time::Instant,
 };
 
 use futures_util::{Stream, TryStreamExt as _};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
+    metrics::Histogram,
     model::{
         id::{Generation, GlobalId, ReplicaId, ServiceKey},
         layer::{Layer, Service},
@@ -29,11 +31,12 @@ use super::history::{HISTORY_FIND, History};
 /// connections in a circle.
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
+    commits: Arc<Histogram>,
 }
 
 impl Session {
-    pub(super) fn new(connection: PoolConnection<Postgres>) -> Session {
-        Session { connection }
+    pub(super) fn new(connection: PoolConnection<Postgres>, commits: Arc<Histogram>) -> Session {
+        Session { connection, commits }
     }
 
     /// A snapshot of all layers of a service, and the generation that it adds up to.
@@ -73,12 +76,12 @@ impl Session {
                 .await?;
             mark = Some(row.try_get(0)?);
         }
-        Ok(WriteTx { tx, mark, savepoint: Savepoint::None })
+        Ok(WriteTx { tx, mark, savepoint: Savepoint::None, commits: Arc::clone(&self.commits) })
     }
 
     /// A transaction over Syncline's own tables.
     pub(crate) async fn own(&mut self) -> Result<OwnTx<'_>> {
-        Ok(OwnTx { tx: self.connection.begin().await? })
+        Ok(OwnTx { tx: self.connection.begin().await?, commits: None })
     }
 
     /// The connection itself, outside of any transaction.
@@ -192,6 +195,7 @@ pub(crate) struct WriteTx<'s> {
     tx: Transaction<'s, Postgres>,
     mark: Option<i64>,
     savepoint: Savepoint,
+    commits: Arc<Histogram>,
 }
 
 /// Where the savepoint of a transaction's edits stands.
@@ -278,7 +282,7 @@ impl<'s> WriteTx<'s> {
             .fetch_one(&mut *self.tx)
             .await?;
         let generation = generation_of(&row, 0)?;
-        Ok((OwnTx { tx: self.tx }, generation))
+        Ok((OwnTx { tx: self.tx, commits: Some(self.commits) }, generation))
     }
 
     /// The time of the transaction, in milliseconds since 1970.
@@ -291,12 +295,12 @@ impl<'s> WriteTx<'s> {
 
     /// Ends the edits: what follows in the transaction touches only Syncline's own tables.
     pub(crate) fn end_edits(self) -> OwnTx<'s> {
-        OwnTx { tx: self.tx }
+        OwnTx { tx: self.tx, commits: Some(self.commits) }
     }
 
     /// Makes the edits visible and gives them their generation.
     pub(crate) async fn commit(self) -> Result<()> {
-        Ok(self.tx.commit().await?)
+        self.end_edits().commit().await
     }
 
     /// Undoes everything.
@@ -308,6 +312,8 @@ impl<'s> WriteTx<'s> {
 /// A transaction over Syncline's own tables.
 pub(crate) struct OwnTx<'s> {
     tx: Transaction<'s, Postgres>,
+    /// Where it is counted how long the commit takes, if there were edits before.
+    commits: Option<Arc<Histogram>>,
 }
 
 impl OwnTx<'_> {
@@ -333,7 +339,12 @@ impl OwnTx<'_> {
 
     /// Makes the changes visible.
     pub(crate) async fn commit(self) -> Result<()> {
-        Ok(self.tx.commit().await?)
+        let began = Instant::now();
+        self.tx.commit().await?;
+        if let Some(commits) = self.commits {
+            commits.observe(began.elapsed());
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ mod jobs;
 mod life;
 mod offline;
 mod openapi;
+mod operations;
 mod planted;
 mod program;
 mod publish;

@@ -9,6 +9,8 @@ mod parameters;
 mod querying;
 mod schemas;
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value as Json, json};
 
 use operations::{Answer, OPERATIONS, Operation, Verbs};
@@ -44,6 +46,30 @@ const DESCRIPTION: &str = "Words of paths and names of parameters have no case, 
     in the query string, in a form (urlencoded or multipart) or in a JSON object, and in several of them together; the \
     body wins. An empty parameter is one that is not given, and one that nobody knows is passed over. Without f the answer \
     is a page for people: send f=json. Errors have the HTTP status 200 and the member `error`.";
+
+/// The path of the description that a path of a request is an instance of, by which it is counted and logged. Words have no
+/// case, and a slash may end the path.
+pub(super) fn template(path: &str) -> Option<&'static str> {
+    static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| OPERATIONS.iter().map(Operation::path).collect());
+    // What clients make of the address of a service by replacing `rest`.
+    let alias = path.get(..14).filter(|start| start.eq_ignore_ascii_case("/arcgis/admin/"));
+    let given: Vec<&str> = match alias {
+        Some(_) => ["arcgis", "rest", "admin"].into_iter().chain(parts(&path[14..])).collect(),
+        None => parts(path).collect(),
+    };
+    let fits = |template: &&'static String| {
+        let mut expected = parts(template);
+        given.iter().all(|word| {
+            expected.next().is_some_and(|expected| expected.starts_with('{') || expected.eq_ignore_ascii_case(word))
+        }) && expected.next().is_none()
+    };
+    // Where several fit, the one with the fewest placeholders is meant: a word is what it says.
+    PATHS.iter().filter(fits).min_by_key(|template| placeholders(template).count()).map(String::as_str)
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|word| !word.is_empty())
+}
 
 /// The names of the placeholders of a path.
 fn placeholders(path: &str) -> impl Iterator<Item = &str> {

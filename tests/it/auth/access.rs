@@ -5,7 +5,6 @@ use axum::{
     http::{Request, header},
 };
 use serde_json::{Value as Json, json};
-use syncline::model::principal::Access;
 
 use super::{closed, enter_key, get_as, key, post_as};
 use crate::support::{
@@ -189,16 +188,4 @@ async fn a_token_counts_wherever_clients_put_it_and_the_first_that_is_not_empty_
     let boundary = format!("--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n{good}\r\n--b--\r\n");
     let answer = server.post_body(&format!("{url}?f=json"), "multipart/form-data; boundary=b", boundary).await;
     assert_eq!(code(&server::json(answer).await), 200);
-}
-
-#[tokio::test]
-async fn figures_are_for_administrators_unless_everybody_may_see_everything() {
-    let mut server = closed().await;
-    assert!(server::text(server.fetch("/metrics?f=json", &[]).await).await.contains("499"));
-    let bearer = format!("Bearer {}", key("admin"));
-    assert!(server::text(server.fetch("/metrics", &[("Authorization", &bearer)]).await).await.contains("syncline_"));
-    let bearer = format!("Bearer {}", key("editor"));
-    assert!(server::text(server.fetch("/metrics?f=json", &[("Authorization", &bearer)]).await).await.contains("403"));
-    server.configure(|config| config.anonymous = Access::View);
-    assert!(server::text(server.fetch("/metrics", &[]).await).await.contains("syncline_"));
 }

@@ -5,8 +5,11 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -20,6 +23,7 @@ pub struct Program {
     database_url: Option<String>,
     path: Option<String>,
     environment: Vec<(&'static str, String)>,
+    keeps_log: bool,
 }
 
 impl Program {
@@ -37,7 +41,7 @@ impl Program {
         // Not a directory that only this user may enter: PostgreSQL may have to run as another.
         let data = std::env::temp_dir().join(format!("syncline_program_{}_{n}", std::process::id()));
         std::fs::create_dir_all(&data).unwrap();
-        Program { data, database_url: None, path: None, environment: Vec::new() }
+        Program { data, database_url: None, path: None, environment: Vec::new(), keeps_log: false }
     }
 
     /// Has it look for other programs in a directory first, and then only where the system has its shell.
@@ -51,9 +55,20 @@ impl Program {
         self.path = Some(format!("{}:{}", directory.display(), shell.display()));
     }
 
+    /// Keeps what its server logs, for [`Server::log`].
+    pub fn keep_log(mut self) -> Program {
+        self.keeps_log = true;
+        self
+    }
+
     /// Has this setting.
-    pub fn with(mut self, name: &'static str, value: u64) -> Program {
-        self.environment.push((name, value.to_string()));
+    pub fn with(self, name: &'static str, value: u64) -> Program {
+        self.with_text(name, &value.to_string())
+    }
+
+    /// Has this setting.
+    pub fn with_text(mut self, name: &'static str, value: &str) -> Program {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -113,11 +128,20 @@ impl Program {
             child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
             panic!("the server did not become ready: {line}{log}");
         };
-        // Nobody reads a log, which must not fill its pipe.
+        // Mostly nobody reads a log, which must not fill its pipe.
         let mut stderr = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = self.keeps_log.then(|| log.clone());
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut chunk) {
+                if let Some(kept) = &kept {
+                    kept.lock().unwrap().extend_from_slice(&chunk[..n]);
+                }
+            }
+        });
         let url = line.get(at..).unwrap().trim().to_owned();
-        Server { child, line, stdout, url }
+        Server { child, line, stdout, url, log }
     }
 }
 
@@ -135,9 +159,28 @@ pub struct Server {
     stdout: BufReader<ChildStdout>,
     /// The catalogue.
     pub url: String,
+    log: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
+    /// What it has logged so far, if its program keeps that.
+    pub fn log(&self) -> String {
+        String::from_utf8(self.log.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The log once it has so many lines with a text in them.
+    pub fn log_with(&self, text: &str, n_lines: usize) -> String {
+        let started = Instant::now();
+        loop {
+            let log = self.log();
+            if log.matches(text).count() >= n_lines {
+                return log;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "'{text}' is not there {n_lines} times: {log}");
+            std::thread::yield_now();
+        }
+    }
+
     /// The host and port.
     pub fn address(&self) -> &str {
         let rest = self.url.strip_prefix("http://").unwrap();

@@ -43,6 +43,7 @@ impl TestServer {
         let config = Config {
             data: PathBuf::from(data.path()),
             max_connections: 8,
+            metrics_open: true,
             anonymous: Access::Edit,
             ..Config::default()
         };

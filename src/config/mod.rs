@@ -1,0 +1,172 @@
+//! The settings: a TOML file, then the environment, then the command line. Nothing else reads the environment.
+
+pub(crate) mod reference;
+mod settings;
+mod value;
+
+use std::path::Path;
+
+use crate::{
+    error::{Error, Result},
+    model::{life::Policy, principal::Access},
+};
+
+pub use settings::Config;
+
+use settings::SETTINGS;
+
+impl Config {
+    /// Reads the file, if one is named, and then what `environment` says.
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Config> {
+        let mut config = match file {
+            None => Config::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Error::Unavailable(format!("the configuration file {} cannot be read: {error}", path.display()))
+                })?;
+                toml::from_str(&text).map_err(|error| {
+                    Error::Unavailable(format!("the configuration file {} has a mistake: {error}", path.display()))
+                })?
+            }
+        };
+        for setting in SETTINGS {
+            let names = [Some(setting.variable()), setting.more.also.map(str::to_owned)];
+            let given = names.into_iter().flatten().find_map(|name| {
+                let text = environment(&name)?;
+                (!text.trim().is_empty()).then_some((name, text))
+            });
+            if let Some((name, text)) = given {
+                (setting.read)(&mut config, &text).map_err(|problem| {
+                    let shown = if setting.is_secret() { "not readable".to_owned() } else { format!("'{text}'") };
+                    Error::Unavailable(format!("the environment variable {name} is {shown}: {problem}"))
+                })?;
+            }
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// When replicas are warned of, expire, and are unregistered.
+    pub fn policy(&self) -> Policy {
+        let days = |days: i32| (days > 0).then_some(days);
+        Policy {
+            warn_days: days(self.warn_replicas_days),
+            expire_days: days(self.expire_replicas_days),
+            grace_days: self.grace_days,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |problem: String| Err(Error::Unavailable(problem));
+        for setting in SETTINGS {
+            let (Some((least, most)), Some(limits)) = (setting.more.range, setting.limits()) else { continue };
+            if let Some(number) = (setting.number)(self).filter(|number| !(least..=most).contains(number)) {
+                return wrong(format!("{} is {number}; it must be {limits}", setting.name));
+            }
+        }
+        if self.admin_token.as_ref().is_some_and(|token| token.len() < 16) {
+            return wrong("admin_token is shorter than 16 characters, which could be guessed; make one with: openssl rand -hex 24".to_owned());
+        }
+        if self.anonymous > Access::Edit {
+            return wrong("anonymous is 'manage'; it must be none, view or edit".to_owned());
+        }
+        if let Some(extension) = self.upload_extensions.iter().find(|extension| extension.contains('.')) {
+            return wrong(format!("upload_extensions has '{extension}'; extensions are written without a dot"));
+        }
+        // One connection hears what other processes tell, and requests need one, too.
+        let most_jobs = usize::try_from(self.max_connections).unwrap_or(usize::MAX).saturating_sub(2).max(1);
+        if self.max_running_jobs > most_jobs {
+            return wrong(format!(
+                "max_running_jobs is {}; with max_connections = {} it must be from 1 to {most_jobs}",
+                self.max_running_jobs, self.max_connections
+            ));
+        }
+        if self.expire_replicas_days > 0 && self.warn_replicas_days > self.expire_replicas_days {
+            return wrong(format!(
+                "warn_replicas_days is {} and expire_replicas_days is {}; the warning must come first",
+                self.warn_replicas_days, self.expire_replicas_days
+            ));
+        }
+        if let Some(url) = &self.public_url
+            && !url.starts_with("http://")
+            && !url.starts_with("https://")
+        {
+            return wrong(format!("public_url is '{url}'; it must begin with http:// or https://"));
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            return wrong(format!(
+                "log is '{}': {error}; write a level (error, warn, info, debug, trace), or levels of parts as in info,syncline::jobs=debug",
+                self.log
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Run `syncline config reference --toml > config/syncline.toml`, and `syncline config reference > docs/configuration.md`.
+    #[test]
+    fn the_documents_are_what_the_table_of_settings_makes() {
+        let read = |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(read("config/syncline.toml") == reference::toml(), "config/syncline.toml is stale");
+        assert!(read("docs/configuration.md") == reference::markdown(), "docs/configuration.md is stale");
+    }
+
+    #[test]
+    fn the_example_file_holds_the_defaults_and_every_setting() {
+        let text = reference::toml();
+        let config: Config = toml::from_str(&text).unwrap();
+        assert_eq!(config.shown(), Config::default().shown());
+        // Settings without a default stand there as comments.
+        let uncommented: String =
+            text.lines().map(|line| line.strip_prefix("#set ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let all: toml::Table = toml::from_str(&uncommented).unwrap();
+        let settings: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(all.keys().map(String::as_str).collect::<BTreeSet<_>>(), settings);
+        toml::from_str::<Config>(&uncommented).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn what_is_secret_is_never_shown() {
+        let mut config = Config { admin_token: Some("0123456789abcdef".to_owned()), ..Config::default() };
+        for url in ["postgres://me:geheim@host/gis?password=geheim", "host=x password=geheim"] {
+            config.database_url = Some(url.to_owned());
+            for text in [config.shown(), format!("{config:?}")] {
+                assert!(!text.contains("geheim") && !text.contains("0123456789abcdef"), "{text}");
+                assert!(text.contains("admin_token = \"***\""), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        let load = |wanted: &str, text: &str| {
+            let (wanted, text) = (wanted.to_owned(), text.to_owned());
+            Config::load(None, move |name| (name == wanted).then(|| text.clone())).unwrap_err().to_string()
+        };
+        assert_eq!(load("SYNCLINE_MAX_CONNECTIONS", "1"), "max_connections is 1; it must be from 2 to 1000");
+        assert_eq!(load("SYNCLINE_MAX_BODY_BYTES", "1"), "max_body_bytes is 1; it must be at least 65536");
+        assert!(load("SYNCLINE_LOG", "=loud").starts_with("log is '=loud': "));
+        assert!(load("SYNCLINE_MAX_RUNNING_JOBS", "19").contains("from 1 to 18"));
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_mistakes_are_named() {
+        let environment = |name: &str| match name {
+            "SYNCLINE_LISTEN" => Some("0.0.0.0:1".to_owned()),
+            "DATABASE_URL" => Some("postgres://x".to_owned()),
+            _ => None,
+        };
+        let config = Config::load(None, environment).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.database_url.as_deref(), Some("postgres://x"));
+        let wrong = Config::load(None, |name| (name == "SYNCLINE_MAX_CONNECTIONS").then(|| "many".to_owned()));
+        assert!(wrong.unwrap_err().to_string().contains("SYNCLINE_MAX_CONNECTIONS is 'many'"));
+        assert!(toml::from_str::<Config>("lissten = 'x'").unwrap_err().to_string().contains("lissten"));
+    }
+}

@@ -1,0 +1,193 @@
+//! The table of settings, from which everything else about them is made: the members of [`Config`], their defaults, how they are read from
+//! the environment, and the reference.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use crate::model::principal::Access;
+
+use super::value::Value;
+
+/// A setting, as the table has it.
+pub(crate) struct Setting {
+    /// Its name in the file. In the environment it is `SYNCLINE_` and the name in capitals.
+    pub(crate) name: &'static str,
+    /// The heading under which it stands.
+    pub(crate) group: &'static str,
+    /// What kind of value it takes.
+    pub(crate) kind: &'static str,
+    /// What it is for: lines of text, in which an empty one ends a paragraph.
+    pub(crate) meaning: &'static [&'static str],
+    /// What only some settings have.
+    pub(crate) more: More,
+    /// Takes its value from a text of the environment; says what is wrong with it.
+    pub(crate) read: fn(&mut Config, &str) -> Result<(), String>,
+    /// The value as TOML; `None` if there is none.
+    pub(crate) toml: fn(&Config) -> Option<String>,
+    /// The value, if it is a number.
+    pub(crate) number: fn(&Config) -> Option<i64>,
+}
+
+/// What only some settings have.
+pub(crate) struct More {
+    /// The least and the greatest number that it takes.
+    pub(crate) range: Option<(i64, i64)>,
+    /// A value as TOML, for the example of one that has no default.
+    pub(crate) example: &'static str,
+    /// Another name in the environment.
+    pub(crate) also: Option<&'static str>,
+    /// What of it is not shown.
+    pub(crate) hidden: Hidden,
+}
+
+/// What of a setting is not shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// Nothing is hidden.
+    Nothing,
+    /// The password in an address.
+    Password,
+    /// All of it.
+    All,
+}
+
+const PLAIN: More = More { range: None, example: "", also: None, hidden: Hidden::Nothing };
+
+/// Any number from this one on.
+const ANY: i64 = i64::MAX;
+
+/// Days of some hundred years, beyond which dates make no sense.
+const MAX_DAYS: i64 = 36_500;
+
+macro_rules! settings {
+    ($($group:literal { $(
+        $(#[doc = $line:literal])+
+        $name:ident: $type:ty = $default:expr $(, $key:ident: $value:expr)*;
+    )+ })+) => {
+        /// All settings. Each may stand in the file under its name here, or in the environment as `SYNCLINE_` and its name in
+        /// capitals; the database is also found under `DATABASE_URL`.
+        #[derive(Clone, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config {
+            $($( $(#[doc = $line])+ pub $name: $type, )+)+
+        }
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config { $($( $name: $default, )+)+ }
+            }
+        }
+
+        /// All settings, in the order of the reference.
+        pub(crate) const SETTINGS: &[Setting] = &[$($(
+            Setting {
+                name: stringify!($name),
+                group: $group,
+                kind: <$type as Value>::KIND,
+                meaning: &[$($line),+],
+                more: More { $($key: $value,)* ..PLAIN },
+                read: |config, text| {
+                    config.$name = <$type as Value>::read(text)?;
+                    Ok(())
+                },
+                toml: |config| Value::toml(&config.$name),
+                number: |config| Value::number(&config.$name),
+            },
+        )+)+];
+    };
+}
+
+settings! {
+    "Network" {
+        /// The address to listen on, as `HOST:PORT`.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 6080));
+        /// The address under which clients reach the server, for instance `https://gis.example.org`, if it is not the one that their
+        /// requests name.
+        public_url: Option<String> = None, example: "\"https://gis.example.org\"";
+    }
+    "Storage" {
+        /// The data directory: result files, uploads, what attachments hold, and the private database if no other is configured.
+        data: PathBuf = PathBuf::from("data");
+        /// The database, as a URL. Without one, Syncline runs a private PostgreSQL in the data directory.
+        database_url: Option<String> = None,
+            example: "\"postgres://syncline:secret@localhost:5432/gis\"", also: Some("DATABASE_URL"), hidden: Hidden::Password;
+        /// Where the programs of PostgreSQL are, if they are not found by themselves.
+        pg_bindir: Option<PathBuf> = None, example: "\"/usr/lib/postgresql/15/bin\"";
+        /// The most connections to the database.
+        max_connections: u32 = 20, range: Some((2, 1000));
+        /// How many bytes of the data directory's disk are left free. What would take of them is refused, so that one request
+        /// never fills the disk that others, and perhaps the database, need.
+        disk_reserve_bytes: u64 = 256 << 20, range: Some((0, ANY));
+    }
+    "Requests" {
+        /// How many seconds a query may take the database; one that takes longer is refused.
+        max_query_seconds: u32 = 30, range: Some((1, 1800));
+        /// The largest body of a request, in bytes, after decompression.
+        max_body_bytes: usize = 64 << 20, range: Some((1 << 16, ANY));
+        /// How many hours a result file is kept after it was last fetched.
+        keep_exports_hours: i32 = 24, range: Some((1, 24 * MAX_DAYS));
+    }
+    "Jobs" {
+        /// How many jobs (requests with `async=true`) this process runs at the same time. Each uses a connection to the database.
+        max_running_jobs: usize = 2, range: Some((1, 998));
+        /// How many jobs may wait to be begun; more are refused.
+        max_waiting_jobs: u32 = 100, range: Some((0, ANY));
+    }
+    "Uploads" {
+        /// The largest file that a client may send, in bytes.
+        max_upload_bytes: u64 = 2 << 30, range: Some((0, ANY));
+        /// How many bytes the files that clients sent to a service may have together.
+        max_pending_upload_bytes: u64 = 5 << 30, range: Some((0, ANY));
+        /// How many files the clients of a service may have sent.
+        max_upload_items: u64 = 1000, range: Some((0, ANY));
+        /// How many hours a file that a client sent is kept after it was last used.
+        keep_uploads_hours: i32 = 24, range: Some((1, 24 * MAX_DAYS));
+        /// How the names of files may end that clients send, without a dot; `*` for anything. In the environment, with commas between.
+        upload_extensions: Vec<String> = UPLOAD_EXTENSIONS.split_whitespace().map(str::to_owned).collect();
+    }
+    "History and books" {
+        /// How many days of changes are kept although no replica needs them any more. For a replica, they are kept as long as it lives.
+        keep_history_days: i32 = 90, range: Some((1, MAX_DAYS));
+        /// How many days the receipts of uploads and of edits of connected clients are kept; those of an upload in any case until the
+        /// client has moved past it.
+        keep_receipts_days: i32 = 365, range: Some((30, MAX_DAYS));
+        /// How many days a refused edit of a connected client is kept that nobody applies or dismisses. What replicas upload
+        /// is kept until somebody does.
+        keep_refused_days: i32 = 90, range: Some((1, MAX_DAYS));
+        /// How many refused edits of connected clients may be open in a service; of more, only the receipts are kept.
+        max_refused_edits: u64 = 20_000, range: Some((0, ANY));
+        /// How many bytes they may take up together, with the files of attachments.
+        max_refused_bytes: u64 = 1 << 30, range: Some((0, ANY));
+    }
+    "Replicas" {
+        /// After how many days without a synchronization a replica is shown as idle; 0: never.
+        warn_replicas_days: i32 = 30, range: Some((0, MAX_DAYS));
+        /// After how many days without a synchronization a replica expires; 0: never.
+        expire_replicas_days: i32 = 90, range: Some((0, MAX_DAYS));
+        /// How many days a replica that has expired can be revived by synchronizing, before it is unregistered.
+        grace_days: i32 = 14, range: Some((1, MAX_DAYS));
+    }
+    "Access" {
+        /// Who presents this token (as the parameter `token`, or as `Authorization: Bearer`) may do everything over HTTP, like a
+        /// key with the role `admin`. At least 16 characters; make one with `openssl rand -hex 24`.
+        admin_token: Option<String> = None, example: "\"0123456789abcdef0123456789abcdef\"", hidden: Hidden::All;
+        /// What everybody may do, without saying who they are, with services of which nothing else was granted.
+        anonymous: Access = Access::None;
+    }
+    "Observation" {
+        /// What is logged: `error`, `warn`, `info` (a line for each request), `debug` or `trace`; also for each part, such as
+        /// `info,syncline::jobs=debug`.
+        log: String = "info".to_owned();
+        /// Whether log lines are JSON.
+        log_json: bool = false;
+        /// Requests that take longer than so many milliseconds are logged as warnings.
+        slow_request_ms: u64 = 10_000, range: Some((1, ANY));
+        /// Whether anybody may read `/metrics`; if not, only administrators may, such as a monitoring system that presents a token.
+        metrics_open: bool = false;
+    }
+}
+
+/// What field apps and scripts send: replicas, edits, archives, and what is attached to features.
+const UPLOAD_EXTENSIONS: &str = "geodatabase sqlite gpkg json geojson zip gz 7z csv txt xml kml kmz gpx pdf jpg jpeg png gif tif tiff bmp webp \
+    heic heif svg mp3 m4a wav aac mp4 mov avi 3gp doc docx xls xlsx ppt pptx rtf odt ods";

@@ -1,0 +1,5 @@
+//! What whoever runs a server sees and does: figures, logs, settings.
+
+mod logs;
+mod metrics;
+mod settings;
