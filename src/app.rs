@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{config::Config, error::Result, files::Files, gdal, metrics::Metrics, store::Store};
+use crate::{auth::Gate, config::Config, error::Result, files::Files, gdal, metrics::Metrics, store::Store};
 
 /// The handles of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// What is counted while the process runs.
     pub metrics: Arc<Metrics>,
+    /// Who may try to sign in.
+    pub gate: Arc<Gate>,
 }
 
 impl App {
@@ -29,7 +31,13 @@ impl App {
         if held != Some(instance) {
             files.keep_instance(instance).await?;
         }
-        Ok(App { store: Arc::new(store), files, config: Arc::new(config), metrics: Arc::default() })
+        Ok(App {
+            store: Arc::new(store),
+            files,
+            config: Arc::new(config),
+            metrics: Arc::default(),
+            gate: Arc::default(),
+        })
     }
 
     /// Deletes result files that nobody has fetched for the time that the settings allow, and what requests that ended

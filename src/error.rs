@@ -30,6 +30,15 @@ pub enum Error {
     /// Whoever asks is not who may do this.
     #[error("Invalid Token")]
     TokenInvalid,
+    /// A user name and a password are not those of a user who may sign in; or there were too many mistakes to look at them.
+    #[error("{}", match .retry_seconds {
+        None => "Invalid username or password.".to_owned(),
+        Some(seconds) => format!("Too many failed attempts; try again in {seconds} seconds."),
+    })]
+    SignInRefused {
+        /// How long to wait before the next attempt, if this one was not looked at.
+        retry_seconds: Option<u64>,
+    },
     /// A read where the API wants a POST.
     #[error("{operation} changes data and takes POST requests only")]
     PostOnly {

@@ -3,16 +3,24 @@
 //! A token is random, and the database has only its SHA-256. What a server has found out about one it remembers for some seconds (`store::accounts`), and
 //! forgets at once when it hears that anything about users, tokens or keys has changed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod gate;
+pub(crate) mod lists;
+mod password;
+pub(crate) mod rights;
+mod secret;
+pub(crate) mod sign_in;
+pub(crate) mod users;
 
-use sha2::{Digest as _, Sha256};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
     app::App,
     error::{Error, Result},
     model::principal::{Principal, UserName},
-    store::accounts::Bound,
 };
+
+pub(crate) use crate::store::accounts::Bound;
+pub use gate::Gate;
 
 /// How tokens begin that users get for their passwords.
 const TOKEN_PREFIX: &str = "slt_";
@@ -32,17 +40,35 @@ pub(crate) struct Presented<'a> {
     pub(crate) address: Option<std::net::IpAddr>,
 }
 
+/// Who asks, and in which session of pages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    /// Who asks.
+    pub(crate) principal: Principal,
+    /// The session whose cookie was presented.
+    pub(crate) session: Option<Session>,
+}
+
+/// A session of pages.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// What its forms carry.
+    pub(crate) csrf: String,
+    /// The SHA-256 of its cookie.
+    pub(crate) digest: [u8; 32],
+}
+
 /// Finds out who asks. Nothing presented is nobody; something that does not count is [`Error::TokenInvalid`], whatever is asked for, so that
 /// clients get another one.
-pub(crate) async fn authenticate(app: &App, presented: Option<Presented<'_>>) -> Result<Principal> {
-    let Some(presented) = presented else { return Ok(Principal::default()) };
-    let digest: [u8; 32] = Sha256::digest(presented.token.as_bytes()).into();
+pub(crate) async fn authenticate(app: &App, presented: Option<Presented<'_>>) -> Result<Identity> {
+    let Some(presented) = presented else { return Ok(Identity::default()) };
+    let digest = secret::digest(presented.token);
     // Digests, so that how long the comparison takes says nothing about the token.
     if let Some(expected) = &app.config.admin_token
         && !presented.is_cookie
-        && digest == <[u8; 32]>::from(Sha256::digest(expected.as_bytes()))
+        && digest == secret::digest(expected)
     {
-        return Ok(Principal::admin(UserName::of_key("admin_token")));
+        return Ok(Identity { principal: Principal::admin(UserName::of_key("admin_token")), session: None });
     }
     let known = match presented.token {
         token if token.starts_with(KEY_PREFIX) => app.store.key(&digest).await?,
@@ -61,7 +87,8 @@ pub(crate) async fn authenticate(app: &App, presented: Option<Presented<'_>>) ->
     if is_over || is_elsewhere || !is_bound {
         return Err(Error::TokenInvalid);
     }
-    Ok(known.principal.clone())
+    let session = known.csrf.clone().map(|csrf| Session { csrf, digest });
+    Ok(Identity { principal: known.principal.clone(), session })
 }
 
 /// Whether a page is of the place to which a token is bound. Browsers mostly send where a page is from and not which it is, so that only as much is

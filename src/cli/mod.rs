@@ -1,6 +1,7 @@
 //! The commands. Each works on the configured database or on the private one in the data directory, whether or not a
 //! server is running on it.
 
+mod accounts;
 mod books;
 mod client;
 mod config;
@@ -84,6 +85,22 @@ enum Command {
     /// List and show jobs: requests that run on their own
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Add, list and change users
+    #[command(subcommand)]
+    User(accounts::UserCommand),
+    /// Add, list and remove roles
+    #[command(subcommand)]
+    Role(accounts::RoleCommand),
+    /// Add, list and revoke keys of programs
+    #[command(subcommand)]
+    Key(accounts::KeyCommand),
+    /// List and revoke tokens and sessions
+    #[command(subcommand)]
+    Token(accounts::TokenCommand),
+    /// Say what a user, a role or everybody may do with a service
+    Grant(accounts::GrantAccess),
+    /// List what was granted of services
+    Grants(accounts::ListGrants),
     /// List, show and undo uploads of replicas
     #[command(subcommand)]
     Batches(books::Batches),
@@ -166,6 +183,12 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Epoch(epoch) => epoch.run(&database.store).await,
         Command::Replicas(replicas) => replicas.run(&app(database, config).await?).await,
         Command::Jobs(jobs) => jobs.run(&app(database, config).await?).await,
+        Command::User(user) => user.run(&app(database, config).await?).await,
+        Command::Role(role) => role.run(&app(database, config).await?).await,
+        Command::Key(key) => key.run(&app(database, config).await?).await,
+        Command::Token(token) => token.run(&app(database, config).await?).await,
+        Command::Grant(grant) => grant.run(&app(database, config).await?).await,
+        Command::Grants(grants) => grants.run(&app(database, config).await?).await,
         Command::Batches(batches) => batches.run(&app(database, config).await?).await,
         Command::Rejected(rejected) => rejected.run(&app(database, config).await?).await,
         Command::Conflicts(conflicts) => conflicts.run(&app(database, config).await?).await,
@@ -184,6 +207,7 @@ async fn app(database: &Database, config: &Config) -> Result<App> {
         files: Files::open(&config.data, config.disk_reserve_bytes).await?,
         config: Arc::new(config.clone()),
         metrics: Arc::default(),
+        gate: Arc::default(),
     })
 }
 

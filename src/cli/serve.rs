@@ -1,9 +1,10 @@
 //! `syncline serve`
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 use rustix::process::Signal;
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -12,6 +13,7 @@ use tokio::{
 
 use crate::{
     app::App,
+    auth::users,
     config::Config,
     error::{Error, Result, chain},
     http, jobs,
@@ -58,6 +60,7 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     // Unheard, it would end the process; heard, writing beyond a limit of file sizes fails, and with it one request.
     let _oversize = listen_for(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let app = App::open(config, url).await?;
+    tell_first_admin(&app).await?;
     let (ending, mut told) = watch::channel(false);
     let background = [
         tokio::spawn(Arc::clone(&app.store).follow_notices()),
@@ -66,11 +69,12 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     ];
     let running_jobs = tokio::spawn(jobs::run(app.clone(), told.clone()));
     say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
-    let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
-        ended.await;
-        tracing::info!("finishing the requests that are under way");
-        ending.send_replace(true);
-    });
+    let serving = axum::serve(listener, http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move {
+            ended.await;
+            tracing::info!("finishing the requests that are under way");
+            ending.send_replace(true);
+        });
     let too_late = async {
         let _ = told.wait_for(|ending| *ending).await;
         tokio::time::sleep(DRAIN_LIMIT).await;
@@ -91,6 +95,19 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     let _ = tokio::time::timeout(Duration::from_secs(5), app.store.close()).await;
     tracing::info!("ended");
     served
+}
+
+/// Makes the first administrator where there is no user yet. The password is said once, to whoever started the server, and is in no log.
+async fn tell_first_admin(app: &App) -> Result<()> {
+    let Some((user, password)) = users::first_admin(app).await? else { return Ok(()) };
+    let told = match app.config.log_json {
+        true => json!({"firstUser": user.as_str(), "password": password}).to_string(),
+        false => format!(
+            "There was no user yet, so there is one now, who may do everything:\n\n    user name  {user}\n    password   {password}\n\n\
+             It is not shown again. Sign in at /arcgis/login, or choose another: syncline user set-password {user}"
+        ),
+    };
+    writeln!(std::io::stderr(), "{told}").map_err(|error| Error::internal("printing", error))
 }
 
 /// How long requests may take after the server was asked to end.
@@ -133,6 +150,11 @@ async fn sweep(app: App) {
         }
         if let Err(error) = life::expire(&app, app.config.policy()).await {
             tracing::warn!(error = chain(&error), "replicas that nobody synchronizes could not be looked after");
+        }
+        match users::forget_expired_tokens(&app).await {
+            Ok(0) => {}
+            Ok(n_tokens) => tracing::info!(n_tokens, "expired tokens were forgotten"),
+            Err(error) => tracing::warn!(error = chain(&error), "expired tokens could not be forgotten"),
         }
         match app.store.prune(keep, false).await {
             Ok(pruned) => {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::model::principal::Access;
+use crate::model::{network::Network, principal::Access};
 
 use super::value::Value;
 
@@ -174,6 +174,14 @@ settings! {
         admin_token: Option<String> = None, example: "\"0123456789abcdef0123456789abcdef\"", hidden: Hidden::All;
         /// What everybody may do, without saying who they are, with services of which nothing else was granted.
         anonymous: Access = Access::None;
+        /// The longest time for which a token counts that somebody gets for a password (generateToken), in minutes.
+        max_token_minutes: i32 = 20_160, range: Some((1, 525_600));
+        /// Whether tokens are taken that stand in addresses (`?token=…`), where proxies may log them and browsers remember them. Some
+        /// old clients cannot do without.
+        tokens_in_urls: bool = true;
+        /// The proxies in front of the server, as addresses or networks, such as `127.0.0.1` or `10.0.0.0/8`. What they say in
+        /// `X-Forwarded-For` or `Forwarded` is where a request comes from; what others say there is passed over.
+        trusted_proxies: Vec<Network> = Vec::new();
     }
     "Observation" {
         /// What is logged: `error`, `warn`, `info` (a line for each request), `debug` or `trace`; also for each part, such as

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::model::principal::Access;
+use crate::model::{network::Network, principal::Access};
 
 /// A value of a setting.
 pub(crate) trait Value: Sized {
@@ -125,6 +125,19 @@ impl Value for Vec<String> {
 
     fn toml(&self) -> Option<String> {
         let items: Vec<String> = self.iter().map(|item| quoted(item)).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+impl Value for Vec<Network> {
+    const KIND: &'static str = "list of networks";
+
+    fn read(text: &str) -> Result<Vec<Network>, String> {
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse).collect()
+    }
+
+    fn toml(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().map(|network| quoted(&network.to_string())).collect();
         Some(format!("[{}]", items.join(", ")))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use super::{
     books, editing,
     html::{Crumb, Kind},
-    route::{OfLayer, OfService, Route},
+    route::{OfLayer, OfService, Route, SigningIn},
     uploads,
 };
 
@@ -23,6 +23,16 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             Route::Info => (
                 vec![crumb("Home", services()), crumb("info", "/arcgis/rest/info".to_owned())],
                 "Info".to_owned(),
+                Kind::Other,
+            ),
+            Route::SigningIn(SigningIn::GenerateToken) => (
+                vec![crumb("Home", services()), crumb("generateToken", "/arcgis/tokens/generateToken".to_owned())],
+                "Generate Token".to_owned(),
+                Kind::GenerateToken,
+            ),
+            Route::SigningIn(_) => (
+                vec![crumb("Home", services()), crumb("Login", "/arcgis/login".to_owned())],
+                "Login".to_owned(),
                 Kind::Other,
             ),
             _ => (path, "Not found".to_owned(), Kind::Other),

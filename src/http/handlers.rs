@@ -45,7 +45,7 @@ use super::{
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
-    uploads,
+    signing_in, uploads,
 };
 
 /// Answers a request.
@@ -64,7 +64,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         return Err(Error::invalid("f", "geojson and pbf are formats of a layer's query; ask here with f=json"));
     }
     match route {
-        Route::Root => Ok(Reply::Redirect("/arcgis/rest/services")),
+        Route::Root => Ok(Reply::Redirect("/arcgis/rest/services".to_owned())),
         Route::Health => Ok(Reply::Text("ok")),
         Route::Ready => Ok(Reply::Text(health::readiness(&call.app).await)),
         Route::Metrics => health::metrics(&call.app).await,
@@ -75,8 +75,9 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
                 Err(Error::NotFound("File not found: pages of this version of the server name no such file".to_owned()))
             }
         },
-        Route::Info => Ok(Reply::Json(service::info())),
-        Route::Portal(which) => Ok(Reply::Json(portal(*which))),
+        Route::Info => Ok(Reply::Json(service::info(tokens_of(call, "tokens/generateToken").await?.as_deref()))),
+        Route::Portal(which) => portal(call, *which).await,
+        Route::SigningIn(what) => signing_in::handle(call, *what).await,
         Route::Catalogue => {
             let catalogue = call.app.store.catalogue();
             let seen = catalogue.services.iter().filter(|service| call.access(service) >= Access::View);
@@ -87,16 +88,30 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
     }
 }
 
-/// What a widely used client asks of a portal before it talks to a server: that it is one, open to everybody.
-fn portal(which: Portal) -> Json {
-    match which {
+/// Where tokens are to be had for passwords, if anybody can sign in.
+async fn tokens_of(call: &Call, path: &str) -> Result<Option<String>> {
+    Ok(call.app.store.has_accounts().await?.then(|| format!("{}/arcgis/{path}", call.base)))
+}
+
+/// What a widely used client asks of a portal before it talks to a server: that it is one, and how to sign in.
+async fn portal(call: &Call, which: Portal) -> Result<Reply> {
+    Ok(Reply::Json(match which {
         Portal::Root => json!({"currentVersion": "2024.1"}),
-        Portal::Info => json!({"authInfo": {"isTokenBasedSecurity": false}}),
-        Portal::Itself => json!({
-            "id": "syncline", "name": "Syncline", "portalName": "Syncline", "portalMode": "singletenant", "isPortal": true,
-            "allSSL": false, "access": "public", "supportsHostedServices": false, "currentVersion": "2024.1",
-        }),
-    }
+        Portal::Info => match tokens_of(call, "sharing/rest/generateToken").await? {
+            None => json!({"authInfo": {"isTokenBasedSecurity": false}}),
+            Some(url) => json!({"authInfo": {"isTokenBasedSecurity": true, "tokenServicesUrl": url}}),
+        },
+        Portal::Itself => {
+            let mut itself = json!({
+                "id": "syncline", "name": "Syncline", "portalName": "Syncline", "portalMode": "singletenant", "isPortal": true,
+                "allSSL": false, "access": "public", "supportsHostedServices": false, "currentVersion": "2024.1",
+            });
+            if !call.principal.is_anonymous() {
+                itself["user"] = json!({"username": call.principal.name(), "fullName": call.principal.name()});
+            }
+            itself
+        }
+    }))
 }
 
 async fn of_service(call: &Call, service: &Service, what: &OfService) -> Result<Reply> {

@@ -15,11 +15,13 @@ mod jobs;
 mod observe;
 mod openapi;
 mod params;
+mod peer;
 mod permit;
 mod queries;
 mod ranges;
 mod respond;
 mod route;
+mod signing_in;
 mod uploads;
 
 use std::time::Duration;
@@ -41,7 +43,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::{self, Presented},
+    auth::{Identity, Session},
     error::{Error, Result},
     model::{
         layer::Service,
@@ -53,6 +55,7 @@ use crate::{
 use observe::{Failed, Observed};
 use respond::{Format, Reply, Shown, respond, respond_error};
 use route::{OfService, Route};
+use signing_in::Asked;
 
 /// The whole service: all routes, compression, and what browsers need.
 pub fn router(app: App) -> Router {
@@ -93,6 +96,12 @@ struct Call {
     base: String,
     /// Who asks.
     principal: Principal,
+    /// The session of pages that the request is of.
+    session: Option<Session>,
+    /// Who looks at the page, if it is one.
+    visitor: html::Visitor,
+    /// Where the request comes from.
+    address: Option<std::net::IpAddr>,
     /// The id under which the log has it.
     request_id: String,
 }
@@ -111,6 +120,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
 
 async fn answer_route(app: App, request: Request, path: &str, request_id: &str) -> Response {
     let route = Route::of(path);
+    let address = peer::address(&request, &app.config.trusted_proxies);
     let base = base_url(&app, &request);
     let method = request.method().clone();
     let headers = request.headers().clone();
@@ -133,11 +143,25 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         Some(_) if params.text("f").is_none() => Ok(Format::Json),
         _ => Format::of(&params),
     };
-    let (path, title, kind) = crumbs::crumbs(&app, &route);
-    let visitor = html::Visitor::default();
-    let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&path, &query));
+    let (way, title, kind) = crumbs::crumbs(&app, &route);
+    let asked = Asked {
+        route: &route,
+        method: &method,
+        params: &params,
+        query: &params_of_query(&query),
+        headers: &headers,
+        format: *format.as_ref().unwrap_or(&Format::Json),
+        address,
+    };
+    let identity = match (&failure, &format) {
+        (None, Ok(_)) => signing_in::identify(&app, asked).await,
+        // Nothing will be done for anybody.
+        _ => Ok(Identity::default()),
+    };
+    let visitor = signing_in::visitor(&app, identity.as_ref().ok(), asked.format).await;
+    let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&way, &query));
     let shown = Shown {
-        path: &path,
+        path: &way,
         title: &title,
         kind,
         visitor: &visitor,
@@ -147,25 +171,45 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         json_url,
     };
     // A format that nobody knows is answered in the one that every program can read.
-    let format_of_errors = *format.as_ref().unwrap_or(&Format::Json);
-    let result = match (failure, format) {
-        (Some(error), _) | (None, Err(error)) => Err(error),
-        (None, Ok(format)) => {
+    let format_of_errors = asked.format;
+    let mut is_somebody = false;
+    let result = match (failure, format, identity) {
+        (Some(error), _, _) | (None, Err(error), _) | (None, Ok(_), Err(error)) => Err(error),
+        (None, Ok(format), Ok(Identity { principal, session })) => {
+            is_somebody = !principal.is_anonymous();
             let mut params = shown.params.clone();
-            let request_id = request_id.to_owned();
-            match authenticate(&app, &headers, &params, format).await {
-                Ok(principal) => {
-                    observe::note(&principal, &params);
-                    if let Route::Service(name, OfService::CreateReplica) = &route {
-                        create_defaults(&app, name, &principal, &headers, &mut params);
-                    }
-                    let method = method.clone();
-                    let call = Call { app, method, params, file, format, base, principal, request_id };
-                    reply(&call, &route, &shown).await
-                }
-                Err(error) => Err(error),
+            observe::note(&principal, &params);
+            if let Route::Service(name, OfService::CreateReplica) = &route {
+                create_defaults(&app, name, &principal, &headers, &mut params);
             }
+            let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
+            let call =
+                Call { app, method, params, file, format, base, principal, session, visitor, address, request_id };
+            reply(&call, &route, &shown).await
         }
+    };
+    let mut response = answer_of(result, &route, format_of_errors, &shown, (path, &query), request_id);
+    if is_somebody && response.headers().get(header::CACHE_CONTROL).is_some_and(|value| value == "no-store") {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    response
+}
+
+/// The answer to what succeeded or failed. People who must say who they are, are led to where they can.
+fn answer_of(
+    result: Result<Response>,
+    route: &Route,
+    format: Format,
+    shown: &Shown<'_>,
+    (path, query): (&str, &str),
+    request_id: &str,
+) -> Response {
+    let result = match result {
+        Err(Error::TokenRequired) if format == Format::Html && !matches!(route, Route::Metrics) => {
+            let query = (*shown.method != Method::POST).then_some(query);
+            respond::redirect(StatusCode::FOUND, &signing_in::login_address(path, query))
+        }
+        result => result,
     };
     match result {
         Ok(response) => response,
@@ -175,9 +219,14 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 // This operation says in every answer whether it succeeded.
                 envelope["success"] = false.into();
             }
-            let mut response = respond_error(&envelope, format_of_errors, &shown);
-            if matches!(error, Error::ReplicaBusy) {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            let mut response = respond_error(&envelope, format, shown);
+            let retry_seconds = match error {
+                Error::ReplicaBusy => Some(5),
+                Error::SignInRefused { retry_seconds } => retry_seconds,
+                _ => None,
+            };
+            if let Some(seconds) = retry_seconds {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             if matches!(route, Route::Metrics) {
                 // No document of the API: who asks looks at the status.
@@ -224,33 +273,6 @@ fn create_defaults(app: &App, service: &str, principal: &Principal, headers: &He
     }
 }
 
-/// Finds out who asks, from the first token that is not empty.
-async fn authenticate(app: &App, headers: &HeaderMap, params: &Params, format: Format) -> Result<Principal> {
-    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = |name: &str| {
-        let (scheme, token) = value(name)?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-    };
-    let token = bearer("x-esri-authorization").or_else(|| bearer("authorization")).or_else(|| params.text("token"));
-    let cookie = || match format {
-        Format::Html => cookie(value("cookie")?),
-        // Else any page could ask in the name of whoever looks at it.
-        Format::Json | Format::PrettyJson | Format::GeoJson | Format::Pbf => None,
-    };
-    let (token, is_cookie) = match token {
-        Some(token) => (Some(token), false),
-        None => (cookie(), true),
-    };
-    let presented = token.map(|token| Presented { token, is_cookie, referer: value("referer"), address: None });
-    auth::authenticate(app, presented).await
-}
-
-/// The token in the cookies of a request.
-fn cookie(cookies: &str) -> Option<&str> {
-    let named = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-    named.filter(|(name, _)| *name == "agstoken").map(|(_, value)| value.trim()).find(|value| !value.is_empty())
-}
-
 impl Call {
     /// What whoever asks may do with a service.
     fn access(&self, service: &Service) -> Access {
@@ -270,7 +292,7 @@ fn params_of_query(query: &str) -> Params {
 fn json_url(path: &[html::Crumb], query: &str) -> String {
     let mut out = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if !name.eq_ignore_ascii_case("f") && !name.eq_ignore_ascii_case("token") {
+        if !["f", "token", "csrf", "password"].contains(&name.to_ascii_lowercase().as_str()) {
             out.append_pair(&name, &value);
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 use super::{
     Call,
     books::Books,
-    route::{OfLayer, OfService, OfUploads, Route},
+    route::{OfLayer, OfService, OfUploads, Route, SigningIn},
 };
 
 /// What somebody must be to ask for something.
@@ -36,6 +36,7 @@ pub(super) fn needed(route: &Route) -> Need {
         | Route::Portal(_)
         | Route::Catalogue
         | Route::Static(_)
+        | Route::SigningIn(SigningIn::Login | SigningIn::Logout | SigningIn::GenerateToken | SigningIn::Session)
         | Route::Unknown => Need::Nothing,
         Route::Metrics => Need::Figures,
         Route::Service(_, what) => Need::Service(needed_of_service(what)),

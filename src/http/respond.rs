@@ -49,12 +49,18 @@ pub(super) enum Reply {
     /// A JSON document that comes as JSON whatever is asked for.
     Plain(Json),
     /// A page for people that is no form of a JSON document.
-    #[expect(dead_code, reason = "every page is one so far")]
     Page(String),
     /// A file that pages are made with.
     Asset(Asset),
     /// Another address.
-    Redirect(&'static str),
+    Redirect(String),
+    /// Another address to go on at after a form was sent, with the header of a cookie.
+    SeeOther {
+        /// The address.
+        to: String,
+        /// `Set-Cookie`
+        cookie: String,
+    },
     /// A word.
     Text(&'static str),
     /// Figures for a monitoring system.
@@ -130,10 +136,12 @@ pub(super) struct Shown<'a> {
 /// Makes the response.
 pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> Result<Response> {
     match (reply, format) {
-        (Reply::Redirect(to), _) => Ok(response(StatusCode::FOUND, "text/plain", Body::empty())).map(|mut response| {
-            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
-            response
-        }),
+        (Reply::Redirect(to), _) => redirect(StatusCode::FOUND, &to),
+        (Reply::SeeOther { to, cookie }, _) => {
+            let mut response = redirect(StatusCode::SEE_OTHER, &to)?;
+            response.headers_mut().insert(header::SET_COOKIE, header_value(&cookie)?);
+            Ok(response)
+        }
         (Reply::Page(page), _) => Ok(html(page)),
         (Reply::Asset(asset), _) => Ok(asset.send(shown.headers)),
         (Reply::Plain(value), _) => Ok(json_response(value.to_string())),
@@ -170,6 +178,17 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             from_value(&read_back(&finished.read().await?)?, format, shown)
         }
     }
+}
+
+/// Leads to another address.
+pub(super) fn redirect(status: StatusCode, to: &str) -> Result<Response> {
+    let mut response = response(status, "text/plain", Body::empty());
+    response.headers_mut().insert(header::LOCATION, header_value(to)?);
+    Ok(response)
+}
+
+fn header_value(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|error| Error::internal("writing a header", error))
 }
 
 /// A finished document as it is, from the disk if it is there.

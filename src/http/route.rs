@@ -23,12 +23,27 @@ pub(crate) enum Route {
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
     Portal(Portal),
+    /// `login`, `logout`, `tokens/generateToken`, `tokens/session`
+    SigningIn(SigningIn),
     /// `rest/services`
     Catalogue,
     /// Something of a service.
     Service(String, OfService),
     /// Nothing that there is.
     Unknown,
+}
+
+/// How people and programs say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SigningIn {
+    /// The page on which people sign in.
+    Login,
+    /// The end of a session.
+    Logout,
+    /// generateToken: a token for a user name and a password.
+    GenerateToken,
+    /// A token for the scripts of somebody who is signed in to the pages.
+    Session,
 }
 
 /// The documents of a portal that there are.
@@ -208,6 +223,14 @@ impl Route {
             ["arcgis", "sharing", "rest"] | ["arcgis", "sharing"] => Route::Portal(Portal::Root),
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),
             ["arcgis", "sharing", "rest", "portals", "self"] => Route::Portal(Portal::Itself),
+            ["arcgis", "login"] => Route::SigningIn(SigningIn::Login),
+            ["arcgis", "logout"] => Route::SigningIn(SigningIn::Logout),
+            ["arcgis", "tokens"]
+            | ["arcgis", "tokens", "generatetoken"]
+            | ["arcgis", "sharing", "rest", "generatetoken"]
+            | ["arcgis", "sharing", "generatetoken"]
+            | ["arcgis", "admin", "generatetoken"] => Route::SigningIn(SigningIn::GenerateToken),
+            ["arcgis", "tokens", "session"] => Route::SigningIn(SigningIn::Session),
             ["arcgis", "rest", "services"] => Route::Catalogue,
             // The second is what clients make of the address of a service by replacing `rest`.
             ["arcgis", "rest", "admin", "services", _, "featureserver", rest @ ..] => {
@@ -238,7 +261,13 @@ impl Route {
 
     /// The name of an operation that changes data, and therefore takes POST only.
     pub(crate) fn post_only(&self) -> Option<&'static str> {
-        let Route::Service(_, what) = self else { return None };
+        let what = match self {
+            Route::Service(_, what) => what,
+            Route::SigningIn(SigningIn::GenerateToken) => return Some("generateToken"),
+            Route::SigningIn(SigningIn::Session) => return Some("session"),
+            Route::SigningIn(SigningIn::Logout) => return Some("logout"),
+            _ => return None,
+        };
         Some(match what {
             OfService::ApplyEdits | OfService::Layer(_, OfLayer::ApplyEdits) => "applyEdits",
             OfService::CreateReplica => "createReplica",

@@ -3,7 +3,9 @@
 //! Pure: no SQL, no HTTP, no JSON, no clock, no randomness; but a [`definition`] is a document that clients read. The rule that decides what a client is sent is
 //! [`verdict::verdict`]; start there to understand sync.
 
+pub mod account;
 pub mod attachment;
+pub mod attempts;
 pub mod capability;
 pub mod data_format;
 pub mod definition;
@@ -15,6 +17,7 @@ pub mod id;
 pub mod job;
 pub mod layer;
 pub mod life;
+pub mod network;
 pub mod output;
 pub mod predicate;
 pub mod principal;

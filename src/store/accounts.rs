@@ -58,6 +58,8 @@ struct Remembered {
     /// How often it was all forgotten.
     n_forgotten: u64,
     found: HashMap<[u8; 32], (Instant, Arc<KnownToken>)>,
+    /// Whether there are users, and since when that is known.
+    has_accounts: Option<(Instant, bool)>,
 }
 
 impl Known {
@@ -66,6 +68,7 @@ impl Known {
         let mut remembered = self.lock();
         remembered.n_forgotten += 1;
         remembered.found.clear();
+        remembered.has_accounts = None;
     }
 
     /// What is remembered, or how often everything was forgotten.
@@ -95,6 +98,19 @@ impl Known {
 }
 
 impl Store {
+    /// Whether anybody can sign in, because there are users.
+    pub(crate) async fn has_accounts(&self) -> Result<bool> {
+        let known = self.accounts.lock().has_accounts;
+        if let Some((since, known)) = known
+            && (known || since.elapsed() < REMEMBERED)
+        {
+            return Ok(known);
+        }
+        let known = self.session().await?.own().await?.account_any().await?;
+        self.accounts.lock().has_accounts = Some((Instant::now(), known));
+        Ok(known)
+    }
+
     /// The token with this SHA-256, if it counts. What was true some seconds ago is taken for true, unless the process has heard of a change.
     pub(crate) async fn token(&self, digest: &[u8; 32]) -> Result<Option<Arc<KnownToken>>> {
         let n_forgotten = match self.accounts.get(digest) {
@@ -111,7 +127,13 @@ impl Store {
             Ok(known) => return Ok(Some(known)),
             Err(n_forgotten) => n_forgotten,
         };
-        let found = self.session().await?.own().await?.key_find(digest).await?.map(Arc::new);
+        let mut session = self.session().await?;
+        let mut tx = session.own().await?;
+        let found = tx.key_find(digest).await?.map(Arc::new);
+        if found.is_some() && tx.key_touch(digest).await? {
+            tx.do_not_wait_for_disk().await?;
+            tx.commit().await?;
+        }
         Ok(found.inspect(|known| self.accounts.put(*digest, n_forgotten, known)))
     }
 }

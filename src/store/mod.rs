@@ -23,6 +23,7 @@ mod history;
 mod inspect;
 mod instance;
 pub(crate) mod jobs;
+mod keys;
 pub mod life;
 mod moments;
 pub mod prune;
@@ -36,6 +37,7 @@ mod session;
 mod tables;
 pub(crate) mod upload_items;
 pub(crate) mod uploads;
+pub(crate) mod users;
 
 use std::{
     str::FromStr,

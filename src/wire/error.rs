@@ -24,6 +24,7 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
             (499, text, vec!["send it as the parameter token, or as Authorization: Bearer".to_owned()])
         }
         Error::TokenInvalid => (498, text, Vec::new()),
+        Error::SignInRefused { .. } => (400, "Unable to generate token.".to_owned(), vec![text]),
         Error::PostOnly { .. } => (405, "Method Not Allowed".to_owned(), vec![text]),
         Error::ReplicaNotFound { .. } | Error::ReplicaGone { .. } => {
             (400, UNABLE.to_owned(), vec!["Replica not found.".to_owned(), text])

@@ -2,6 +2,7 @@
 //!
 //! All tolerance of spelling is here and nowhere else. After this room there is no unchecked text left.
 
+pub(crate) mod accounts;
 pub(crate) mod additions;
 pub(crate) mod append;
 pub(crate) mod apply_edits;

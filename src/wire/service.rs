@@ -32,12 +32,16 @@ const EXPORT_FORMATS: &str = "json,sqlite,geoPackage,featureCollection";
 /// The formats in which a layer's features are given, as clients look for them: one of them only in this spelling.
 const QUERY_FORMATS: &str = "JSON, geoJSON, PBF";
 
-/// `rest/info`
-pub(crate) fn info() -> Json {
+/// `rest/info`. `tokens` is where tokens are to be had for passwords, if anybody can sign in.
+pub(crate) fn info(tokens: Option<&str>) -> Json {
+    let auth = match tokens {
+        None => json!({"isTokenBasedSecurity": false}),
+        Some(url) => json!({"isTokenBasedSecurity": true, "tokenServicesUrl": url, "shortLivedTokenValidity": 60}),
+    };
     json!({
         "currentVersion": CURRENT_VERSION,
         "fullVersion": "10.9.1",
-        "authInfo": {"isTokenBasedSecurity": false},
+        "authInfo": auth,
         "product": "Syncline",
         "productVersion": env!("CARGO_PKG_VERSION"),
     })

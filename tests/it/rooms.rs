@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str], bool); 23] = [
     ("format", &["model", "error"], true),
     ("sqlite", &["model", "error", "files", "format"], true),
     ("gdal", &["model", "error", "files", "sqlite"], false),
-    ("app", &["config", "error", "files", "gdal", "metrics", "store"], false),
+    ("app", &["auth", "config", "error", "files", "gdal", "metrics", "store"], false),
     ("query", &["model", "error", "app", "sql", "store", "files", "format", "wire"], true),
     ("sync", &["model", "error", "sql", "store", "files", "format", "sqlite"], true),
     ("uploads", &["model", "error", "app", "store", "files", "sqlite"], false),

@@ -37,6 +37,8 @@ pub(super) struct Control {
 pub(super) enum Input {
     Line,
     Lines,
+    /// A line that nobody can read; what was sent is not shown again.
+    Password,
     File,
     /// Values with their texts; the index of the one that applies when nothing is sent.
     Choice(&'static [(&'static str, &'static str)], usize),
@@ -360,6 +362,32 @@ const RESTORE: &[Group] = &[
     FORMAT,
 ];
 
+const GENERATE_TOKEN: &[Group] = &[
+    Group {
+        name: "Who",
+        controls: &[Control::line("User name", "username"), Control::new("Password", "password", Input::Password)],
+    },
+    Group {
+        name: "Token",
+        controls: &[
+            Control::choice(
+                "Client",
+                "client",
+                &[
+                    ("", "Anything"),
+                    ("referer", "Web page, see referer"),
+                    ("requestip", "Address of this request"),
+                    ("ip", "Address, see IP"),
+                ],
+            ),
+            Control::line("Referer", "referer").hint("the page with which alone the token counts"),
+            Control::line("IP", "ip").hint("the address from which alone the token counts"),
+            Control::line("Expiration", "expiration").hint("minutes; 60 if empty"),
+        ],
+    },
+    FORMAT,
+];
+
 /// Returns the form of a page, if pages of its kind have one.
 pub(super) fn form(kind: Kind) -> Option<Form> {
     let post = |heading, button, groups| Some(Form { heading, submit: Submit::Post(button), groups, spatial: true });
@@ -396,6 +424,7 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         Kind::UploadPart => post("Upload Part", "Upload Part", UPLOAD_PART),
         Kind::CommitUpload => post("Commit", "Commit", COMMIT_UPLOAD),
         Kind::DeleteUpload => post("Delete", "Delete", &[FORMAT]),
+        Kind::GenerateToken => post("Generate Token", "Generate Token", GENERATE_TOKEN),
         Kind::Catalogue
         | Kind::Service
         | Kind::AllLayers
@@ -439,7 +468,9 @@ impl Form {
             html.raw(" enctype=\"multipart/form-data\"");
         }
         html.raw(">\n");
-        if let Some(csrf) = page.frame.visitor.csrf() {
+        // Of a form that may be sent by GET, the button for POST has it: it must not get into an address.
+        let csrf = page.frame.visitor.csrf();
+        if let (Some(csrf), Submit::Post(_)) = (csrf, &self.submit) {
             html.raw("<input type=\"hidden\" name=\"csrf\"").attribute("value", csrf).raw(">\n");
         }
         for group in self.groups {
@@ -453,8 +484,11 @@ impl Form {
         match self.submit {
             Submit::GetOrPost(get, post) => {
                 html.raw("<button type=\"submit\">").raw(get).raw("</button> ");
-                html.raw("<button type=\"submit\" class=\"second\" formmethod=\"post\">");
-                html.raw(post).raw("</button>");
+                html.raw("<button type=\"submit\" class=\"second\" formmethod=\"post\"");
+                if let Some(csrf) = csrf {
+                    html.raw(" name=\"csrf\"").attribute("value", csrf);
+                }
+                html.raw(">").raw(post).raw("</button>");
             }
             Submit::Post(post) => {
                 html.raw("<button type=\"submit\">").raw(post).raw("</button>");
@@ -472,6 +506,12 @@ impl Control {
                 html.raw("<input type=\"text\" spellcheck=\"false\" autocomplete=\"off\"");
                 self.attributes(html);
                 html.attribute("value", sent.unwrap_or_default()).raw(">");
+            }
+            Input::Password => {
+                self.open_row(html);
+                html.raw("<input type=\"password\" autocomplete=\"current-password\"");
+                self.attributes(html);
+                html.raw(">");
             }
             Input::Lines => {
                 self.open_row(html);

@@ -19,10 +19,8 @@ pub(crate) enum Visitor {
     #[default]
     Anybody,
     /// Somebody who has not signed in.
-    #[expect(dead_code, reason = "there are no accounts yet")]
     Stranger,
     /// Somebody who has.
-    #[cfg_attr(not(test), expect(dead_code, reason = "there are no accounts yet"))]
     User {
         /// The name of the user.
         name: String,

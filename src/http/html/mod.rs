@@ -7,6 +7,7 @@
 mod editing_forms;
 mod forms;
 mod frame;
+mod login;
 mod query_forms;
 mod resources;
 mod results;
@@ -20,6 +21,7 @@ use super::assets::Asset;
 use writer::percent_encode;
 
 pub(crate) use frame::{Crumb, Frame, Visitor, document};
+pub(crate) use login::login;
 pub(crate) use writer::Html;
 
 /// What a page is about: it decides how the JSON is shown and which form there is.
@@ -90,6 +92,8 @@ pub(crate) enum Kind {
     CommitUpload,
     /// The `delete` operation of an upload.
     DeleteUpload,
+    /// The `generateToken` operation.
+    GenerateToken,
     /// Anything else: its JSON, laid out for reading.
     Other,
 }
@@ -213,6 +217,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::UploadPart
         | Kind::CommitUpload
         | Kind::DeleteUpload
+        | Kind::GenerateToken
         | Kind::Editing { .. }
         | Kind::Books { .. } => {
             result_heading(html);

@@ -79,6 +79,14 @@ impl Operation {
     }
 }
 
+const TOKEN: Answer = Object(&[("token", "text"), ("expires", "number"), ("ssl", "flag")]);
+
+const fn generate_token(path: &'static str, id: &'static str) -> Operation {
+    Operation::new("signing in", Post, path, id, "A token for a user name and a password.")
+        .takes(&[p::GENERATE_TOKEN])
+        .gives(TOKEN)
+}
+
 const SERVICE: &str = "/arcgis/rest/services/{service}/FeatureServer";
 
 /// All of them.
@@ -105,6 +113,26 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives(Object(&[("authInfo", "object")])),
     Operation::new("catalogue", GetOrPost, "/arcgis/sharing/rest/portals/self", "portalSelf", "The same: itself.")
         .gives(Object(&[("id", "text"), ("isPortal", "flag")])),
+    Operation::new("signing in", GetOrPost, "/arcgis/login", "login", "The page on which people sign in.")
+        .takes(&[p::LOGIN])
+        .gives(Text),
+    Operation::new("signing in", Post, "/arcgis/logout", "logout", "Ends the session of pages.")
+        .takes(&[p::CSRF])
+        .gives(Text),
+    generate_token("/arcgis/tokens/generateToken", "generateToken"),
+    generate_token("/arcgis/tokens", "generateTokenBrief"),
+    generate_token("/arcgis/sharing/rest/generateToken", "generateTokenOfPortal"),
+    generate_token("/arcgis/sharing/generateToken", "generateTokenOfOldPortal"),
+    generate_token("/arcgis/admin/generateToken", "generateTokenOfAdmin"),
+    Operation::new(
+        "signing in",
+        Post,
+        "/arcgis/tokens/session",
+        "sessionToken",
+        "A token for the scripts of somebody who is signed in to the pages.",
+    )
+    .takes(&[p::CSRF])
+    .gives(TOKEN),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/services", "services", "All services.").gives(Object(&[
         ("currentVersion", "number"),
         ("folders", "array"),

@@ -106,6 +106,37 @@ pub(super) const COMMON: &[Parameter] =
 pub(super) const TOKEN: &[Parameter] =
     &[Parameter::text("token", "The token or key of whoever asks, unless a header has it.")];
 
+const USERNAME: Parameter = Parameter::text("username", "The name of the user.").required();
+const PASSWORD: Parameter = Parameter::text("password", "The password; never in the address.").required();
+
+/// Signing in to the pages.
+pub(super) const LOGIN: &[Parameter] = &[
+    Parameter::text("username", "The name of the user."),
+    Parameter::text("password", "The password; never in the address."),
+    Parameter::text("next", "The page of this server to go on at."),
+];
+
+/// What forms of a session carry.
+pub(super) const CSRF: &[Parameter] =
+    &[Parameter::text("csrf", "What the forms of the session carry; needed beside its cookie.")];
+
+/// Tokens for passwords.
+pub(super) const GENERATE_TOKEN: &[Parameter] = &[
+    USERNAME,
+    PASSWORD,
+    Parameter::word(
+        "client",
+        &["referer", "ip", "requestip"],
+        "What the token is to be bound to; nothing if it is not given.",
+    ),
+    Parameter::text("referer", "With client=referer: the page, or the site, with which alone the token counts."),
+    Parameter::text("ip", "With client=ip: the address from which alone the token counts."),
+    Parameter::integer(
+        "expiration",
+        "For how many minutes the token counts; 60 if it is not given, and as long as the settings allow at most.",
+    ),
+];
+
 /// Object ids, as clients write them.
 pub(super) const IDS: &[&str] = &["1,2", "[1,2]", "1"];
 /// Spatial references, as clients write them.

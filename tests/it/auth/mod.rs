@@ -1,6 +1,7 @@
 //! Who may do what: users, tokens, keys, grants.
 
 mod access;
+pub mod signing_in;
 
 use axum::{
     body::Body,

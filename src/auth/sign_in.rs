@@ -1,0 +1,118 @@
+//! From a proved identity to what is presented afterwards: tokens, and sessions of pages.
+//!
+//! Whoever proves an identity (a password here, another service some day) ends with the key of an account; a token or a session is made for that.
+
+use std::net::IpAddr;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    model::{attempts::Counted, principal::UserName},
+    store::{accounts::Bound, users::NewToken},
+};
+
+use super::{TOKEN_PREFIX, secret};
+
+/// For how long somebody is signed in to the pages.
+const SESSION_MINUTES: i32 = 12 * 60;
+/// For how long a token counts that a page of a session gets for its scripts.
+const PAGE_MINUTES: i32 = 15;
+
+/// An account whose user has proved to be who they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proved {
+    account: i32,
+}
+
+/// What somebody gets to present.
+#[derive(Clone, Debug)]
+pub(crate) struct Issued {
+    /// The token, which is nowhere else.
+    pub(crate) token: String,
+    /// When it stops counting, in milliseconds since 1970.
+    pub(crate) expires_ms: i64,
+}
+
+/// Who a user name and a password say that it is. Whatever is wrong with them, the error and the time it takes are the same.
+pub(crate) async fn check_password(app: &App, user: &str, password: &str, address: Option<IpAddr>) -> Result<Proved> {
+    let refused = || Error::SignInRefused { retry_seconds: None };
+    let folded: String = user.trim().to_lowercase().chars().take(200).collect();
+    let counted: Vec<Counted> =
+        std::iter::once(Counted::Account(folded)).chain(address.map(Counted::address)).collect();
+    // What cannot be a name is compared with nothing, like a name that nobody has.
+    let name = UserName::parse(user).ok();
+    let mut found = None;
+    let find = async || -> Result<Option<String>> {
+        if let Some(name) = &name {
+            found = app.store.session().await?.own().await?.account_find(name).await?;
+        }
+        Ok(found.as_ref().and_then(|account| account.password_hash.clone()))
+    };
+    let fits = app.gate.check(&counted, password, find).await?;
+    match found {
+        Some(account) if fits && account.enabled => Ok(Proved { account: account.id }),
+        _ => {
+            tracing::info!(client.address = ?address, "somebody could not sign in");
+            Err(refused())
+        }
+    }
+}
+
+/// Makes a token that counts for `minutes`, or as long as the settings allow.
+pub(crate) async fn issue_token(
+    app: &App,
+    who: Proved,
+    bound: Option<Bound>,
+    minutes: i64,
+    address: Option<IpAddr>,
+) -> Result<Issued> {
+    let longest = i64::from(app.config.max_token_minutes);
+    let minutes = i32::try_from(minutes.clamp(1, longest)).unwrap_or(app.config.max_token_minutes);
+    issue(app, who, bound, minutes, None, address).await
+}
+
+/// Makes the session of somebody who has signed in to the pages; what is issued is its cookie.
+pub(crate) async fn begin_session(app: &App, who: Proved, address: Option<IpAddr>) -> Result<Issued> {
+    issue(app, who, None, SESSION_MINUTES, Some(secret::token("")?), address).await
+}
+
+/// Makes a token for the scripts of a session's pages.
+pub(crate) async fn token_of_session(app: &App, user: &UserName, address: Option<IpAddr>) -> Result<Issued> {
+    let found = app.store.session().await?.own().await?.account_find(user).await?;
+    let account = found.filter(|account| account.enabled).ok_or(Error::TokenInvalid)?;
+    issue(app, Proved { account: account.id }, None, PAGE_MINUTES, None, address).await
+}
+
+/// Ends the session, or the token, with this SHA-256.
+pub(crate) async fn end(app: &App, digest: &[u8; 32]) -> Result<()> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    tx.token_remove_digest(digest).await?;
+    tx.commit().await?;
+    app.store.forget_accounts();
+    Ok(())
+}
+
+async fn issue(
+    app: &App,
+    who: Proved,
+    bound: Option<Bound>,
+    minutes: i32,
+    csrf: Option<String>,
+    address: Option<IpAddr>,
+) -> Result<Issued> {
+    let token = secret::token(TOKEN_PREFIX)?;
+    let new = NewToken {
+        digest: secret::digest(&token),
+        account: who.account,
+        bound,
+        csrf,
+        minutes,
+        issued_to: address.map(|address| address.to_string()).unwrap_or_default(),
+    };
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    let expires_ms = tx.token_add(&new).await?;
+    tx.commit().await?;
+    Ok(Issued { token, expires_ms })
+}

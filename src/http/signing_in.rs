@@ -1,0 +1,275 @@
+//! Signing in: tokens for passwords, sessions of pages, tokens for the scripts of these.
+
+use axum::http::{HeaderMap, Method};
+use serde_json::json;
+
+use crate::{
+    app::App,
+    auth::{
+        self, Bound, Identity, Presented,
+        sign_in::{self, Issued},
+    },
+    error::{Error, Result},
+    wire::params::Params,
+};
+
+use super::{
+    Call,
+    html::{self, Frame, Visitor},
+    respond::{Format, Reply},
+    route::{Route, SigningIn},
+};
+
+/// The cookie of a session.
+const COOKIE: &str = "agstoken";
+
+/// For how many minutes a token counts if its client does not say.
+const MINUTES: i64 = 60;
+
+/// What of a request says who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The route, method, parameters and headers.
+    pub(super) route: &'a Route,
+    pub(super) method: &'a Method,
+    pub(super) params: &'a Params,
+    pub(super) query: &'a Params,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) format: Format,
+    /// Where it comes from.
+    pub(super) address: Option<std::net::IpAddr>,
+}
+
+/// Finds out who asks, from the first token that is not empty; a cookie counts for pages only.
+pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
+    let Asked { route, method, params, query, headers, format, address } = asked;
+    let signs_in = matches!(route, Route::SigningIn(SigningIn::Login | SigningIn::GenerateToken));
+    if signs_in && query.get(&["password"]).is_some() {
+        return Err(Error::invalid(
+            "password",
+            "it stands in the address, which is written into logs on its way; send it in the body of a POST, and choose another",
+        ));
+    }
+    if !app.config.tokens_in_urls && query.get(&["token"]).is_some() {
+        return Err(Error::invalid(
+            "token",
+            "this server takes no tokens in addresses; send it in the body of a POST, or as Authorization: Bearer",
+        ));
+    }
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = |name: &str| {
+        let (scheme, token) = value(name)?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+    };
+    let token = bearer("x-esri-authorization").or_else(|| bearer("authorization"));
+    let token = match signs_in {
+        // What is sent with a password is for another server, or old.
+        true => None,
+        false => token.or_else(|| params.text("token")),
+    };
+    let presented = |token, is_cookie| Presented { token, is_cookie, referer: value("referer"), address };
+    if let Some(token) = token {
+        return auth::authenticate(app, Some(presented(token, false))).await;
+    }
+    // Else any page could ask in the name of whoever looks at it.
+    let counts = format == Format::Html || matches!(route, Route::SigningIn(SigningIn::Session));
+    let Some(token) = value("cookie").filter(|_| counts).and_then(cookie) else { return Ok(Identity::default()) };
+    let identity = match auth::authenticate(app, Some(presented(token, true))).await {
+        // A session that has ended is nobody's fault: whoever had it is asked to sign in where that is needed.
+        Err(Error::TokenInvalid) => return Ok(Identity::default()),
+        identity => identity?,
+    };
+    if *method == Method::POST && !signs_in {
+        let expected = identity.session.as_ref().map(|session| session.csrf.as_str());
+        if params.text("csrf") != expected {
+            return Err(Error::Forbidden(
+                "This form is not one of your session, or you have signed in again since; open its page again and send it from there".to_owned(),
+            ));
+        }
+    }
+    Ok(identity)
+}
+
+/// The token in the cookies of a request.
+fn cookie(cookies: &str) -> Option<&str> {
+    let named = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+    named.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+}
+
+/// Who looks at a page.
+pub(super) async fn visitor(app: &App, identity: Option<&Identity>, format: Format) -> Visitor {
+    match identity.map(|identity| (&identity.principal.user, &identity.session)) {
+        Some((Some(user), Some(session))) => {
+            Visitor::User { name: user.as_str().to_owned(), csrf: session.csrf.clone() }
+        }
+        _ if format != Format::Html => Visitor::Anybody,
+        // Without the database, there is nothing to sign in to either.
+        _ => match app.store.has_accounts().await {
+            Ok(true) => Visitor::Stranger,
+            Ok(false) | Err(_) => Visitor::Anybody,
+        },
+    }
+}
+
+/// Where somebody signs in who wants to see a page; `address` is its path and query string. Tokens in it are not passed on.
+pub(super) fn login_address(path: &str, query: Option<&str>) -> String {
+    let mut next = path.to_owned();
+    if let Some(query) = query {
+        let kept = form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| !["token", "csrf", "password"].contains(&name.to_ascii_lowercase().as_str()));
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+        if !query.is_empty() {
+            next = format!("{next}?{query}");
+        }
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+    format!("/arcgis/login?{query}")
+}
+
+/// Answers a request to sign in or out.
+pub(super) async fn handle(call: &Call, what: SigningIn) -> Result<Reply> {
+    match what {
+        SigningIn::Login if call.method != Method::POST => Ok(login_page(call, None)),
+        SigningIn::Login => login(call).await,
+        SigningIn::Logout => logout(call).await,
+        SigningIn::GenerateToken => generate_token(call).await,
+        SigningIn::Session => token_of_session(call).await,
+    }
+}
+
+async fn generate_token(call: &Call) -> Result<Reply> {
+    let params = &call.params;
+    let (user, password) = (params.text("username"), params.get(&["password"]));
+    let (Some(user), Some(password)) = (user, password) else {
+        return Err(Error::invalid("username", "username and password are needed, in the body of a POST"));
+    };
+    let client = params.word("client", "referer, ip, requestip", |word| {
+        ["referer", "ip", "requestip"].into_iter().find(|known| known.eq_ignore_ascii_case(word))
+    })?;
+    let missing = |name: &'static str| Error::invalid(name, "it is missing; the token is to be bound to it (client)");
+    let bound = match client {
+        Some("referer") => Some(Bound::Referer(params.text("referer").ok_or_else(|| missing("referer"))?.to_owned())),
+        Some("ip") => {
+            let text = params.text("ip").ok_or_else(|| missing("ip"))?;
+            let address: std::net::IpAddr = text
+                .trim()
+                .parse()
+                .map_err(|_| Error::invalid("ip", "it is no address of a network, such as 203.0.113.7"))?;
+            Some(Bound::Ip(address.to_canonical().to_string()))
+        }
+        Some(_) => call.address.map(|address| Bound::Ip(address.to_string())),
+        None => None,
+    };
+    let minutes = params.integer("expiration")?.filter(|minutes| *minutes > 0).unwrap_or(MINUTES);
+    let proved = sign_in::check_password(&call.app, user, password, call.address).await?;
+    let issued = sign_in::issue_token(&call.app, proved, bound, minutes, call.address).await?;
+    Ok(token(call, &issued))
+}
+
+fn token(call: &Call, issued: &Issued) -> Reply {
+    Reply::Json(json!({"token": issued.token, "expires": issued.expires_ms, "ssl": is_secure(call)}))
+}
+
+async fn token_of_session(call: &Call) -> Result<Reply> {
+    let user = call.principal.user.as_ref().filter(|_| call.session.is_some()).ok_or(Error::TokenRequired)?;
+    Ok(token(call, &sign_in::token_of_session(&call.app, user, call.address).await?))
+}
+
+async fn login(call: &Call) -> Result<Reply> {
+    let params = &call.params;
+    let (user, password) = (params.text("username").unwrap_or_default(), params.get(&["password"]).unwrap_or_default());
+    if user.is_empty() || password.is_empty() {
+        return Ok(login_page(call, Some("User name and password are needed.".to_owned())));
+    }
+    let proved = match sign_in::check_password(&call.app, user, password, call.address).await {
+        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(error.to_string()))),
+        proved => proved?,
+    };
+    // Nobody else may go on with the session of before.
+    if let Some(session) = &call.session {
+        sign_in::end(&call.app, &session.digest).await?;
+    }
+    let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
+    let to = next(params.text("next")).to_owned();
+    Ok(Reply::SeeOther { to, cookie: set_cookie(call, &issued.token, "") })
+}
+
+async fn logout(call: &Call) -> Result<Reply> {
+    if let Some(session) = &call.session {
+        sign_in::end(&call.app, &session.digest).await?;
+    }
+    Ok(Reply::SeeOther { to: HOME.to_owned(), cookie: set_cookie(call, "", "; Max-Age=0") })
+}
+
+const HOME: &str = "/arcgis/rest/services";
+
+/// Where to go after signing in: a page of this server and nowhere else.
+fn next(wanted: Option<&str>) -> &str {
+    let is_own = |address: &&str| {
+        address.starts_with("/arcgis/")
+            && address.chars().all(|c| c.is_ascii_graphic() && c != '\\')
+            && address.len() < 4000
+    };
+    wanted.filter(is_own).unwrap_or(HOME)
+}
+
+/// No script may read it, and no other site's page sends it along, but by a link.
+fn set_cookie(call: &Call, token: &str, age: &str) -> String {
+    let secure = if is_secure(call) { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")
+}
+
+fn is_secure(call: &Call) -> bool {
+    call.base.starts_with("https://")
+}
+
+fn login_page(call: &Call, problem: Option<String>) -> Reply {
+    let crumbs = [
+        html::Crumb { text: "Home".to_owned(), href: HOME.to_owned() },
+        html::Crumb { text: "Login".to_owned(), href: "/arcgis/login".to_owned() },
+    ];
+    let frame = Frame {
+        path: &crumbs,
+        title: "Login",
+        json_url: None,
+        visitor: &call.visitor,
+        assets: &[],
+        refresh_seconds: None,
+    };
+    let user = call.params.text("username").filter(|_| problem.is_some()).unwrap_or_default();
+    let next = next(call.params.text("next"));
+    Reply::Page(html::document(&frame, |page| html::login(page, user, next, problem.as_deref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_signing_in_nobody_is_led_away() {
+        assert_eq!(
+            next(Some("/arcgis/rest/services/a%20b/FeatureServer?f=html")),
+            "/arcgis/rest/services/a%20b/FeatureServer?f=html"
+        );
+        for away in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/arcgis\n/x",
+            "/arcgis/\u{9}x",
+            "javascript:x",
+            "",
+        ] {
+            assert_eq!(next(Some(away)), HOME, "{away:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_an_address_are_not_passed_on() {
+        assert_eq!(
+            login_address("/arcgis/rest/services", Some("f=html&Token=slt_x&where=a%3Db")),
+            "/arcgis/login?next=%2Farcgis%2Frest%2Fservices%3Ff%3Dhtml%26where%3Da%253Db"
+        );
+        assert_eq!(login_address("/arcgis/x", Some("token=slt_x")), "/arcgis/login?next=%2Farcgis%2Fx");
+    }
+}
