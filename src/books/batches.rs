@@ -43,7 +43,7 @@ pub(crate) async fn list(
     (offset, limit): (i64, i64),
 ) -> Result<(Vec<BookedBatch>, bool)> {
     let mut session = app.store.session().await?;
-    let mut batches = session.own().await?.batch_page(service.key, wanted, offset, limit).await?;
+    let mut batches = session.own().await?.batch_page(service, wanted, offset, limit).await?;
     let more = cut(&mut batches, limit);
     Ok((batches, more))
 }

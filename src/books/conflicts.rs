@@ -26,7 +26,7 @@ pub(crate) async fn list(
     (offset, limit): (i64, i64),
 ) -> Result<(Vec<Conflict>, bool)> {
     let mut session = app.store.session().await?;
-    let mut conflicts = session.own().await?.conflict_list(service.key, wanted, offset, limit).await?;
+    let mut conflicts = session.own().await?.conflict_list(service, wanted, offset, limit).await?;
     let more = cut(&mut conflicts, limit);
     Ok((conflicts, more))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn list(
 /// One conflict.
 pub(crate) async fn find(app: &App, service: &Service, number: i64) -> Result<Conflict> {
     let mut session = app.store.session().await?;
-    let found = session.own().await?.conflict_find(service.key, number).await?;
+    let found = session.own().await?.conflict_find(service, number).await?;
     found.ok_or_else(|| {
         Error::NotFound(format!(
             "Conflict {number} not found: service {} has none with this number; …/FeatureServer/conflicts lists them",

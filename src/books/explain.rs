@@ -119,7 +119,7 @@ pub(crate) async fn explain(
     let statement = history::stood(&held.layer, &held.filter, &columns, (service.key.0, since), global_id.0);
     let mut then = match first(&mut tx, statement).await? {
         // It may have come or gone with what it belongs to.
-        None if matches!(held.filter, Filter::Related(_)) => {
+        None if held.filter.ways().is_some() => {
             let at = (service.key.0, Some(since));
             let statement = history::standing(&held.layer, &held.filter, &columns, at, global_id.0);
             let row = first(&mut tx, statement).await?;
@@ -150,16 +150,16 @@ pub(crate) async fn explain(
         global_id: Some(global_id),
         ..RejectedFilter::default()
     };
-    let mut rejected = tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let mut rejected = tx.rejected_list(service, &wanted, 0, MAX_LISTED).await?;
     let wanted = RejectedFilter { replica: None, connected: Some(true), ..wanted };
-    rejected.extend(tx.rejected_list(service.key, &wanted, 0, MAX_LISTED).await?);
+    rejected.extend(tx.rejected_list(service, &wanted, 0, MAX_LISTED).await?);
     let wanted = ConflictFilter {
         replica: Some(replica),
         layer: Some(held.layer.key),
         global_id: Some(global_id),
         ..ConflictFilter::default()
     };
-    let conflicts = tx.conflict_list(service.key, &wanted, 0, MAX_LISTED).await?;
+    let conflicts = tx.conflict_list(service, &wanted, 0, MAX_LISTED).await?;
     let mut explanation = Explanation {
         layer: held.layer.clone(),
         global_id,
@@ -209,14 +209,27 @@ impl Standing {
         if self.passes_area == Some(false) {
             why.push("it lies outside of the replica's area, or has no geometry".to_owned());
         }
-        match (&held.filter, self.exists, self.passes) {
+        if let Filter::Guarded(..) = &held.filter
+            && self.exists
+            && !self.passes
+        {
+            why.push("who owns the replica may not see it".to_owned());
+            return format!("{when} it exists, but is not one of the replica's rows: {}.", why.join(", or "));
+        }
+        let mut own = &held.filter;
+        while let Filter::Guarded(_, rows) = own {
+            own = rows;
+        }
+        match (own, self.exists, self.passes) {
             (_, false, _) => format!("{when} it does not exist in layer {}.", held.layer.id),
             (Filter::None, true, _) => format!("{when} it exists, but the replica takes no rows of this layer."),
             (Filter::Related(_), true, true) => format!("{when} it belongs to a row that the replica holds."),
             (Filter::Related(_), true, false) => format!("{when} it belongs to no row that the replica holds."),
             (Filter::All, true, _) => format!("{when} it exists, and the replica takes all rows of this layer."),
-            (Filter::Matching { .. }, true, true) => format!("{when} it exists and passes the replica's filter."),
-            (Filter::Matching { .. }, true, false) => {
+            (Filter::Matching { .. } | Filter::Guarded(..), true, true) => {
+                format!("{when} it exists and passes the replica's filter.")
+            }
+            (Filter::Matching { .. } | Filter::Guarded(..), true, false) => {
                 format!("{when} it exists, but does not pass the replica's filter: {}.", why.join(", and "))
             }
         }

@@ -25,6 +25,7 @@ use crate::{
         layer::{Layer, Service},
         replica::Replica,
     },
+    replica::owner::see_as_owner,
     sql::history,
     store::WriteTx,
 };
@@ -43,16 +44,21 @@ pub(crate) struct Known {
     pub(crate) registered: bool,
 }
 
-/// Finds a replica, also one that was unregistered.
+/// Finds a replica that who asks may touch, also one that was unregistered.
 pub(crate) async fn known(app: &App, service: &Service, id: ReplicaId) -> Result<Known> {
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    if let Some(replica) = tx.replica_find(service, id).await? {
-        return Ok(Known { replica, registered: true });
-    }
-    let gone = tx.tombstone_find(service, id).await?;
-    let replica = gone.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })?;
-    Ok(Known { replica, registered: false })
+    let found = tx.replica_find(service, id).await?;
+    let registered = found.is_some();
+    let found = match found {
+        Some(found) => Some(found),
+        None => tx.tombstone_find(service, id).await?,
+    };
+    let mut replica = found.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })?;
+    drop(tx);
+    drop(session);
+    see_as_owner(app, service, &mut replica).await?;
+    Ok(Known { replica, registered })
 }
 
 /// A change that somebody made to a feature later.

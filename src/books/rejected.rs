@@ -32,7 +32,7 @@ pub(crate) async fn list(
     (offset, limit): (i64, i64),
 ) -> Result<(Vec<Rejected>, bool)> {
     let mut session = app.store.session().await?;
-    let mut edits = session.own().await?.rejected_list(service.key, wanted, offset, limit).await?;
+    let mut edits = session.own().await?.rejected_list(service, wanted, offset, limit).await?;
     let more = cut(&mut edits, limit);
     Ok((edits, more))
 }
@@ -40,7 +40,7 @@ pub(crate) async fn list(
 /// One refused edit.
 pub(crate) async fn find(app: &App, service: &Service, number: i64) -> Result<Rejected> {
     let mut session = app.store.session().await?;
-    let found = session.own().await?.rejected_find(service.key, number).await?;
+    let found = session.own().await?.rejected_find(service, number).await?;
     found.ok_or_else(|| {
         Error::NotFound(format!(
             "Refused edit {number} not found: service {} has none with this number; …/FeatureServer/rejectedEdits lists them",

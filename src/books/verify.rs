@@ -59,7 +59,7 @@ pub(crate) async fn verify(
     replica: ReplicaId,
     generations: (Option<Generation>, Option<Generation>),
 ) -> Result<Verified> {
-    let known = known(app, service, replica).await?;
+    let mut known = known(app, service, replica).await?;
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let newest = tx.generation;
@@ -68,6 +68,9 @@ pub(crate) async fn verify(
         tx.history.check(&held.layer, SyncDirection::Download, generations.1)?;
     }
     let generation = generations.0.unwrap_or(newest);
+    // What it holds is what its holder might see when it was given.
+    let policies = known.replica.policies_at(generation);
+    known.replica.see(service, policies);
     let holdings = holdings(&known);
     let mut layers = Vec::with_capacity(holdings.len());
     for (layer, filter) in &holdings {

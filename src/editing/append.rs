@@ -63,7 +63,7 @@ impl Features {
         };
         let edits = [LayerEdits { layer: self.layer.clone(), edits }];
         let own_ids = self.request.upsert.as_ref().is_some_and(|upsert| upsert.field == self.layer.global_id);
-        let sent = sent(app, run, EditOperation::Append, !own_ids && !self.features.use_global_ids());
+        let sent = sent(app, service, run, EditOperation::Append, !own_ids && !self.features.use_global_ids());
         let policy = self.request.policy;
         let applied = direct::apply(&mut tx, service, &edits, policy, Sequence::ParentsFirst, &sent).await?;
         if applied.undone {

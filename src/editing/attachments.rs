@@ -96,7 +96,7 @@ async fn put(
     }
     let name = if op == Op::Add { "addAttachmentResult" } else { "updateAttachmentResult" };
     let operation = if op == Op::Add { EditOperation::AddAttachment } else { EditOperation::UpdateAttachment };
-    let sent = sent(app, run, operation, true);
+    let sent = sent(app, service, run, operation, true);
     let (results, at) = apply(app, &mut session, service, edits, FailurePolicy::RollBack, &sent, moment).await?;
     Ok(with_moment(json!({name: results.first().map(result_json)}), at))
 }
@@ -133,7 +133,7 @@ pub(crate) async fn delete(
         }
     };
     let edits = LayerEdits { edits: form.ids.iter().map(edit).collect(), layer: table.clone() };
-    let sent = sent(app, run, EditOperation::DeleteAttachments, false);
+    let sent = sent(app, service, run, EditOperation::DeleteAttachments, false);
     let (results, at) = apply(app, &mut session, service, edits, form.policy, &sent, form.moment).await?;
     Ok(with_moment(json!({"deleteAttachmentResults": results.iter().map(result_json).collect::<Json>()}), at))
 }

@@ -61,7 +61,7 @@ impl Prepared {
             }
             places.push((features, attachments));
         }
-        let mut sent = sent(app, run, answer.form.operation(), !use_global_ids);
+        let mut sent = sent(app, service, run, answer.form.operation(), !use_global_ids);
         // An answer with the features as they were cannot be given twice; and a job is never begun again when it has ended.
         let can_repeat = use_global_ids && !answer.features && run.lease.is_none() && is_whole(&edits);
         sent.digest = can_repeat.then(|| digest(&edits));

@@ -190,8 +190,8 @@ struct Outcome {
 }
 
 /// What the books need to know of a request.
-fn sent(app: &App, run: &Run, operation: EditOperation, anonymous: bool) -> Sent {
-    let from = Provenance { operation, request_id: run.request_id.clone(), user: run.principal.name().to_owned() };
+fn sent(app: &App, service: &Service, run: &Run, operation: EditOperation, anonymous: bool) -> Sent {
+    let from = Provenance { operation, request_id: run.request_id.clone(), user: service.caller.name().to_owned() };
     let limits = RefusedLimits { edits: app.config.max_refused_edits, bytes: app.config.max_refused_bytes };
     Sent { from, limits, anonymous, digest: None }
 }
@@ -201,7 +201,7 @@ async fn commit(app: &App, tx: WriteTx<'_>, service: &Service, outcome: Outcome,
     let (n_applied, n_refused) = (outcome.n_applied, outcome.n_refused);
     let answer = outcome.answer(app, run).await?;
     let mut tx = tx.end_edits();
-    answer.register(&mut tx, service.key, None, run).await?;
+    answer.register(&mut tx, service, None, run).await?;
     tx.commit().await?;
     app.metrics.count_edits(n_applied, n_refused);
     Ok(answer)
@@ -221,7 +221,7 @@ async fn undo(
     let mut tx = session.write(service.key, None).await?;
     keep_undone(&mut tx, service, undone.edits, undone.results, undone.sent).await?;
     let mut tx = tx.end_edits();
-    answer.register(&mut tx, service.key, None, run).await?;
+    answer.register(&mut tx, service, None, run).await?;
     tx.commit().await?;
     app.metrics.count_edits(0, n_refused);
     Ok(answer)

@@ -151,7 +151,7 @@ impl RowEdits {
         moment: Option<i64>,
         run: &Run,
     ) -> Result<Outcome> {
-        let sent = sent(app, run, self.operation, false);
+        let sent = sent(app, service, run, self.operation, false);
         let mut batch = ByCondition::new(service, &self.layer, Op::Update, &sent);
         let mut n_set = 0;
         while let Some(n) = calculate_next(tx, &self.layer, assignments, &mut walk).await? {
@@ -184,7 +184,7 @@ impl RowEdits {
             document.buffer().extend_from_slice(b"{\"deleteResults\":[");
         }
         let mut first = true;
-        let sent = sent(app, run, self.operation, false);
+        let sent = sent(app, service, run, self.operation, false);
         let mut batch = ByCondition::new(service, &self.layer, Op::Delete, &sent);
         loop {
             let some = delete_next(tx, service, &self.layer, &mut walk).await?;

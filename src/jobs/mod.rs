@@ -54,11 +54,11 @@ pub(crate) async fn submit(
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
     if operation == Operation::SynchronizeReplica
-        && let Some(known) = tx.job_find_same(service.key, &new).await?
+        && let Some(known) = tx.job_find_same(service, &new).await?
     {
         return Ok(known);
     }
-    let id = tx.job_insert(service.key, &new, app.config.max_waiting_jobs).await?;
+    let id = tx.job_insert(service, &new, app.config.max_waiting_jobs).await?;
     tx.commit().await?;
     tracing::info!(service.name = service.name, job.id = %id, operation = operation.name(), "job submitted");
     Ok(id)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{geometry::GeometryType, id::LayerId, value::FieldType};
+use super::{geometry::GeometryType, id::LayerId, principal::Principal, value::FieldType};
 
 /// What is said about a layer or table. Everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,10 @@ pub struct Definition {
     pub max_record_count: Option<i64>,
     /// The fields that the server fills in with who edited a row, and when.
     pub edit_fields_info: Option<EditFields>,
+    /// What of rows depends on who added them.
+    pub ownership_based_access_control_for_features: Option<OwnershipControl>,
+    /// Who sees which rows; everybody sees all if it is empty. Who manages the service sees all in any case.
+    pub row_access: Vec<RowRule>,
     /// The fields that place a row in time.
     pub time_info: Option<TimeInfo>,
     /// How maps draw the layer. Nothing in the server reads it.
@@ -164,6 +168,69 @@ pub struct EditFields {
     pub edit_date_field: Option<String>,
     /// Who last edited it.
     pub editor_field: Option<String>,
+}
+
+/// What may be done with rows that somebody else has added. Everything is allowed unless it says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct OwnershipControl {
+    /// Whether users see them.
+    pub allow_others_to_query: bool,
+    /// Whether users may change them.
+    pub allow_others_to_update: bool,
+    /// Whether users may delete them.
+    pub allow_others_to_delete: bool,
+    /// The same for who did not sign in, and so owns nothing; as for others if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_anonymous_to_query: Option<bool>,
+    /// Whether they may change rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_anonymous_to_update: Option<bool>,
+    /// Whether they may delete rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_anonymous_to_delete: Option<bool>,
+}
+
+impl Default for OwnershipControl {
+    fn default() -> OwnershipControl {
+        OwnershipControl {
+            allow_others_to_query: true,
+            allow_others_to_update: true,
+            allow_others_to_delete: true,
+            allow_anonymous_to_query: None,
+            allow_anonymous_to_update: None,
+            allow_anonymous_to_delete: None,
+        }
+    }
+}
+
+/// Rows that somebody sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RowRule {
+    /// The name of the user whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The name of the role whose users it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Whether it is for who did not sign in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
+    /// The condition that the rows meet; all rows if `None`. `CURRENT_USER` is the name of who asks.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub clause: Option<String>,
+}
+
+impl RowRule {
+    /// Whether it is for somebody.
+    pub fn is_for(&self, who: &Principal) -> bool {
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        let (name, roles) = (who.name(), &who.roles);
+        (self.anonymous && who.is_anonymous())
+            || self.user.as_deref().is_some_and(|user| !who.is_anonymous() && same(user, name))
+            || self.role.as_deref().is_some_and(|role| roles.iter().any(|known| same(role, known)))
+    }
 }
 
 /// The fields that place a row in time.

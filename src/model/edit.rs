@@ -156,6 +156,10 @@ pub enum EditErrorCode {
     RolledBack,
     /// Curves, which are not stored.
     TrueCurve,
+    /// Somebody else's feature, which its owner alone may edit.
+    NotOwner,
+    /// Whoever sends it may not edit here.
+    NotPermitted,
     /// The feature does not exist, or no longer.
     Missing,
     /// The geometry does not fit the layer.
@@ -190,6 +194,8 @@ impl EditErrorCode {
             EditErrorCode::NotNullable => 1001,
             EditErrorCode::RolledBack => 1003,
             EditErrorCode::TrueCurve => 1005,
+            EditErrorCode::NotOwner => 1007,
+            EditErrorCode::NotPermitted => 1013,
             EditErrorCode::Missing => 1011,
             EditErrorCode::Geometry => 1015,
             EditErrorCode::Value => 1016,
@@ -211,6 +217,8 @@ impl EditErrorCode {
             EditErrorCode::NotNullable,
             EditErrorCode::RolledBack,
             EditErrorCode::TrueCurve,
+            EditErrorCode::NotOwner,
+            EditErrorCode::NotPermitted,
             EditErrorCode::Missing,
             EditErrorCode::Geometry,
             EditErrorCode::Value,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     geometry::Geometry,
+    guard::RowPolicy,
     id::LayerKey,
     layer::{Layer, Service, attachment},
     predicate::Predicate,
@@ -25,6 +26,8 @@ pub enum Filter {
     },
     /// Rows that belong to a row of another layer, by any of these ways.
     Related(Vec<Related>),
+    /// Those of the rows that somebody may see.
+    Guarded(RowPolicy, Box<Filter>),
 }
 
 /// A way in which rows belong to rows of another layer.
@@ -44,6 +47,25 @@ pub struct Related {
 const MAX_DEPTH: usize = 6;
 
 impl Filter {
+    /// The ways in which its rows belong to others; `None` unless it goes over relationships.
+    pub fn ways(&self) -> Option<&[Related]> {
+        match self {
+            Filter::Related(ways) => Some(ways),
+            Filter::Guarded(_, rows) => rows.ways(),
+            Filter::All | Filter::None | Filter::Matching { .. } => None,
+        }
+    }
+
+    /// Those of the rows that a policy lets somebody see.
+    #[must_use]
+    pub fn guarded(self, policy: Option<&RowPolicy>) -> Filter {
+        match (self, policy) {
+            (Filter::None, _) => Filter::None,
+            (rows, None) => rows,
+            (rows, Some(policy)) => Filter::Guarded(policy.clone(), Box::new(rows)),
+        }
+    }
+
     /// The attachments of the features that pass a filter.
     pub fn of_attachments(features: &Arc<Layer>, filter: Filter) -> Filter {
         match filter {
@@ -60,9 +82,15 @@ impl Filter {
     /// What the layers of a replica hold once relationships are followed. `own` has what each layer's query alone selects;
     /// for a layer of which related rows are wanted and nothing else, that is replaced by the rows that belong to rows of
     /// the replica's other layers. Relationships are followed from origin to destination, never back, and never in a circle.
+    /// Of each layer, no more is in than its policy lets its holder see.
     /// Source: API reference, *Create Replica*, `layerQueries`.
-    pub fn with_relationships(service: &Service, layers: &[(Arc<Layer>, LayerQuery)], own: &[Filter]) -> Vec<Filter> {
-        let resolver = Resolver { service, layers, own };
+    pub fn with_relationships(
+        service: &Service,
+        layers: &[(Arc<Layer>, LayerQuery)],
+        own: &[Filter],
+        policies: &[Option<RowPolicy>],
+    ) -> Vec<Filter> {
+        let resolver = Resolver { service, layers, own, policies };
         (0..layers.len()).map(|index| resolver.resolve(index, &mut Vec::new())).collect()
     }
 }
@@ -71,10 +99,15 @@ struct Resolver<'a> {
     service: &'a Service,
     layers: &'a [(Arc<Layer>, LayerQuery)],
     own: &'a [Filter],
+    policies: &'a [Option<RowPolicy>],
 }
 
 impl Resolver<'_> {
     fn resolve(&self, index: usize, path: &mut Vec<LayerKey>) -> Filter {
+        self.followed(index, path).guarded(self.policies.get(index).and_then(Option::as_ref))
+    }
+
+    fn followed(&self, index: usize, path: &mut Vec<LayerKey>) -> Filter {
         let (layer, query) = &self.layers[index];
         if query.option != QueryOption::None || !query.include_related {
             return self.own[index].clone();

@@ -69,6 +69,8 @@ impl Generation {
     const MAX: i64 = 1 << 53;
     /// Before everything.
     pub const ZERO: Generation = Generation(0);
+    /// After everything.
+    pub const LAST: Generation = Generation(Generation::MAX);
 
     /// `None` outside of 0 to 2^53.
     pub fn new(value: i64) -> Option<Generation> {

@@ -137,6 +137,8 @@ pub struct Job {
     pub updated_ms: i64,
     /// How far the current attempt is, as JSON.
     pub progress: Option<String>,
+    /// Who asked for it; empty if nobody knows.
+    pub owner: String,
     /// The members that describe the result, as JSON.
     pub head: Option<String>,
     /// Why it failed, as the API's error object in JSON.

@@ -6,6 +6,7 @@ use super::{
     capability::{Capabilities, Capability},
     definition::{Definition, ServiceDefinition},
     geometry::{Dimensions, GeometryType, Target},
+    guard::{Caller, Guard},
     id::{LayerId, LayerKey, ServiceKey},
     principal::{Access, Grants, Principal},
     rules::Rules,
@@ -45,6 +46,8 @@ pub struct Service {
     pub capabilities: Capabilities,
     /// Who may do what with it.
     pub grants: Grants,
+    /// Who uses it; in the catalogue, the server itself.
+    pub caller: Caller,
 }
 
 impl Service {
@@ -129,6 +132,8 @@ pub struct Layer {
     pub definition: Arc<Definition>,
     /// What that means for its fields and for clients.
     pub rules: Arc<Rules>,
+    /// Which rows who asks may see and change; in the catalogue, all. Attachments have that of their features instead.
+    pub guard: Guard,
 }
 
 impl Layer {

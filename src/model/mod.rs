@@ -13,6 +13,7 @@ pub mod digest;
 pub mod edit;
 pub mod filter;
 pub mod geometry;
+pub mod guard;
 pub mod id;
 pub mod job;
 pub mod layer;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     filter::{Area, Filter, LayerQuery},
-    id::{Generation, ReplicaId},
-    layer::Layer,
+    guard::RowPolicy,
+    id::{Generation, LayerKey, ReplicaId},
+    layer::{Layer, Service},
 };
 
 /// Whether a replica has one generation or one for each layer.
@@ -173,6 +174,65 @@ pub struct Replica {
     pub is_foreign: bool,
     /// Its layers in the order of the request that made it.
     pub layers: Vec<ReplicaLayer>,
+    /// Which rows of each layer its holder may see, in the order of the layers; `None`: all.
+    pub policies: Vec<Option<RowPolicy>>,
+    /// Which rows of layers its holder might see in what it was given, the oldest first. A layer that is not there: all.
+    pub given_policies: Vec<GivenPolicy>,
+}
+
+/// Which rows of a layer the holder of a replica might see in what it was given.
+#[derive(Clone, Debug)]
+pub struct GivenPolicy {
+    /// From this generation on.
+    pub since: Generation,
+    /// The layer.
+    pub layer: LayerKey,
+    /// The rows; `None`: all.
+    pub policy: Option<RowPolicy>,
+}
+
+impl Replica {
+    /// Which rows of each layer the holder of a generation might see when it was given.
+    pub fn policies_at(&self, generation: Generation) -> Vec<Option<RowPolicy>> {
+        self.layers.iter().map(|known| self.policy_of(known.layer.key, generation)).collect()
+    }
+
+    /// Which rows of a layer the holder of a generation might see when it was given.
+    pub fn policy_of(&self, layer: LayerKey, generation: Generation) -> Option<RowPolicy> {
+        let given = |entry: &&GivenPolicy| entry.layer == layer && entry.since <= generation;
+        self.given_policies.iter().rev().find(given).and_then(|entry| entry.policy.clone())
+    }
+
+    /// Which rows of each layer its holder might see when it was last given something.
+    pub fn last_policies(&self) -> Vec<Option<RowPolicy>> {
+        self.policies_at(Generation::LAST)
+    }
+
+    /// The generations after one, up to another, from which on the holder might see other rows.
+    pub fn policy_changes(&self, after: Generation, upto: Generation) -> impl Iterator<Item = Generation> + '_ {
+        let mut last = None;
+        self.given_policies.iter().map(|entry| entry.since).filter(move |since| {
+            let is_new = last.replace(*since) != Some(*since);
+            is_new && *since > after && *since <= upto
+        })
+    }
+
+    /// The rows of each layer, as far as policies let them be seen.
+    pub fn filters(&self, service: &Service, policies: &[Option<RowPolicy>]) -> Vec<Filter> {
+        let layers: Vec<(Arc<Layer>, LayerQuery)> =
+            self.layers.iter().map(|known| (known.layer.clone(), known.query.clone())).collect();
+        let own: Vec<Filter> = self.layers.iter().map(|known| known.own.clone()).collect();
+        Filter::with_relationships(service, &layers, &own, policies)
+    }
+
+    /// Says which rows of each layer its holder may see.
+    pub fn see(&mut self, service: &Service, policies: Vec<Option<RowPolicy>>) {
+        let filters = self.filters(service, &policies);
+        for (known, filter) in self.layers.iter_mut().zip(filters) {
+            known.filter = filter;
+        }
+        self.policies = policies;
+    }
 }
 
 /// A layer of a replica.
@@ -182,7 +242,9 @@ pub struct ReplicaLayer {
     pub layer: Arc<Layer>,
     /// What the client asked for.
     pub query: LayerQuery,
-    /// Which rows that is.
+    /// Which rows that is by itself.
+    pub own: Filter,
+    /// Which rows that is, once relationships are followed, and as far as its holder may see them.
     pub filter: Filter,
     /// The newest generation that the server has given.
     pub given: Generation,

@@ -10,8 +10,9 @@ use crate::{
     model::{
         data_format::DataFormat,
         edit::{EditResult, Op},
-        id::{Generation, LayerId, ReplicaId, ServiceKey},
+        id::{Generation, LayerId, ReplicaId},
         job::JobState,
+        layer::Service,
         replica::{SyncModel, TargetType},
     },
     store::OwnTx,
@@ -164,7 +165,7 @@ impl Answer {
     pub(crate) async fn register(
         &self,
         tx: &mut OwnTx<'_>,
-        service: ServiceKey,
+        service: &Service,
         replica: Option<ReplicaId>,
         run: &Run,
     ) -> Result<()> {

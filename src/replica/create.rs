@@ -14,6 +14,7 @@ use crate::{
         capability::Capability,
         data_format::DataFormat,
         filter::{Area, Filter, LayerQuery, QueryOption},
+        guard::RowPolicy,
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
         query::Columns,
@@ -37,6 +38,7 @@ use super::{
     answer::{Answer, Body, Content, ResponseType, Subject},
     database::{self, NewFile},
     export,
+    owner::require_unlimited,
     room::{Written, require_room_for_attachments, require_room_for_features},
 };
 
@@ -54,6 +56,9 @@ pub(crate) async fn create(
     service.require(needed).map_err(Error::NotSupported)?;
     for (layer, _) in &new.layers {
         layer.require(needed).map_err(Error::NotSupported)?;
+    }
+    if new.target == TargetType::Server {
+        require_unlimited(service)?;
     }
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
@@ -115,8 +120,11 @@ async fn with_data(
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
     tx.end().await?;
 
-    let holdings: Vec<Holding> =
-        areas.into_iter().map(|area| Holding { area, given: generation, sibling: None }).collect();
+    let holdings: Vec<Holding> = areas
+        .into_iter()
+        .zip(&new.layers)
+        .map(|(area, (layer, _))| Holding { area, given: generation, sibling: None, policy: layer.guard.read.clone() })
+        .collect();
     let mut tx = session.own().await?;
     let name = tx.replica_insert(service, id, new, &holdings).await?;
     let mut head = head(id, &name, new, &holdings, delivery.transport, ResponseType::Data);
@@ -133,7 +141,7 @@ async fn with_data(
             Answer::of_file(head, app, database.finish(Some(name)).await?, format).await?
         }
     };
-    answer.register(&mut tx, service.key, Some(id), run).await?;
+    answer.register(&mut tx, service, Some(id), run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name, replica.id = %id, %generation, n_layers = new.layers.len(), by_url = delivery.transport == Transport::Url,
@@ -172,7 +180,7 @@ async fn export(
         Content::Database(database, format) => Answer::of_file(head, app, database.finish(None).await?, format).await?,
     };
     let mut tx = session.own().await?;
-    answer.register(&mut tx, service.key, None, run).await?;
+    answer.register(&mut tx, service, None, run).await?;
     tx.commit().await?;
     tracing::info!(
         service.name = service.name,
@@ -222,12 +230,13 @@ async fn write_content_as<'a>(
 async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Reference, run: &Run) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
+    // Whose it is does not matter: a copy that one user made is handed out to others.
     let found = match reference.replica() {
-        Some(id) => session.own().await?.replica_find(service, id).await?,
+        Some(id) => session.own().await?.replica_refer(service, id).await?,
         None => None,
     };
-    let new = match found {
-        Some(found) => like(&found, new)?,
+    let new = match &found {
+        Some(found) => like(found, new)?,
         None if new.layers.is_empty() => {
             return Err(Error::invalid(
                 "replicaOptions",
@@ -244,7 +253,13 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
     let (areas, _) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::Yes).await?;
     let mut holdings = Vec::with_capacity(areas.len());
     for ((layer, _), area) in new.layers.iter().zip(areas) {
-        holdings.push(Holding { area, given: held(&tx, &reference.held, layer)?, sibling: None });
+        let given = held(&tx, &reference.held, layer)?;
+        // The copy has what could be seen by whom it was made for; the next synchronization brings it to what may be seen now.
+        let policy = match &found {
+            Some(found) => found.policy_of(layer.key, given),
+            None => layer.guard.read.clone(),
+        };
+        holdings.push(Holding { area, given, sibling: None, policy });
     }
     tx.end().await?;
     let answer = register(&mut session, service, id, &new, &holdings, run).await?;
@@ -264,7 +279,7 @@ async fn register(
     let name = tx.replica_insert(service, id, new, holdings).await?;
     let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
     let answer = Answer { head, body: Body::Nothing, refused: false };
-    answer.register(&mut tx, service.key, Some(id), run).await?;
+    answer.register(&mut tx, service, Some(id), run).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -440,5 +455,6 @@ pub(super) async fn filters(
         areas.push(area);
         own.push(filter);
     }
-    Ok((areas, Filter::with_relationships(service, layers, &own)))
+    let policies: Vec<Option<RowPolicy>> = layers.iter().map(|(layer, _)| layer.guard.read.clone()).collect();
+    Ok((areas, Filter::with_relationships(service, layers, &own, &policies)))
 }

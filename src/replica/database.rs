@@ -263,7 +263,9 @@ async fn changes_of_layer(
         if let Some(presented) = presented.filter(|_| with_attachments || !is_attachments) {
             let columns = Columns::all(layer, synchronization.replica.srid);
             let batches = synchronization.own_batches(presented, known.presented.max(presented));
-            let wanted = synchronization.delta(tx, known, (&filter, &columns), presented, &batches);
+            let before = synchronization.before(known, is_attachments, presented);
+            let held = (&filter, before.as_ref(), &columns);
+            let wanted = synchronization.delta(tx, known, held, presented, &batches);
             n_changes += database.delta(tx, (position, layer), &wanted).await?;
         }
         let results = synchronization.results(layer.key);

@@ -70,7 +70,7 @@ pub(super) async fn export(
     let answer = Answer::of_file(head, app, finished, format).await?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    answer.register(&mut tx, service.key, None, run).await?;
+    answer.register(&mut tx, service, None, run).await?;
     tx.commit().await?;
     tracing::info!(service.name = service.name, n_layers = new.layers.len(), format = format.name(), "data exported");
     Ok(answer)

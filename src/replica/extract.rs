@@ -78,7 +78,7 @@ pub(crate) async fn extract(
         _ => Answer::finish(head, request.transport, app, spool).await?,
     };
     let mut tx = session.own().await?;
-    answer.register(&mut tx, service.key, None, run).await?;
+    answer.register(&mut tx, service, None, run).await?;
     tx.commit().await?;
     Ok(answer)
 }

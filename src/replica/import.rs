@@ -31,6 +31,8 @@ use crate::{
     },
 };
 
+use super::owner::require_unlimited;
+
 /// Loads the document of another server's createReplica and registers the replica here.
 pub(crate) async fn import(app: &App, service: &Service, mut params: Params, source: Source) -> Result<Json> {
     let (ids, members) = outline(source.clone()).await?;
@@ -38,6 +40,7 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
         params.push(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let request = ImportReplicaRequest::parse(&params, &ids, service)?;
+    require_unlimited(service)?;
     let replica = &request.replica;
     let mut session = app.store.session_for_replica(request.id).await?;
     if session.own().await?.replica_exists(request.id).await? {
@@ -72,7 +75,7 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
     let holdings: Vec<Holding> = request
         .siblings
         .iter()
-        .map(|(_, sibling)| Holding { area: None, given: generation, sibling: Some(*sibling) })
+        .map(|(_, sibling)| Holding { area: None, given: generation, sibling: Some(*sibling), policy: None })
         .collect();
     let name = tx.replica_insert(service, request.id, replica, &holdings).await?;
     if replica.name.as_ref().is_some_and(|wanted| *wanted != name) {

@@ -11,6 +11,7 @@ mod export;
 mod extract;
 mod import;
 pub(crate) mod life;
+pub(crate) mod owner;
 mod rebase;
 mod room;
 mod synchronize;

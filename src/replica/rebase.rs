@@ -33,7 +33,10 @@ use crate::{
     },
 };
 
-use super::import::{outline, parents_first, pieces};
+use super::{
+    import::{outline, parents_first, pieces},
+    owner::require_unlimited,
+};
 
 /// Brings this side of a replica to a snapshot of the other.
 pub(crate) async fn rebase(app: &App, service: &Service, mut params: Params, source: Source) -> Result<Json> {
@@ -42,6 +45,7 @@ pub(crate) async fn rebase(app: &App, service: &Service, mut params: Params, sou
         params.push(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let id = replica_of(&params)?;
+    require_unlimited(service)?;
     let mut session = app.store.session_for_replica(id).await?;
     let replica = session.own().await?.replica_find(service, id).await?;
     let replica = replica.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })?;
@@ -185,6 +189,7 @@ impl Snapshot<'_> {
     async fn book(&self, tx: &mut WriteTx<'_>) -> Result<Json> {
         let siblings: Vec<_> = self.layers.iter().map(|rebased| (rebased.layer.key, rebased.sibling)).collect();
         let upload = Upload {
+            user: self.service.caller.name().to_owned(),
             replica: self.replica.id,
             digest: Sha256::digest(format!("rebase {siblings:?}")).to_vec(),
             presented: "rebase".to_owned(),

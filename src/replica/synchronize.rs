@@ -18,13 +18,14 @@ use crate::{
         data_format::DataFormat,
         edit::{EditResult, Op},
         filter::Filter,
+        guard::RowPolicy,
         id::{Generation, LayerId, LayerKey},
         layer::{Layer, Service},
         query::Columns,
-        replica::{Replica, ReplicaLayer, SyncDirection, TargetType},
+        replica::{GivenPolicy, Replica, ReplicaLayer, SyncDirection, TargetType},
         verdict::is_own_batch,
     },
-    sql::delta::Delta,
+    sql::delta::{Before, Delta},
     store::{ReadTx, Session, life::LayerNote, uploads::Batch},
     sync::{
         books::keep_all,
@@ -48,6 +49,7 @@ use super::{
     backlog::Backlog,
     create::{LayerContent, attachment_bytes, write_content},
     database,
+    owner::{require_unlimited, see_as_owner},
     upload::{Part, Uploaded, siblings, upload},
 };
 
@@ -93,9 +95,13 @@ async fn synchronize_once(
     let session = app.store.session_for_replica(request.replica).await;
     app.metrics.count_wait(asked.elapsed());
     let mut session = session?;
-    let Some(replica) = session.own().await?.replica_find(service, request.replica).await? else {
+    let Some(mut replica) = session.own().await?.replica_find(service, request.replica).await? else {
         return Err(too_late(app, &mut session, service, request, (uploaded_edits.as_ref(), backlog.is_some())).await?);
     };
+    if replica.target == TargetType::Server {
+        require_unlimited(service)?;
+    }
+    see_as_owner(app, service, &mut replica).await?;
     if replica.is_foreign {
         return Err(Error::Unavailable(format!(
             "the replica {} belongs to the original of this database, of which this is a copy, so nothing was taken or given; \
@@ -122,6 +128,7 @@ async fn synchronize_once(
             backlog.upload(&mut session, &file).await?
         }
     };
+    note_policies(&mut session, service, &mut replica, &plan).await?;
     let batches = match plan.layers.iter().filter_map(|planned| planned.presented).min() {
         Some(oldest) => session.own().await?.batch_list(replica.id, oldest).await?,
         None => Vec::new(),
@@ -193,7 +200,7 @@ async fn conclude(
     if request.close {
         tx.replica_unregister(service, replica.id).await?;
     }
-    answer.register(&mut tx, service.key, Some(replica.id), run).await?;
+    answer.register(&mut tx, service, Some(replica.id), run).await?;
     tx.commit().await?;
     count(&app.metrics, uploaded);
     app.metrics.count_delta(written.n_changes);
@@ -202,6 +209,29 @@ async fn conclude(
         n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"
     );
     Ok(answer)
+}
+
+/// Notes which rows the holder of a replica may see from now on, if these are others than before. That begins a generation, since who holds one
+/// must be known to have been given the rows of one policy.
+async fn note_policies(session: &mut Session, service: &Service, replica: &mut Replica, plan: &SyncPlan) -> Result<()> {
+    let last = replica.last_policies();
+    if replica.policies == last || plan.layers.iter().all(|planned| !planned.direction.downloads()) {
+        return Ok(());
+    }
+    let (mut tx, since) = session.write(service.key, Some(replica.id)).await?.stamp().await?;
+    let now = replica.layers.iter().map(|known| known.layer.key).zip(&replica.policies);
+    let changed: Vec<(LayerKey, Option<&RowPolicy>)> = now
+        .zip(&last)
+        .filter(|((_, policy), last)| policy != last)
+        .map(|((layer, policy), _)| (layer, policy.as_ref()))
+        .collect();
+    tx.replica_policy_insert(replica.id, since, &changed).await?;
+    tx.commit().await?;
+    tracing::info!(service.name = service.name, replica.id = %replica.id, %since, "the holder of a replica may see other rows than before");
+    let changed = changed.into_iter().map(|(layer, policy)| GivenPolicy { since, layer, policy: policy.cloned() });
+    let changed: Vec<GivenPolicy> = changed.collect();
+    replica.given_policies.extend(changed);
+    Ok(())
 }
 
 /// The answer to a replica that is not registered. If it was once, and sends edits, they are kept for an administrator.
@@ -460,6 +490,24 @@ impl Synchronization<'_> {
         Ok(n_changes)
     }
 
+    /// What of a layer, or of its attachments, the client might see at a generation that it presents, and since, if that was anything else than
+    /// now.
+    pub(super) fn before(&self, known: &ReplicaLayer, attachments: bool, presented: Generation) -> Option<Before> {
+        let replica = self.replica;
+        let then = replica.policies_at(presented);
+        let between: Vec<_> =
+            replica.policy_changes(presented, known.given).map(|since| replica.policies_at(since)).collect();
+        if then == replica.policies && between.iter().all(|policies| *policies == replica.policies) {
+            return None;
+        }
+        let index = replica.layers.iter().position(|other| other.layer.key == known.layer.key)?;
+        let filter = |policies: &[Option<RowPolicy>]| {
+            let filter = replica.filters(self.service, policies).swap_remove(index);
+            if attachments { Filter::of_attachments(&known.layer, filter) } else { filter }
+        };
+        Some(Before { then: filter(&then), between: between.iter().map(|policies| filter(policies)).collect() })
+    }
+
     /// Writes the lists of features or of attachments of a layer: what changed since `presented`, if that is wanted, and what
     /// became of the client's edits.
     async fn write_lists(
@@ -475,7 +523,8 @@ impl Synchronization<'_> {
             Some(presented) => {
                 let columns = Columns::all(layer, self.replica.srid);
                 let batches = self.own_batches(presented, known.presented.max(presented));
-                let wanted = self.delta(tx, known, (filter, &columns), presented, &batches);
+                let before = self.before(known, layer.attached_to.is_some(), presented);
+                let wanted = self.delta(tx, known, (filter, before.as_ref(), &columns), presented, &batches);
                 n_changes += download::delta(tx, layer, &wanted, self.bytes, spool).await?;
             }
             None => spool.buffer().extend_from_slice(NO_CHANGES),
@@ -490,13 +539,14 @@ impl Synchronization<'_> {
         &self,
         tx: &ReadTx<'_>,
         known: &ReplicaLayer,
-        (filter, columns): (&'d Filter, &'d Columns),
+        (filter, before, columns): (&'d Filter, Option<&'d Before>, &'d Columns),
         presented: Generation,
         own_batches: &'d [i64],
     ) -> Delta<'d> {
         Delta {
             service: self.service.key.0,
             filter,
+            before,
             columns,
             after: presented.get(),
             upto: tx.generation.get(),

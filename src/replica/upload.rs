@@ -50,6 +50,7 @@ pub(super) async fn upload(
     let downloads = plan.layers.iter().any(|planned| planned.direction.downloads());
     let upload = Upload {
         replica: replica.id,
+        user: service.caller.name().to_owned(),
         digest: digest(&plan.edits),
         presented: presented_text(replica, plan),
         direction: if downloads { SyncDirection::Bidirectional } else { SyncDirection::Upload },

@@ -180,7 +180,7 @@ fn ends(layer: &Layer, wanted: &Between<'_>, out: &mut Fragment) {
         origins.images(UPTO, wanted.service, wanted.upto, out);
         out.sql("upto_0 as materialized (");
         origins.found(layer, wanted.filter, UPTO, (wanted.service, wanted.upto), out);
-        if !matches!(wanted.filter, Filter::Related(_)) {
+        if wanted.filter.ways().is_none() {
             out.sql(" and exists (select from then_0 k where k.").ident(&global_id).sql(" = c.");
             out.ident(&global_id).sql(")");
         }
@@ -209,7 +209,7 @@ fn changed(layer: &Layer, wanted: &Between<'_>, origins: &Origins<'_>, upper: Mo
     out.sql("changed as materialized (\n select ");
     every_column(layer, "c", out);
     out.sql(", c.syncline_in, false as syncline_moved from then_0 c");
-    if let Filter::Related(ways) = wanted.filter {
+    if let Some(ways) = wanted.filter.ways() {
         let global_id = column(layer, layer.global_id);
         // They did not change in the window, so that they are at its lower end what they are at its upper end.
         out.sql("\n union all select ");

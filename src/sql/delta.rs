@@ -23,6 +23,8 @@ pub(crate) struct Delta<'a> {
     pub(crate) service: i32,
     /// The rows of the replica.
     pub(crate) filter: &'a Filter,
+    /// If they were others at the lower end of the window, since its holder might see other rows then.
+    pub(crate) before: Option<&'a Before>,
     /// What is read of the rows that are sent.
     pub(crate) columns: &'a Columns,
     /// Changes after this generation …
@@ -40,6 +42,22 @@ pub(crate) struct Delta<'a> {
     pub(crate) returns_altered: bool,
 }
 
+/// What the rows of a replica were, as long as its holder might see other rows than now.
+#[derive(Debug)]
+pub(crate) struct Before {
+    /// At the lower end of the window.
+    pub(crate) then: Filter,
+    /// In answers that the client may have applied since, without ever confirming them.
+    pub(crate) between: Vec<Filter>,
+}
+
+impl<'a> Delta<'a> {
+    /// Which rows the client had at the lower end of the window.
+    fn then(&self) -> &'a Filter {
+        self.before.map_or(self.filter, |before| &before.then)
+    }
+}
+
 /// The number of columns of facts with which each row of a delta begins.
 pub(crate) const N_FACTS: usize = 11;
 
@@ -54,7 +72,7 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
     let receipts = !wanted.own_batches.is_empty() || wanted.given > wanted.after;
     let global_id = column(layer, layer.global_id);
     let mut out = Fragment::new("-- delta\nwith ");
-    let past = Past { wanted, origins: Origins::of(wanted.filter) };
+    let past = Past { wanted, origins: Origins::of(wanted.then()) };
     past.origins(&mut out);
     past.changed(layer, &global_id, &mut out);
     if receipts {
@@ -117,7 +135,7 @@ impl Past<'_> {
             out.sql(" as syncline_between");
             in_window(origin, self.wanted, out);
             out.sql("\n order by c.").ident(&global_id).sql(", t.generation\n), ");
-            if let Filter::Related(further) = rows {
+            if let Some(further) = rows.ways() {
                 out.sql("moved_").number(number).sql(" as materialized (");
                 self.moved(origin, further, number, out);
                 out.sql("\n), ");
@@ -127,7 +145,10 @@ impl Past<'_> {
 
     /// Writes `changed`: rows of the layer itself that changed, and those that may have moved.
     fn changed(&self, layer: &Layer, global_id: &Ident, out: &mut Fragment) {
-        let Filter::Related(ways) = self.wanted.filter else {
+        if let Some(before) = self.wanted.before {
+            return self.changed_or_regarded_otherwise(layer, before, global_id, out);
+        }
+        let Some(ways) = self.wanted.filter.ways() else {
             out.sql("changed as (");
             self.changed_itself(layer, global_id, out);
             out.sql("\n)");
@@ -147,12 +168,65 @@ impl Past<'_> {
         out.ident(global_id).sql(" = m.g\n)");
     }
 
+    /// The same where the holder might see other rows than now: concerned are all rows, in what they might see then as in what they may now.
+    fn changed_or_regarded_otherwise(&self, layer: &Layer, before: &Before, global_id: &Ident, out: &mut Fragment) {
+        out.sql("then_0 as materialized (");
+        self.changed_itself(layer, global_id, out);
+        out.sql("\n), ");
+        let ways = before.then.ways();
+        if let Some(ways) = ways {
+            out.sql("moved_0 as materialized (");
+            self.moved(layer, ways, 0, out);
+            out.sql("\n), ");
+        }
+        out.sql("changed as (\n select t.g, t.existed, t.then_in, t.between_answers, t.changed from then_0 t\n union all select n.");
+        out.ident(global_id).sql(", true, coalesce(");
+        self.origins.passed(THEN, layer, &before.then, "n", out);
+        out.sql(", false), ");
+        let moved = |out: &mut Fragment| {
+            if ways.is_some() {
+                out.sql(" or exists (select from moved_0 m where m.between_answers and m.g = n.")
+                    .ident(global_id)
+                    .sql(")");
+            }
+        };
+        self.passed_between(layer, before, "n", out);
+        moved(out);
+        // Whoever applied an answer in which the row was missing lacks it.
+        out.sql(", not (true");
+        for rows in &before.between {
+            out.sql(" and coalesce(");
+            filter(layer, rows, "n", out);
+            out.sql(", false)");
+        }
+        out.sql(")");
+        moved(out);
+        out.sql("\n from ").ident(&table(layer)).sql(" n where not exists (select from then_0 x where x.g = n.");
+        out.ident(global_id).sql(")\n)");
+    }
+
+    /// Appends whether a row was in an answer that the client may have applied without confirming it, as far as that is for what its holder
+    /// might see.
+    fn passed_between(&self, layer: &Layer, before: &Before, alias: &'static str, out: &mut Fragment) {
+        out.sql("(false");
+        for rows in &before.between {
+            out.sql(" or coalesce(");
+            filter(layer, rows, alias, out);
+            out.sql(", false)");
+        }
+        out.sql(")");
+    }
+
     fn changed_itself(&self, layer: &Layer, global_id: &Ident, out: &mut Fragment) {
         out.sql("\n select distinct on (c.").ident(global_id).sql(") c.").ident(global_id);
         out.sql(" as g, c.syncline_existed as existed, c.syncline_existed and coalesce(");
-        self.origins.passed(THEN, layer, self.wanted.filter, "c", out);
+        self.origins.passed(THEN, layer, self.wanted.then(), "c", out);
         out.sql(", false) as then_in, ");
-        self.between_answers(layer, self.wanted.filter, out);
+        self.between_answers(layer, self.wanted.then(), out);
+        if let Some(before) = self.wanted.before {
+            out.sql(" or ");
+            self.passed_between(layer, before, "c", out);
+        }
         out.sql(" as between_answers, true as changed");
         in_window(layer, self.wanted, out);
         out.sql("\n order by c.").ident(global_id).sql(", t.generation");
@@ -162,7 +236,7 @@ impl Past<'_> {
     /// because of what the row belonged to before it.
     fn between_answers(&self, layer: &Layer, rows: &Filter, out: &mut Fragment) {
         out.sql("coalesce(t.generation <= ").bind(self.wanted.given);
-        if let (Filter::Related(ways), true) = (rows, self.wanted.given > self.wanted.after) {
+        if let (Some(ways), true) = (rows.ways(), self.wanted.given > self.wanted.after) {
             for way in ways {
                 out.sql(" or c.").ident(&column(layer, way.destination_field)).sql(" in (select k.key from (");
                 self.keys(way, out);
@@ -205,7 +279,7 @@ impl Past<'_> {
             .sql(", x.syncline_between from then_")
             .number(number);
         out.sql(" x join ").ident(&table(origin)).sql(" r on r.").ident(&global_id).sql(" = x.").ident(&global_id);
-        if matches!(way.filter, Filter::Related(_)) {
+        if way.filter.ways().is_some() {
             out.sql(" union all select r.").ident(&key).sql(", v.between_answers from moved_").number(number);
             out.sql(" v join ").ident(&table(origin)).sql(" r on r.").ident(&global_id).sql(" = v.g");
         }

@@ -216,12 +216,16 @@ fn facts(
     out.sql("coalesce(");
     origins.passed(moment, layer, rows, alias, out);
     out.sql(", false)");
-    let parts = match rows {
+    let mut own = rows;
+    while let Filter::Guarded(_, rows) = own {
+        own = rows;
+    }
+    let parts = match own {
         Filter::Matching { rows, area } => [
             rows.clone().map(|rows| Filter::Matching { rows: Some(rows), area: None }),
             area.clone().map(|area| Filter::Matching { rows: None, area: Some(area) }),
         ],
-        Filter::All | Filter::None | Filter::Related(_) => [None, None],
+        Filter::All | Filter::None | Filter::Related(_) | Filter::Guarded(..) => [None, None],
     };
     for part in parts {
         match part {

@@ -5,14 +5,13 @@ use uuid::Uuid;
 use crate::model::{
     edit::Assigned,
     layer::{Field, Layer, attachment},
-    rules::ANONYMOUS,
     value::{FieldType, Value},
 };
 
 use super::{
     fragment::{Fragment, Ident},
     predicate,
-    select::{change_table, column, columns, table},
+    select::{and_visible, change_table, column, columns, policy_holds, table},
 };
 
 /// Edits of one layer that name the same attributes, and so go into one statement: column by column, ready to be bound
@@ -64,7 +63,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
     );
     for (index, stamp) in &added {
         out.sql(", ");
-        write_stamp(&layer.fields[*index], *stamp, &mut out);
+        write_stamp(layer, *index, *stamp, &mut out);
     }
     source(layer, rows, &mut out);
     out.sql("\non conflict (").ident(&global_id).sql(") do update set ");
@@ -108,7 +107,7 @@ pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
     );
     for (index, stamp) in stamps(layer, &rows.fields(), Stamped::Changed) {
         out.sql(", ").ident(&column(layer, index)).sql(" = ");
-        write_stamp(&layer.fields[index], stamp, &mut out);
+        write_stamp(layer, index, stamp, &mut out);
     }
     source(layer, rows, &mut out);
     out.sql("\nwhere n.").ident(&global_id).sql(" = u.g\nreturning n.").ident(&global_id);
@@ -144,7 +143,7 @@ pub(crate) fn calculate(layer: &Layer, assignments: &[(usize, Assigned)], global
     let named: Vec<usize> = assignments.iter().map(|(field, _)| *field).collect();
     for (index, stamp) in stamps(layer, &named, Stamped::Changed) {
         out.sql(", ").ident(&column(layer, index)).sql(" = ");
-        write_stamp(&layer.fields[index], stamp, &mut out);
+        write_stamp(layer, index, stamp, &mut out);
     }
     out.sql("\nwhere n.").ident(&global_id).sql(" = any(").bind(global_ids).sql(")\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
@@ -170,7 +169,7 @@ fn bind_value(field: &Field, value: &Value, out: &mut Fragment) {
     };
 }
 
-/// Global id and object id of the features with these object ids.
+/// Global id and object id of the features with these object ids, as far as who asks may see them.
 pub(crate) fn by_object_id(layer: &Layer, object_ids: Vec<i64>) -> Fragment {
     let mut out = Fragment::new("-- features_by_object_id\nselect n.");
     out.ident(&column(layer, layer.global_id)).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8 from ");
@@ -180,6 +179,7 @@ pub(crate) fn by_object_id(layer: &Layer, object_ids: Vec<i64>) -> Fragment {
         .sql(" = any(")
         .bind(object_ids)
         .sql(")");
+    and_visible(layer, "n", &mut out);
     out
 }
 
@@ -216,6 +216,44 @@ pub(crate) fn parents(attachments: &Layer, global_ids: Vec<Uuid>) -> Fragment {
     out
 }
 
+/// Which of the features that exist who asks may see, change and delete, each kept from being changed until the transaction ends. Columns: global
+/// id, and a truth value for each.
+pub(crate) fn guarded(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
+    let global_id = column(layer, layer.global_id);
+    let mut out = Fragment::new("-- features_guarded\nselect ");
+    standing(layer, &mut out);
+    out.sql("\nfrom ").ident(&table(layer)).sql(" n where n.").ident(&global_id).sql(" = any(").bind(global_ids);
+    // In one order everywhere, so that nobody waits in a circle.
+    out.sql(") order by n.").ident(&global_id).sql(" for no key update");
+    out
+}
+
+/// The same of features as a transaction found them.
+pub(crate) fn guarded_images(layer: &Layer, txn: i64, global_ids: Vec<Uuid>) -> Fragment {
+    let mut out = Fragment::new("-- features_guarded_then\nselect ");
+    standing(layer, &mut out);
+    out.sql("\nfrom ")
+        .ident(&change_table(layer.key))
+        .sql(" n where n.syncline_existed and n.syncline_txn = ")
+        .bind(txn);
+    out.sql(" and n.").ident(&column(layer, layer.global_id)).sql(" = any(").bind(global_ids).sql(")");
+    out
+}
+
+fn standing(layer: &Layer, out: &mut Fragment) {
+    out.sql("n.").ident(&column(layer, layer.global_id));
+    for policy in [&layer.guard.read, &layer.guard.update, &layer.guard.delete] {
+        out.sql(", coalesce(");
+        match policy {
+            None => {
+                out.sql("true");
+            }
+            Some(policy) => policy_holds(layer, policy, "n", out),
+        }
+        out.sql(", false)");
+    }
+}
+
 /// Enters into features who edits them, and when. There must be a field for one or the other. Returns global id and object id of each row
 /// that was there.
 pub(crate) fn stamp(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
@@ -224,7 +262,7 @@ pub(crate) fn stamp(layer: &Layer, global_ids: Vec<Uuid>) -> Fragment {
     out.ident(&table(layer)).sql(" as n set ");
     for (position, (index, stamp)) in stamps(layer, &[], Stamped::Changed).into_iter().enumerate() {
         out.sql(if position > 0 { ", " } else { "" }).ident(&column(layer, index)).sql(" = ");
-        write_stamp(&layer.fields[index], stamp, &mut out);
+        write_stamp(layer, index, stamp, &mut out);
     }
     // In one order everywhere, so that nobody waits in a circle.
     out.sql("\nfrom (select s.").ident(&global_id).sql(" as g from ").ident(&table(layer)).sql(" s where s.");
@@ -306,10 +344,10 @@ fn stamps(layer: &Layer, named: &[usize], stamped: Stamped) -> Vec<(usize, Stamp
 }
 
 /// Who edits, or the time by the database's clock. Clients hold milliseconds, and compare what they hold.
-fn write_stamp(field: &Field, stamp: Stamp, out: &mut Fragment) {
+fn write_stamp(layer: &Layer, field: usize, stamp: Stamp, out: &mut Fragment) {
     match stamp {
-        Stamp::Who => out.bind(ANONYMOUS),
-        Stamp::When if field.column_type.starts_with("timestamp with time zone") => {
+        Stamp::Who => out.bind(layer.guard.user.to_string()),
+        Stamp::When if layer.fields[field].column_type.starts_with("timestamp with time zone") => {
             out.sql("date_trunc('milliseconds', now())")
         }
         Stamp::When => out.sql("date_trunc('milliseconds', now() at time zone 'UTC')"),

@@ -11,7 +11,7 @@ use crate::model::{
 
 use super::{
     fragment::Fragment,
-    select::{change_table, column, filter, inner_alias, same_key, table},
+    select::{change_table, column, filter, inner_alias, policy_holds, same_key, table},
 };
 
 /// The layers that rows of a filter belong to, the farthest first. A replica has one filter for each.
@@ -35,7 +35,7 @@ impl<'a> Origins<'a> {
     }
 
     fn gather(&mut self, rows: &'a Filter) {
-        let Filter::Related(ways) = rows else { return };
+        let Some(ways) = rows.ways() else { return };
         for way in ways {
             if self.number(&way.origin) == 0 {
                 self.gather(&way.filter);
@@ -88,9 +88,17 @@ impl<'a> Origins<'a> {
     /// Appends a condition that is true for rows on `alias` that passed the filter at a moment. The row itself is as it was;
     /// what it belongs to is looked up as it was. The images of that moment must stand before.
     pub(super) fn passed(&self, moment: Moment, layer: &Layer, rows: &Filter, alias: &'static str, out: &mut Fragment) {
-        let (Filter::Related(ways), Moment::At(name)) = (rows, moment) else {
-            filter(layer, rows, alias, out);
-            return;
+        let (ways, name) = match (rows, moment) {
+            (Filter::Related(ways), Moment::At(name)) => (ways, name),
+            (Filter::Guarded(policy, rows), Moment::At(_)) => {
+                out.sql("((");
+                policy_holds(layer, policy, alias, out);
+                out.sql(") and (");
+                self.passed(moment, layer, rows, alias, out);
+                out.sql("))");
+                return;
+            }
+            _ => return filter(layer, rows, alias, out),
         };
         let inner = inner_alias(alias);
         for (position, way) in ways.iter().enumerate() {
@@ -126,7 +134,7 @@ impl<'a> Origins<'a> {
         self.rows(origin, window.upper, out);
         out.sql(" r on r.").ident(&global_id).sql(" = x.").ident(&global_id).sql(" where ");
         changed(out);
-        let Filter::Related(further) = &way.filter else { return };
+        let Some(further) = way.filter.ways() else { return };
         for way in further {
             out.sql(" union all select r.").ident(&key).sql(" from ");
             self.rows(origin, window.upper, out);

@@ -7,7 +7,7 @@ use crate::model::{
 
 use super::{
     fragment::Fragment,
-    select::{column, list, sort},
+    select::{and_visible, column, list, sort},
     selection::{Past, Selection, conditions, source},
 };
 
@@ -54,6 +54,7 @@ fn join(ends: &Ends<'_>, how: &'static str, out: &mut Fragment) {
     out.sql(" and ");
     conditions(related, &Selection { choice: Some(choice), ..Selection::default() }, "n", out);
     out.sql("\nwhere f.").ident(&column(layer, layer.object_id)).sql(" = any(").bind(object_ids.clone()).sql(")");
+    and_visible(layer, "f", out);
 }
 
 /// The attachments of features, feature by feature. Columns: object id of the feature; then all of the attachment.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::model::{
     filter::{Filter, Related},
+    guard::RowPolicy,
     id::LayerKey,
     layer::{Layer, attachment},
     predicate::Expression,
@@ -124,6 +125,14 @@ pub(crate) fn filter(layer: &Layer, filter: &Filter, alias: &'static str, out: &
             out.sql(")");
             return;
         }
+        Filter::Guarded(policy, rows) => {
+            out.sql("((");
+            policy_holds(layer, policy, alias, out);
+            out.sql(") and (");
+            self::filter(layer, rows, alias, out);
+            out.sql("))");
+            return;
+        }
         Filter::Matching { rows, area } => (rows, area),
     };
     let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
@@ -141,6 +150,21 @@ pub(crate) fn filter(layer: &Layer, filter: &Filter, alias: &'static str, out: &
     }
     if !any {
         out.sql("true");
+    }
+}
+
+/// Appends the condition of a policy, on `alias`.
+pub(super) fn policy_holds(layer: &Layer, policy: &RowPolicy, alias: &'static str, out: &mut Fragment) {
+    let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
+    predicate::render(&policy.predicate, &columns(layer), shape.as_ref(), alias, out);
+}
+
+/// Appends ` and …`, the condition that rows on `alias` are ones that who asks may see; nothing if those are all.
+pub(super) fn and_visible(layer: &Layer, alias: &'static str, out: &mut Fragment) {
+    if let Some(policy) = &layer.guard.read {
+        out.sql("\n  and (");
+        policy_holds(layer, policy, alias, out);
+        out.sql(")");
     }
 }
 
@@ -206,6 +230,7 @@ pub(crate) fn attachments(features: &Layer, table_of: &Layer, feature: Option<i6
     if let Some(id) = id {
         out.sql(" and n.").ident(&column(table_of, attachment::ID)).sql(" = ").bind(id);
     }
+    and_visible(features, "f", &mut out);
     out.sql("\norder by n.").ident(&column(table_of, attachment::ID));
     out
 }
@@ -225,6 +250,7 @@ pub(crate) fn object_id(layer: &Layer, id: i64) -> Fragment {
     let key = column(layer, layer.object_id);
     let mut out = Fragment::new("-- object_id\nselect n.");
     out.ident(&key).sql("::int8 from ").ident(&table(layer)).sql(" n where n.").ident(&key).sql(" = ").bind(id);
+    and_visible(layer, "n", &mut out);
     out
 }
 

@@ -9,7 +9,7 @@ use super::{
     fragment::{Fragment, Ident},
     past::every_column,
     predicate,
-    select::{change_table, column, columns, edition, table},
+    select::{and_visible, change_table, column, columns, edition, table},
 };
 
 /// Which rows a query chooses, with what the database had to find out first. All rows as they are, unless something is given.
@@ -83,6 +83,7 @@ pub(super) fn source(layer: &Layer, past: Option<Past>, alias: &'static str, out
 /// Appends the condition that rows of an alias meet.
 pub(super) fn conditions(layer: &Layer, selection: &Selection<'_>, alias: &'static str, out: &mut Fragment) {
     out.sql("true");
+    and_visible(layer, alias, out);
     let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
     if let Some(choice) = selection.choice {
         for clause in &choice.clauses {

@@ -7,7 +7,8 @@ use crate::{
     error::Result,
     model::{
         edit::{EditResult, Op},
-        id::{GlobalId, LayerKey, ReplicaId, ServiceKey},
+        id::{GlobalId, LayerKey, ReplicaId},
+        layer::Service,
         provenance::EditOperation,
     },
 };
@@ -104,10 +105,10 @@ impl Store {
 }
 
 impl OwnTx<'_> {
-    /// A page of the batches of a service, the newest first; one more than the limit if there are more.
+    /// A page of the batches of a service that who asks may touch, the newest first; one more than the limit if there are more.
     pub(crate) async fn batch_page(
         &mut self,
-        service: ServiceKey,
+        service: &Service,
         wanted: &BatchFilter,
         offset: i64,
         limit: i64,
@@ -125,6 +126,8 @@ impl OwnTx<'_> {
                  and ($3::int8 is null or batch_id = $3) and ($6::bool is null or (replica_id is null) = $6)
                  and ($7::text is null or operation = $7) and ($8::int4 is null or $8 = any(layers))
                  and ($9::text is null or request_id = $9) and ($10::int8 is null or received_at >= to_timestamp($10 / 1000.0))
+                 and ($11::text is null or lower(coalesce((select r.owner from syncline.replica r where r.replica_id = batch.replica_id), user_name))
+                   in ('', lower($11)))
                order by batch_id desc limit $4 offset $5) b
              left join syncline.txn t using (txn_id) left join syncline.replica p on p.replica_id = b.replica_id
              cross join lateral (select count(*) filter (where r.op = 'add') as adds, count(*) filter (where r.op = 'update') as updates,
@@ -132,7 +135,7 @@ impl OwnTx<'_> {
                from syncline.receipt r where r.batch_id = b.batch_id and r.code is null) s
              order by b.batch_id desc",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(wanted.replica.map(|id| id.0))
         .bind(wanted.only)
         .bind(limit.saturating_add(1))
@@ -142,6 +145,7 @@ impl OwnTx<'_> {
         .bind(wanted.layer.map(|key| key.0))
         .bind(wanted.request_id.as_deref())
         .bind(wanted.since_ms)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()

@@ -10,6 +10,7 @@ use crate::{
         capability::Capabilities,
         definition::{Definition, ServiceDefinition},
         geometry::GeometryType,
+        guard::{Caller, Guard},
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Catalogue, Field, Layer, Relationship, Service, ShapeColumn},
         principal::{Access, Grants},
@@ -100,6 +101,7 @@ async fn services(tx: &mut OwnTx<'_>) -> Result<Vec<Service>> {
             layers: Vec::new(),
             relationships: Vec::new(),
             grants: Grants::default(),
+            caller: Caller::default(),
         });
     }
     Ok(services)
@@ -245,6 +247,7 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
         global_id,
         definition: Arc::new(row.try_get::<Json<Definition>, _>("definition")?.0),
         rules: Arc::default(),
+        guard: Guard::default(),
     })
 }
 

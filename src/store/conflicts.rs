@@ -8,6 +8,7 @@ use crate::{
     model::{
         edit::Op,
         id::{Generation, GlobalId, LayerKey, ReplicaId, ServiceKey},
+        layer::Service,
     },
 };
 
@@ -150,10 +151,10 @@ impl WriteTx<'_> {
 }
 
 impl OwnTx<'_> {
-    /// A page of conflicts, in the order in which they were found; one more than the limit if there are more.
+    /// A page of the conflicts that who asks may touch, in the order in which they were found; one more than the limit if there are more.
     pub(crate) async fn conflict_list(
         &mut self,
-        service: ServiceKey,
+        service: &Service,
         wanted: &ConflictFilter,
         offset: i64,
         limit: i64,
@@ -171,9 +172,10 @@ impl OwnTx<'_> {
              where k.service_id = $1 and ($2::uuid is null or k.replica_id = $2) and ($3::int8 is null or k.batch_id = $3)
                and ($4::int4 is null or k.layer_key = $4) and ($5::uuid is null or k.global_id = $5)
                and ($6::int8 is null or k.found_at >= to_timestamp($6 / 1000.0))
+               and ($9::text is null or lower(r.owner) in ('', lower($9)))
              order by k.conflict_id limit $7 offset $8",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(wanted.replica.map(|id| id.0))
         .bind(wanted.batch)
         .bind(wanted.layer.map(|key| key.0))
@@ -181,6 +183,7 @@ impl OwnTx<'_> {
         .bind(wanted.since_ms)
         .bind(limit.saturating_add(1))
         .bind(offset)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -188,8 +191,8 @@ impl OwnTx<'_> {
         .collect()
     }
 
-    /// One conflict.
-    pub(crate) async fn conflict_find(&mut self, service: ServiceKey, id: i64) -> Result<Option<Conflict>> {
+    /// One conflict, if who asks may touch it.
+    pub(crate) async fn conflict_find(&mut self, service: &Service, id: i64) -> Result<Option<Conflict>> {
         sqlx::query(
             "-- conflict_find
              select k.conflict_id, k.replica_id, r.name, k.batch_id, k.txn_id, t.generation, k.layer_key, k.global_id, k.op, k.fields,
@@ -200,10 +203,12 @@ impl OwnTx<'_> {
              left join syncline.replica o on o.replica_id = k.other_origin left join syncline.txn t on t.txn_id = k.txn_id
              left join syncline.txn c on c.service_id = k.service_id and c.generation = k.other_generation
              left join syncline.batch b on b.txn_id = c.txn_id and b.replica_id is null
-             where k.service_id = $1 and k.conflict_id = $2",
+             where k.service_id = $1 and k.conflict_id = $2
+               and ($3::text is null or lower(r.owner) in ('', lower($3)))",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(id)
+        .bind(service.caller.only())
         .fetch_optional(self.connection())
         .await?
         .as_ref()

@@ -5,11 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    model::{
-        data_format::DataFormat,
-        id::{ReplicaId, ServiceKey},
-        layer::Service,
-    },
+    model::{data_format::DataFormat, id::ReplicaId, layer::Service},
 };
 
 use super::OwnTx;
@@ -35,35 +31,38 @@ impl OwnTx<'_> {
     pub(crate) async fn export_insert(
         &mut self,
         id: Uuid,
-        service: ServiceKey,
+        service: &Service,
         replica: Option<ReplicaId>,
         format: DataFormat,
         (size_bytes, sha256): (u64, &[u8]),
     ) -> Result<()> {
         sqlx::query(
             "-- export_insert
-             insert into syncline.export (export_id, service_id, replica_id, size_bytes, sha256, format)
-             values ($1, $2, $3, $4, $5, $6)",
+             insert into syncline.export (export_id, service_id, replica_id, size_bytes, sha256, format, owner)
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(id)
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(replica.map(|id| id.0))
         .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
         .bind(sha256)
         .bind(format.name())
+        .bind(service.caller.name())
         .execute(self.connection())
         .await?;
         Ok(())
     }
 
-    /// A result file of this service, if there is one; notes that it is used.
+    /// A result file of this service, if there is one that who asks may touch; notes that it is used.
     pub(crate) async fn export_use(&mut self, service: &Service, id: Uuid) -> Result<Option<KnownExport>> {
         let row = sqlx::query(
             "-- export_use
-             update syncline.export set used_at = now() where export_id = $1 and service_id = $2 returning size_bytes, sha256, format",
+             update syncline.export set used_at = now() where export_id = $1 and service_id = $2
+               and ($3::text is null or lower(owner) in ('', lower($3))) returning size_bytes, sha256, format",
         )
         .bind(id)
         .bind(service.key.0)
+        .bind(service.caller.only())
         .fetch_optional(self.connection())
         .await?;
         row.map(|row| {

@@ -33,8 +33,10 @@ pub(crate) struct Lease {
 pub(crate) struct Claimed {
     /// The right to do so.
     pub(crate) lease: Lease,
-    /// Whose it is.
+    /// Of which service.
     pub(crate) service: ServiceKey,
+    /// Who asked for it; empty if nobody knows.
+    pub(crate) owner: String,
     /// What to do.
     pub(crate) operation: Operation,
     /// The layer that was asked; the service itself if `None`.
@@ -77,12 +79,7 @@ pub(crate) const LEASE_SECONDS: i32 = 60;
 
 impl OwnTx<'_> {
     /// Enters a job. Refused if `max_waiting` of them wait already.
-    pub(crate) async fn job_insert(
-        &mut self,
-        service: ServiceKey,
-        new: &NewJob<'_>,
-        max_waiting: u32,
-    ) -> Result<JobId> {
+    pub(crate) async fn job_insert(&mut self, service: &Service, new: &NewJob<'_>, max_waiting: u32) -> Result<JobId> {
         let n_waiting: i64 =
             sqlx::query("-- job_count_waiting\nselect count(*) from syncline.job where state = 'Pending'")
                 .fetch_one(self.connection())
@@ -96,29 +93,31 @@ impl OwnTx<'_> {
         let id = JobId(Uuid::new_v4());
         sqlx::query(
             "-- job_insert
-             insert into syncline.job (job_id, service_id, operation, parameters, base_url, layer_id) values ($1, $2, $3, $4, $5, $6)",
+             insert into syncline.job (job_id, service_id, operation, parameters, base_url, layer_id, owner) values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(id.0)
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(new.operation.name())
         .bind(new.parameters)
         .bind(new.base_url)
         .bind(new.layer.map(|layer| layer.0))
+        .bind(service.caller.name())
         .execute(self.connection())
         .await?;
         Ok(id)
     }
 
     /// The job that asks for the same and has not ended.
-    pub(crate) async fn job_find_same(&mut self, service: ServiceKey, new: &NewJob<'_>) -> Result<Option<JobId>> {
+    pub(crate) async fn job_find_same(&mut self, service: &Service, new: &NewJob<'_>) -> Result<Option<JobId>> {
         let row = sqlx::query(
             "-- job_find_same
              select job_id from syncline.job
-             where service_id = $1 and operation = $2 and parameters = $3 and ended_at is null order by submitted_at limit 1",
+             where service_id = $1 and operation = $2 and parameters = $3 and owner = $4 and ended_at is null order by submitted_at limit 1",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(new.operation.name())
         .bind(new.parameters)
+        .bind(service.caller.name())
         .fetch_optional(self.connection())
         .await?;
         row.map(|row| Ok(JobId(row.try_get(0)?))).transpose()
@@ -152,7 +151,7 @@ impl OwnTx<'_> {
                where ended_at is null and (state = 'Pending' and run_after <= now() or state = 'InProgress' and lease_until < now())
                  and operation = any($2)
                order by submitted_at limit 1 for update skip locked)
-             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id",
+             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id, owner",
         )
         .bind(f64::from(LEASE_SECONDS))
         // A newer version on the same database may know more.
@@ -168,6 +167,7 @@ impl OwnTx<'_> {
             base_url: row.try_get(5)?,
             attempts: row.try_get(6)?,
             layer: row.try_get::<Option<i32>, _>(7)?.map(LayerId),
+            owner: row.try_get(8)?,
         }))
     }
 
@@ -256,32 +256,36 @@ impl OwnTx<'_> {
         Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
     }
 
-    /// A job of a service.
+    /// A job of a service, if who asks may touch it.
     pub(crate) async fn job_find(&mut self, service: &Service, id: JobId) -> Result<Option<Job>> {
         let row = sqlx::query(
             "-- job_find
              select job_id, operation, state, attempts, base_url, (extract(epoch from submitted_at) * 1000)::int8,
-               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format
-             from syncline.job j left join syncline.export e using (export_id) where j.service_id = $1 and j.job_id = $2",
+               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format, j.owner
+             from syncline.job j left join syncline.export e using (export_id) where j.service_id = $1 and j.job_id = $2
+               and ($3::text is null or lower(j.owner) in ('', lower($3)))",
         )
         .bind(service.key.0)
         .bind(id.0)
+        .bind(service.caller.only())
         .fetch_optional(self.connection())
         .await?;
         row.as_ref().map(job).transpose()
     }
 
-    /// The jobs of a service, the newest first, and no more than can be listed.
+    /// The jobs of a service that who asks may touch, the newest first, and no more than can be listed.
     pub(crate) async fn job_list(&mut self, service: &Service) -> Result<Vec<Job>> {
         sqlx::query(
             "-- job_list
              select job_id, operation, state, attempts, base_url, (extract(epoch from submitted_at) * 1000)::int8,
-               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format
+               (extract(epoch from updated_at) * 1000)::int8, progress, head, error, j.export_id, e.size_bytes, e.sha256, e.format, j.owner
              from syncline.job j left join syncline.export e using (export_id) where j.service_id = $1
+               and ($3::text is null or lower(j.owner) in ('', lower($3)))
              order by submitted_at desc, job_id limit $2",
         )
         .bind(service.key.0)
         .bind(MAX_LISTED)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -356,6 +360,7 @@ fn job(row: &PgRow) -> Result<Job> {
         submitted_ms: row.try_get(5)?,
         updated_ms: row.try_get(6)?,
         progress: row.try_get(7)?,
+        owner: row.try_get(14)?,
         head: row.try_get(8)?,
         error: row.try_get(9)?,
         result,

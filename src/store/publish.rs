@@ -9,6 +9,7 @@ use crate::{
     model::{
         capability::Capabilities,
         definition::Definition,
+        guard::Guard,
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Field, Layer},
     },
@@ -255,6 +256,7 @@ pub(super) async fn register(
         alters_rows: false,
         definition: Arc::default(),
         rules: Arc::default(),
+        guard: Guard::default(),
     })
 }
 

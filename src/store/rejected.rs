@@ -9,6 +9,7 @@ use crate::{
     model::{
         edit::{EditError, EditErrorCode, Op},
         id::{GlobalId, LayerKey, ReplicaId, ServiceKey},
+        layer::Service,
         provenance::{EditOperation, Provenance},
     },
 };
@@ -29,12 +30,12 @@ pub(crate) struct RejectedOrigin<'a> {
 
 impl<'a> RejectedOrigin<'a> {
     /// An upload of a replica.
-    pub(crate) fn upload(replica: ReplicaId, batch: Option<i64>) -> RejectedOrigin<'static> {
+    pub(crate) fn upload(replica: ReplicaId, batch: Option<i64>, user: &'a str) -> RejectedOrigin<'a> {
         RejectedOrigin {
             replica: Some(replica),
             batch,
             operation: EditOperation::SynchronizeReplica,
-            user: "",
+            user,
             request_id: None,
         }
     }
@@ -257,10 +258,10 @@ impl WriteTx<'_> {
 }
 
 impl OwnTx<'_> {
-    /// A page of refused edits, in the order in which they came; one more than the limit if there are more.
+    /// A page of the refused edits that who asks may touch, in the order in which they came; one more than the limit if there are more.
     pub(crate) async fn rejected_list(
         &mut self,
-        service: ServiceKey,
+        service: &Service,
         wanted: &RejectedFilter,
         offset: i64,
         limit: i64,
@@ -274,9 +275,10 @@ impl OwnTx<'_> {
              where k.service_id = $1 and ($2::uuid is null or k.replica_id = $2) and ($3::int4 is null or k.layer_key = $3)
                and ($4::text is null or k.state = $4) and ($5::uuid is null or k.global_id = $5)
                and ($8::bool is null or (k.replica_id is null) = $8)
+               and ($9::text is null or lower(coalesce(r.owner, k.user_name)) in ('', lower($9)))
              order by k.rejected_edit_id limit $6 offset $7",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(wanted.replica.map(|id| id.0))
         .bind(wanted.layer.map(|key| key.0))
         .bind(wanted.state.map(RejectedState::name))
@@ -284,6 +286,7 @@ impl OwnTx<'_> {
         .bind(limit.saturating_add(1))
         .bind(offset)
         .bind(wanted.connected)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -291,18 +294,20 @@ impl OwnTx<'_> {
         .collect()
     }
 
-    /// One refused edit.
-    pub(crate) async fn rejected_find(&mut self, service: ServiceKey, id: i64) -> Result<Option<Rejected>> {
+    /// One refused edit, if who asks may touch it.
+    pub(crate) async fn rejected_find(&mut self, service: &Service, id: i64) -> Result<Option<Rejected>> {
         sqlx::query(
             "-- rejected_edit_find
              select k.rejected_edit_id, k.replica_id, r.name, k.batch_id, k.layer_key, k.op, k.global_id, k.feature, k.code, k.message, k.state,
                (extract(epoch from k.received_at) * 1000)::int8, (extract(epoch from k.last_received_at) * 1000)::int8, k.times_received,
                (extract(epoch from k.closed_at) * 1000)::int8, k.closed_by, k.operation, coalesce(nullif(k.user_name, ''), r.owner, ''), k.request_id
              from syncline.rejected_edit k left join syncline.replica r using (replica_id)
-             where k.service_id = $1 and k.rejected_edit_id = $2",
+             where k.service_id = $1 and k.rejected_edit_id = $2
+               and ($3::text is null or lower(coalesce(r.owner, k.user_name)) in ('', lower($3)))",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(id)
+        .bind(service.caller.only())
         .fetch_optional(self.connection())
         .await?
         .as_ref()

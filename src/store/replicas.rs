@@ -9,10 +9,13 @@ use crate::{
     model::{
         filter::{Filter, LayerQuery, QueryOption},
         geometry::SpatialReference,
+        guard::RowPolicy,
         id::{Generation, LayerKey, ReplicaId},
         layer::{Layer, Service},
         predicate::Predicate,
-        replica::{AttachmentsDirection, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel, TargetType},
+        replica::{
+            AttachmentsDirection, GivenPolicy, NewReplica, Replica, ReplicaLayer, SyncDirection, SyncModel, TargetType,
+        },
     },
 };
 
@@ -82,6 +85,8 @@ pub(crate) struct Holding {
     pub(crate) given: Generation,
     /// For a server's replica: what was received from the other server, in its generations.
     pub(crate) sibling: Option<Generation>,
+    /// Which of the rows it was made of its holder might see; `None`: all.
+    pub(crate) policy: Option<RowPolicy>,
 }
 
 impl OwnTx<'_> {
@@ -114,8 +119,8 @@ impl OwnTx<'_> {
         sqlx::query(
             "-- replica_insert
              insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid, area_json,
-               return_attachments, attachments_direction, target_type)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+               return_attachments, attachments_direction, target_type, owner)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(id.0)
         .bind(service.key.0)
@@ -127,6 +132,7 @@ impl OwnTx<'_> {
         .bind(new.return_attachments)
         .bind(new.attachments_direction.name())
         .bind(new.target.name())
+        .bind(service.caller.name())
         .execute(self.connection())
         .await?;
         for (position, ((layer, query), holding)) in new.layers.iter().zip(holdings).enumerate() {
@@ -149,7 +155,38 @@ impl OwnTx<'_> {
             .execute(self.connection())
             .await?;
         }
+        let held = new.layers.iter().zip(holdings).map(|((layer, _), holding)| (layer.key, holding.policy.as_ref()));
+        let held: Vec<_> = held.filter(|(_, policy)| policy.is_some()).collect();
+        self.replica_policy_insert(id, Generation::ZERO, &held).await?;
         Ok(name)
+    }
+
+    /// Notes which rows of layers the holder of a replica may see in what it is given from a generation on.
+    pub(crate) async fn replica_policy_insert(
+        &mut self,
+        id: ReplicaId,
+        since: Generation,
+        policies: &[(LayerKey, Option<&RowPolicy>)],
+    ) -> Result<()> {
+        if policies.is_empty() {
+            return Ok(());
+        }
+        let of = |part: fn(&RowPolicy) -> &str| -> Vec<Option<String>> {
+            policies.iter().map(|(_, policy)| policy.map(|policy| part(policy).to_owned())).collect()
+        };
+        sqlx::query(
+            "-- replica_policy_insert
+             insert into syncline.replica_policy (replica_id, layer_key, since, clause, user_name)
+             select $1, p.layer_key, $2, p.clause, coalesce(p.user_name, '') from unnest($3::int4[], $4::text[], $5::text[]) p(layer_key, clause, user_name)",
+        )
+        .bind(id.0)
+        .bind(since.get())
+        .bind(policies.iter().map(|(layer, _)| layer.0).collect::<Vec<i32>>())
+        .bind(of(|policy| &policy.clause))
+        .bind(of(|policy| &policy.user))
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 
     /// Whether any service of this database has a replica with this id.
@@ -161,14 +198,19 @@ impl OwnTx<'_> {
         Ok(row.try_get(0)?)
     }
 
-    /// The replica with this id in this service.
+    /// The replica with this id in this service, if who asks may touch it.
     pub(crate) async fn replica_find(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
+        Ok(self.replica_read(service, id, false).await?.filter(|found| service.caller.may_touch(&found.owner)))
+    }
+
+    /// The replica with this id in this service, whoever owns it.
+    pub(crate) async fn replica_refer(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
         self.replica_read(service, id, false).await
     }
 
-    /// What is kept of a replica that was unregistered.
+    /// What is kept of a replica that was unregistered, if who asks may touch it.
     pub(crate) async fn tombstone_find(&mut self, service: &Service, id: ReplicaId) -> Result<Option<Replica>> {
-        self.replica_read(service, id, true).await
+        Ok(self.replica_read(service, id, true).await?.filter(|found| service.caller.may_touch(&found.owner)))
     }
 
     async fn replica_read(&mut self, service: &Service, id: ReplicaId, dead: bool) -> Result<Option<Replica>> {
@@ -198,24 +240,37 @@ impl OwnTx<'_> {
         {
             replica.layers.push(replica_layer(service, &row)?);
         }
-        let layers: Vec<_> = replica.layers.iter().map(|layer| (layer.layer.clone(), layer.query.clone())).collect();
-        let own: Vec<Filter> = replica.layers.iter().map(|layer| layer.filter.clone()).collect();
-        for (layer, filter) in replica.layers.iter_mut().zip(Filter::with_relationships(service, &layers, &own)) {
-            layer.filter = filter;
+        for row in sqlx::query(
+            "-- replica_policy_list
+             select since, layer_key, clause, user_name from syncline.replica_policy where replica_id = $1 order by since, layer_key",
+        )
+        .bind(id.0)
+        .fetch_all(self.connection())
+        .await?
+        {
+            let layer = LayerKey(row.try_get(1)?);
+            let Some(known) = service.layer_by_key(layer) else { continue };
+            let (clause, user): (Option<String>, String) = (row.try_get(2)?, row.try_get(3)?);
+            let policy = clause.map(|clause| RowPolicy::new(clause, user.into(), &known.fields));
+            replica.given_policies.push(GivenPolicy { since: generation_of(&row, 0)?, layer, policy });
         }
+        let policies = replica.layers.iter().map(|known| known.layer.guard.read.clone()).collect();
+        replica.see(service, policies);
         Ok(Some(replica))
     }
 
-    /// All replicas of a service, without their layers, oldest first.
+    /// The replicas of a service that who asks may touch, without their layers, oldest first.
     pub(crate) async fn replica_list(&mut self, service: &Service) -> Result<Vec<Replica>> {
         sqlx::query(
             "-- replica_list
              select replica_id, name, owner, sync_model, direction, srid, area_json,
                (extract(epoch from created_at) * 1000)::int8, (extract(epoch from last_sync_at) * 1000)::int8,
                return_attachments, attachments_direction, target_type, instance_id <> syncline.instance()
-             from syncline.replica where service_id = $1 and unregistered_at is null order by created_at, replica_id",
+             from syncline.replica where service_id = $1 and unregistered_at is null
+               and ($2::text is null or owner = '' or lower(owner) = lower($2)) order by created_at, replica_id",
         )
         .bind(service.key.0)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -223,15 +278,17 @@ impl OwnTx<'_> {
         .collect()
     }
 
-    /// Ends a replica. Its name is free again; what is known of it is kept for the books. False if there was none.
+    /// Ends a replica. Its name is free again; what is known of it is kept for the books. False if there was none that who asks may touch.
     pub(crate) async fn replica_unregister(&mut self, service: &Service, id: ReplicaId) -> Result<bool> {
         let done = sqlx::query(
             "-- replica_unregister
              update syncline.replica set unregistered_at = now()
-             where service_id = $1 and replica_id = $2 and unregistered_at is null",
+             where service_id = $1 and replica_id = $2 and unregistered_at is null
+               and ($3::text is null or owner = '' or lower(owner) = lower($3))",
         )
         .bind(service.key.0)
         .bind(id.0)
+        .bind(service.caller.only())
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() > 0)
@@ -288,6 +345,8 @@ fn replica(row: &PgRow) -> Result<Replica> {
             .ok_or_else(|| unknown("direction of attachments", &attachments))?,
         is_foreign: row.try_get(12)?,
         layers: Vec::new(),
+        policies: Vec::new(),
+        given_policies: Vec::new(),
     })
 }
 
@@ -307,6 +366,7 @@ fn replica_layer(service: &Service, row: &PgRow) -> Result<ReplicaLayer> {
     })?;
     Ok(ReplicaLayer {
         layer: layer.clone(),
+        own: filter.clone(),
         filter,
         query,
         given: generation_of(row, 6)?,

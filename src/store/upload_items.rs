@@ -46,37 +46,40 @@ impl OwnTx<'_> {
     /// Enters an item; committed if it has its content already.
     pub(crate) async fn upload_item_insert(
         &mut self,
-        service: ServiceKey,
+        service: &Service,
         name: &str,
         description: &str,
         content: Option<&UploadedFile>,
     ) -> Result<UploadItem> {
         let row = sqlx::query(
             "-- upload_item_insert
-             insert into syncline.upload_item (item_id, service_id, name, description, file_id, size_bytes, sha256)
-             values (gen_random_uuid(), $1, $2, $3, $4, $5, $6)
+             insert into syncline.upload_item (item_id, service_id, name, description, file_id, size_bytes, sha256, owner)
+             values (gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7)
              returning item_id, name, description, (extract(epoch from created_at) * 1000)::int8, file_id, size_bytes, sha256",
         )
-        .bind(service.0)
+        .bind(service.key.0)
         .bind(name)
         .bind(description)
         .bind(content.map(|content| content.file))
         .bind(content.map_or(0, |content| content.size_bytes.cast_signed()))
         .bind(content.map(|content| &content.sha256))
+        .bind(service.caller.name())
         .fetch_one(self.connection())
         .await?;
         item(&row)
     }
 
-    /// The item with this id in this service; notes that it is used. Nobody else changes it until the transaction ends.
+    /// The item with this id in this service, if who asks may touch it; notes that it is used. Nobody else changes it until the transaction ends.
     pub(crate) async fn upload_item_use(&mut self, service: &Service, id: ItemId) -> Result<Option<UploadItem>> {
         sqlx::query(
             "-- upload_item_use
              update syncline.upload_item set used_at = now() where service_id = $1 and item_id = $2
+               and ($3::text is null or lower(owner) in ('', lower($3)))
              returning item_id, name, description, (extract(epoch from created_at) * 1000)::int8, file_id, size_bytes, sha256",
         )
         .bind(service.key.0)
         .bind(id.0)
+        .bind(service.caller.only())
         .fetch_optional(self.connection())
         .await?
         .as_ref()
@@ -84,14 +87,16 @@ impl OwnTx<'_> {
         .transpose()
     }
 
-    /// The items of a service, oldest first.
+    /// The items of a service that who asks may touch, oldest first.
     pub(crate) async fn upload_item_list(&mut self, service: &Service) -> Result<Vec<UploadItem>> {
         sqlx::query(
             "-- upload_item_list
              select item_id, name, description, (extract(epoch from created_at) * 1000)::int8, file_id, size_bytes, sha256
-             from syncline.upload_item where service_id = $1 order by created_at, item_id",
+             from syncline.upload_item where service_id = $1
+               and ($2::text is null or lower(owner) in ('', lower($2))) order by created_at, item_id",
         )
         .bind(service.key.0)
+        .bind(service.caller.only())
         .fetch_all(self.connection())
         .await?
         .iter()

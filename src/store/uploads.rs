@@ -20,6 +20,8 @@ use super::{OwnTx, WriteTx, jobs::Lease, replicas::sibling_note};
 pub(crate) struct Upload {
     /// Whose it is.
     pub(crate) replica: ReplicaId,
+    /// Who sends it; empty if nobody knows.
+    pub(crate) user: String,
     /// SHA-256 of the edits in a canonical form.
     pub(crate) digest: Vec<u8>,
     /// The generations that came with it, in a canonical form.
@@ -87,8 +89,8 @@ impl WriteTx<'_> {
         let mark = self.mark();
         let row = sqlx::query(
             "-- batch_insert
-             insert into syncline.batch (replica_id, digest, presented, direction, txn_id, service_id, operation, layers)
-             values ($1, $2, $3, $4, $5, $6, $7, $8) returning batch_id",
+             insert into syncline.batch (replica_id, digest, presented, direction, txn_id, service_id, operation, layers, user_name)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning batch_id",
         )
         .bind(upload.replica.0)
         .bind(&upload.digest)
@@ -98,6 +100,7 @@ impl WriteTx<'_> {
         .bind(service.0)
         .bind(EditOperation::SynchronizeReplica.name())
         .bind(results.iter().map(|(layer, _)| layer.0).collect::<Vec<_>>())
+        .bind(&upload.user)
         .fetch_one(self.connection())
         .await?;
         let batch: i64 = row.try_get(0)?;

@@ -26,6 +26,7 @@ use super::{
     allowed::forbidden,
     attached, books,
     failure::{AT_THE_END, Failure},
+    guarded,
     order::{Missing, links, parents_first},
     row_types,
     wave::Wave,
@@ -212,7 +213,7 @@ pub(super) async fn apply_in(
         Sequence::AsGiven => (0..edits.len()).collect(),
     };
     for &index in &order {
-        work[index].refuse_forbidden(tx).await?;
+        work[index].refuse_forbidden(tx, service).await?;
         refuse_orphans(tx, service, &mut work, index).await?;
         work[index].apply(tx, Op::Add).await?;
         work[index].apply(tx, Op::Update).await?;
@@ -338,8 +339,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Refuses the edits that the layer does not allow.
-    async fn refuse_forbidden(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+    /// Refuses the edits that whoever sends them may not make, and those that the layer does not allow.
+    async fn refuse_forbidden(&mut self, tx: &mut WriteTx<'_>, service: &Service) -> Result<()> {
+        let open: Vec<(usize, &Edit)> = self.open().collect();
+        for (position, code, description) in guarded::refused(tx, service, &self.edits.layer, &open).await? {
+            self.refuse_with(position, Some(code), description);
+        }
         let open: Vec<(usize, &Edit)> = self.open().collect();
         for (position, description) in forbidden(tx, &self.edits.layer, &open).await? {
             self.refuse(position, description);

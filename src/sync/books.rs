@@ -58,7 +58,7 @@ pub(super) async fn enter(
 ) -> Result<()> {
     let settled = settled(open, edits, results);
     tx.rejected_close(service.key, &settled, RejectedState::Applied, "client").await?;
-    let from = RejectedOrigin::upload(upload.replica, Some(batch));
+    let from = RejectedOrigin::upload(upload.replica, Some(batch), &upload.user);
     tx.rejected_insert(service.key, from, &refused(edits, results, Anonymous::Nothing)).await?;
     for (layer_edits, results) in edits.iter().zip(results) {
         find_overwrites(tx, service, upload, batch, layer_edits, results).await?;
@@ -87,7 +87,7 @@ pub(super) async fn keep_undone(
 ) -> Result<()> {
     let mut tx = session.write(service.key, None).await?;
     let rows = refused(edits, results, Anonymous::Nothing);
-    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None), &rows).await?;
+    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None, service.caller.name()), &rows).await?;
     tx.commit().await
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn keep_all(
     let rows = refused(edits, &results, Anonymous::Nothing);
     let mut tx = session.write(service.key, None).await?;
     open(&mut tx, replica).await?;
-    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None), &rows).await?;
+    tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None, service.caller.name()), &rows).await?;
     tx.commit().await?;
     Ok(rows.len())
 }

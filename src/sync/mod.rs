@@ -14,6 +14,7 @@ pub(crate) mod direct;
 pub(crate) mod download;
 pub(crate) mod extract;
 pub(crate) mod failure;
+mod guarded;
 pub(crate) mod order;
 pub(crate) mod put_back;
 mod row_types;

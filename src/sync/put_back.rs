@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     failure::{explain, is_fatal, suppressed},
+    guarded,
     search::{Culprit, Search},
 };
 
@@ -47,6 +48,13 @@ pub(crate) async fn put_back(
         return Ok(global_ids.into_iter().map(|id| result(id, None, Some(forbidden.clone()))).collect());
     }
     let mut results = Vec::with_capacity(global_ids.len());
+    let denied = guarded::not_to_put_back(tx, layer, txn, &global_ids).await?;
+    let denied_result = |id: &Uuid| {
+        let error = EditError { code: EditErrorCode::NotOwner, description: denied.get(id)?.clone() };
+        Some(result(*id, None, Some(error)))
+    };
+    results.extend(global_ids.iter().filter_map(denied_result));
+    global_ids.retain(|id| !denied.contains_key(id));
     let mut search = Search::new(global_ids.len());
     while let Some(chunk) = search.next().and_then(|range| global_ids.get(range)) {
         match tx.edit(history::put_back(layer, txn, chunk.to_vec())).await? {

@@ -19,6 +19,7 @@ use crate::{
 use super::{
     apply::{Sender, apply_all},
     failure::{explain, is_fatal},
+    guarded,
     search::{Culprit, ROWS_PER_STATEMENT, Search},
 };
 
@@ -82,6 +83,7 @@ pub(crate) async fn calculate_next(
 ) -> Result<Option<usize>> {
     layer.require(Capability::Update).map_err(Error::NotSupported)?;
     let ids = walk.next(tx).await?;
+    guarded::require_all(tx, layer, &ids).await?;
     let mut n_touched = 0;
     let mut search = Search::new(ids.len());
     while let Some(some) = search.next().and_then(|range| ids.get(range)) {

@@ -72,7 +72,7 @@ pub(crate) async fn add(
         let mut tx = session.own().await?;
         let usage = tx.upload_item_usage(service.key).await?;
         check_usage(app, service, usage, 1, content.size_bytes)?;
-        let item = tx.upload_item_insert(service.key, name, description, Some(&content)).await?;
+        let item = tx.upload_item_insert(service, name, description, Some(&content)).await?;
         tx.commit().await?;
         Ok(item)
     };
@@ -98,7 +98,7 @@ pub(crate) async fn register(app: &App, service: &Service, name: &str, descripti
     let mut tx = session.own().await?;
     let usage = tx.upload_item_usage(service.key).await?;
     check_usage(app, service, usage, 1, 0)?;
-    let item = tx.upload_item_insert(service.key, name, description, None).await?;
+    let item = tx.upload_item_insert(service, name, description, None).await?;
     tx.commit().await?;
     Ok(item)
 }

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What a definition of a layer may say.
-pub(super) const LAYER_KEYS: [&str; 22] = [
+pub(super) const LAYER_KEYS: [&str; 24] = [
     "name",
     "description",
     "copyrightText",
@@ -36,6 +36,8 @@ pub(super) const LAYER_KEYS: [&str; 22] = [
     "allowGeometryUpdates",
     "maxRecordCount",
     "editFieldsInfo",
+    "ownershipBasedAccessControlForFeatures",
+    "rowAccess",
     "timeInfo",
     "drawingInfo",
     "typeIdField",
@@ -221,12 +223,6 @@ fn merged(mut base: Map<String, Json>, given: &Map<String, Json>, current: &Json
             "hasAttachments" => {
                 return Err(Error::NotSupported(
                     "'hasAttachments' is switched on with syncline attachments".to_owned(),
-                ));
-            }
-            "ownershipBasedAccessControlForFeatures" => {
-                return Err(Error::NotSupported(
-                    "'ownershipBasedAccessControlForFeatures' needs accounts, which this version does not have"
-                        .to_owned(),
                 ));
             }
             key => return Err(cannot_be_set("definition", key, &LAYER_KEYS)),

@@ -8,6 +8,7 @@ use crate::{
         definition::{Definition, Domain, Facts, Index, Template},
         geometry::GeometryType,
         layer::{Field, Layer, Relationship, Service},
+        rules::Ownership,
         value::FieldType,
     },
 };
@@ -204,6 +205,33 @@ fn edit_fields(layer: &Layer) -> Json {
         .map(|(name, index)| (name.to_owned(), layer.fields[index].name.as_str().into()))
         .collect();
     if shown.is_empty() { Json::Null } else { Json::Object(shown) }
+}
+
+/// What may be done with rows of others, as a layer's document has it.
+pub(super) fn ownership(layer: &Layer) -> Json {
+    let Some(Ownership { others, anonymous, .. }) = layer.rules.row_rules.ownership else { return Json::Null };
+    json!({
+        "allowOthersToQuery": others.query, "allowOthersToUpdate": others.update, "allowOthersToDelete": others.delete,
+        "allowAnonymousToQuery": anonymous.query, "allowAnonymousToUpdate": anonymous.update,
+        "allowAnonymousToDelete": anonymous.delete,
+    })
+}
+
+/// Whether the layers of a service keep who edited rows, and what depends on that: what holds for all layers.
+pub(super) fn editor_tracking(service: &Service) -> Json {
+    let tracks = service.layers.iter().any(|layer| layer.rules.tracking.fields().next().is_some());
+    let ownership: Vec<Ownership> = service.layers.iter().filter_map(|layer| layer.rules.row_rules.ownership).collect();
+    let all = |allows: fn(&Ownership) -> bool| ownership.iter().all(allows);
+    json!({
+        "enableEditorTracking": tracks,
+        "enableOwnershipAccessControl": !ownership.is_empty(),
+        "allowOthersToQuery": all(|of| of.others.query),
+        "allowOthersToUpdate": all(|of| of.others.update),
+        "allowOthersToDelete": all(|of| of.others.delete),
+        "allowAnonymousToQuery": all(|of| of.anonymous.query),
+        "allowAnonymousToUpdate": all(|of| of.anonymous.update),
+        "allowAnonymousToDelete": all(|of| of.anonymous.delete),
+    })
 }
 
 fn time_info(layer: &Layer, facts: &Facts) -> Json {

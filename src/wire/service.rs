@@ -18,7 +18,7 @@ use crate::model::{
 };
 
 use super::{
-    describe::{cardinality, field, indexes, put_definition, relationships},
+    describe::{cardinality, editor_tracking, field, indexes, ownership, put_definition, relationships},
     geometry::{spatial_reference, type_name},
     query::MAX_RECORD_COUNT,
 };
@@ -122,10 +122,7 @@ pub(crate) fn service(service: &Service, facts: &[Facts], current: Generation, o
         "syncCapabilities": sync_capabilities(service.capabilities.extract),
         "extractChangesCapabilities": extract_changes_capabilities(),
         "changeTrackingInfo": {"lastSyncDate": null, "layerServerGens": generations},
-        "editorTrackingInfo": {
-            "enableEditorTracking": tracks_editors(service), "enableOwnershipAccessControl": false, "allowOthersToQuery": true,
-            "allowOthersToUpdate": true, "allowOthersToDelete": true,
-        },
+        "editorTrackingInfo": editor_tracking(service),
         "advancedEditingCapabilities": {"supportsAsyncApplyEdits": true, "supportsReturnEditResults": true},
         "documentInfo": {"Title": service.name, "Author": "", "Comments": "", "Subject": "", "Category": "", "Keywords": ""},
         "layers": layers.iter().map(|layer| entry(layer)).collect::<Json>(),
@@ -137,10 +134,6 @@ pub(crate) fn service(service: &Service, facts: &[Facts], current: Generation, o
         "preferredTimeReference": null,
         "cacheMaxAge": 0,
     })
-}
-
-fn tracks_editors(service: &Service) -> bool {
-    service.layers.iter().any(|layer| layer.rules.tracking.fields().next().is_some())
 }
 
 /// Adds the formats that are written with the help of other programs to those of a service, of a layer or of all layers.
@@ -284,7 +277,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
         "supportedExportFormats": EXPORT_FORMATS,
         "useStandardizedQueries": true,
         "advancedQueryCapabilities": query_capabilities(layer),
-        "ownershipBasedAccessControlForFeatures": null,
+        "ownershipBasedAccessControlForFeatures": ownership(layer),
         "allowTrueCurvesUpdates": false,
         "onlyAllowTrueCurveUpdatesByTrueCurveClients": true,
         "enableZDefaults": false,

@@ -14,7 +14,7 @@
 //! - `shape IS [NOT] NULL`, which tests the geometry;
 //! - `CURRENT_DATE`, `CURRENT_TIMESTAMP`, `CURRENT_TIME`; dates plus or minus `INTERVAL '1' DAY`,
 //!   `INTERVAL '1 12' DAY TO HOUR` and the like, or plus or minus a number, which counts days;
-//! - `CURRENT_USER`, which is null: there are no accounts, so that no user has a name;
+//! - `CURRENT_USER`, the name of the user on whose behalf the clause is read; null if there is none;
 //! - the functions of [`Function`], `EXTRACT`, `CAST`. `LOG` is the natural logarithm, as in the API.
 //!
 //! Its rules where SQL dialects differ:
@@ -82,6 +82,16 @@ impl Predicate {
     /// Reads a clause over `fields`. An empty clause is an error; whether its absence means all rows is for the caller.
     pub fn parse(text: &str, fields: &[Field]) -> Result<Predicate, ParseError> {
         parse::parse(text, fields)
+    }
+
+    /// Reads a clause on behalf of a user, who is meant by `CURRENT_USER`.
+    pub fn parse_for(text: &str, fields: &[Field], user: &str) -> Result<Predicate, ParseError> {
+        parse::parse_for(text, fields, user)
+    }
+
+    /// A clause that no row meets.
+    pub fn never() -> Predicate {
+        Predicate { root: Expr::Literal(Literal::Boolean(false)), fields: BTreeSet::new(), volatile: false }
     }
 
     /// Reads a condition on the groups of a table, over its columns: groups and statistics by their names, and statistics

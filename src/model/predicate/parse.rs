@@ -23,9 +23,18 @@ pub(super) fn parse(text: &str, fields: &[Field]) -> Result<Predicate> {
     condition(tokens(text)?, fields)
 }
 
+pub(super) fn parse_for(text: &str, fields: &[Field], user: &str) -> Result<Predicate> {
+    let mut parser = Parser::new(tokens(text)?, fields);
+    parser.user = Some(user.to_owned());
+    whole_condition(parser)
+}
+
 /// Reads tokens as one condition over `fields`.
 pub(super) fn condition(lexemes: Vec<Lexeme>, fields: &[Field]) -> Result<Predicate> {
-    let mut parser = Parser::new(lexemes, fields);
+    whole_condition(Parser::new(lexemes, fields))
+}
+
+fn whole_condition(mut parser: Parser<'_>) -> Result<Predicate> {
     let term = parser.whole("the clause")?;
     let root = parser.typing.condition(term)?;
     Ok(Predicate { root, fields: parser.read, volatile: parser.volatile })
@@ -78,6 +87,8 @@ pub(super) struct Parser<'a> {
     /// The fields met so far.
     pub(super) read: BTreeSet<usize>,
     pub(super) volatile: bool,
+    /// Who is meant by `CURRENT_USER`.
+    pub(super) user: Option<String>,
 }
 
 /// Conditions.
@@ -91,6 +102,7 @@ impl<'a> Parser<'a> {
             n_list_values: 0,
             read: BTreeSet::new(),
             volatile: false,
+            user: None,
         }
     }
 

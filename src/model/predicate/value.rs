@@ -139,8 +139,7 @@ impl Parser<'_> {
             "CURRENT_DATE" => Expr::Now(Now::Date),
             "CURRENT_TIME" => Expr::Now(Now::Time),
             "CURRENT_TIMESTAMP" => Expr::Now(Now::Timestamp),
-            // There are no accounts: who asks has no name.
-            "CURRENT_USER" => Expr::Literal(Literal::Null),
+            "CURRENT_USER" => Expr::Literal(self.user.clone().map_or(Literal::Null, Literal::Text)),
             "CASE" => return self.case(column),
             "DATE" if before_text => return self.typed_literal(Type::Date),
             "TIME" if before_text => return self.typed_literal(Type::Time),
