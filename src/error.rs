@@ -116,6 +116,9 @@ pub enum Error {
     /// Another synchronization of the same replica has not finished.
     #[error("another synchronization of this replica is still running; try again in a moment")]
     ReplicaBusy,
+    /// Whoever asks has as much of something as one may have.
+    #[error("{0}")]
+    OverQuota(String),
     /// Something is larger than what is taken.
     #[error("{what} is larger than the limit of {limit}")]
     TooLarge {

@@ -6,6 +6,7 @@ mod books;
 mod client;
 mod config;
 mod definition;
+mod give;
 mod history;
 mod import;
 mod jobs;

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-use super::say;
+use super::{give::Giving, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Replicas {
@@ -33,6 +33,8 @@ pub(super) enum Replicas {
     Show(One),
     /// Forget a replica, or all that nobody has synchronized for long; their clients must create new ones
     Unregister(Unregistration),
+    /// Give a replica to another user, or all of a user who has left
+    Give(Giving),
     /// Let replicas synchronize here that belong to the original of this database, because this server replaces it
     Adopt(Adoption),
     /// Register a replica of another server, and load what its createReplica (targetType=server) answered
@@ -81,6 +83,7 @@ impl Replicas {
             Replicas::Show(one) => one.show(app).await,
             Replicas::Import(import) => import.run(app).await,
             Replicas::Adopt(which) => which.run(app).await,
+            Replicas::Give(giving) => giving.run(app).await,
             Replicas::Unregister(which) => which.run(app).await,
         }
     }
@@ -164,17 +167,20 @@ fn shown(service: &str, life: &Life, policy: Policy, alone: Option<(i64, i64)>) 
 /// Prints a table of replicas.
 fn print<'a>(lives: impl Iterator<Item = (&'a str, &'a Life)> + Clone, policy: Policy) -> Result<()> {
     let wide_service = lives.clone().map(|(service, _)| service.chars().count()).max().unwrap_or(0).max(7);
+    let owner = |life: &Life| if life.owner.is_empty() { "(anybody)".to_owned() } else { life.owner.clone() };
+    let wide_owner = lives.clone().map(|(_, life)| owner(life).chars().count()).max().unwrap_or(0).max(5);
     let wide_name = lives.clone().map(|(_, life)| life.name.chars().count()).max().unwrap_or(0).max(4);
     say(format!(
-        "{:wide_service$}  {:36}  {:wide_name$}  {:7}  {:>8}  {:19}  {:19}",
-        "Service", "Replica", "Name", "State", "Behind", "Last sync (UTC)", "Ends (UTC)"
+        "{:wide_service$}  {:36}  {:wide_name$}  {:wide_owner$}  {:7}  {:>8}  {:19}  {:19}",
+        "Service", "Replica", "Name", "Owner", "State", "Behind", "Last sync (UTC)", "Ends (UTC)"
     ))?;
     for (service, life) in lives {
         let behind = format!("{}{}", if life.has_more { ">" } else { "" }, life.n_behind);
         say(format!(
-            "{service:wide_service$}  {}  {:wide_name$}  {:7}  {behind:>8}  {}  {}",
+            "{service:wide_service$}  {}  {:wide_name$}  {:wide_owner$}  {:7}  {behind:>8}  {}  {}",
             life.id,
             life.name,
+            owner(life),
             life.state(policy).name(),
             instant(life.last_sync_ms),
             life.ends_ms(policy).map_or_else(|| "never".to_owned(), instant)

@@ -134,6 +134,20 @@ settings! {
         /// How many jobs may wait to be begun; more are refused.
         max_waiting_jobs: u32 = 100, range: Some((0, ANY));
     }
+    "Users" {
+        /// How many replicas a user may have registered, in all services together; 0: any number. Who may manage a service (an
+        /// administrator, or a key for programs) is not limited there, neither in this nor in waiting jobs or bytes.
+        max_user_replicas: u32 = 20, range: Some((0, ANY));
+        /// How many jobs of a user run at the same time; 0: any number.
+        max_user_running_jobs: u32 = 2, range: Some((0, ANY));
+        /// How many jobs of a user may wait to be begun; 0: any number.
+        max_user_waiting_jobs: u32 = 10, range: Some((0, ANY));
+        /// How many bytes the files that a user sent may have together; 0: any number.
+        max_user_upload_bytes: u64 = 5 << 29, range: Some((0, ANY));
+        /// Whether all who did not sign in have, together, a tenth of what one user may have. Without it they are limited only by what
+        /// holds for a service.
+        limit_anonymous: bool = false;
+    }
     "Uploads" {
         /// The largest file that a client may send, in bytes.
         max_upload_bytes: u64 = 2 << 30, range: Some((0, ANY));

@@ -58,6 +58,7 @@ pub(crate) async fn submit(
     {
         return Ok(known);
     }
+    tx.quota_jobs(&app.config, service).await?;
     let id = tx.job_insert(service, &new, app.config.max_waiting_jobs).await?;
     tx.commit().await?;
     tracing::info!(service.name = service.name, job.id = %id, operation = operation.name(), "job submitted");
@@ -122,7 +123,7 @@ async fn claim(app: &App) -> Result<Option<Claimed>> {
         ));
         fail(&mut tx, lease, &error).await?;
     }
-    let claimed = tx.job_claim().await?;
+    let claimed = tx.job_claim(app.config.max_user_running_jobs).await?;
     // Mostly there is nothing to do, and nothing to commit.
     if any_exhausted || claimed.is_some() {
         tx.commit().await?;

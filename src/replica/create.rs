@@ -100,7 +100,8 @@ async fn with_data(
 ) -> Result<Answer> {
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
-
+    // Known now rather than when all is written.
+    session.own().await?.quota_replicas(&app.config, service).await?;
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
     for (layer, _) in &new.layers {
@@ -126,6 +127,7 @@ async fn with_data(
         .map(|(area, (layer, _))| Holding { area, given: generation, sibling: None, policy: layer.guard.read.clone() })
         .collect();
     let mut tx = session.own().await?;
+    tx.quota_replicas(&app.config, service).await?;
     let name = tx.replica_insert(service, id, new, &holdings).await?;
     let mut head = head(id, &name, new, &holdings, delivery.transport, ResponseType::Data);
     if new.target == TargetType::Server {
@@ -262,20 +264,20 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
         holdings.push(Holding { area, given, sibling: None, policy });
     }
     tx.end().await?;
-    let answer = register(&mut session, service, id, &new, &holdings, run).await?;
+    let answer = register(app, &mut session, service, (id, &new, &holdings), run).await?;
     tracing::info!(service.name = service.name, replica.id = %id, "replica of existing data registered");
     Ok(answer)
 }
 
 async fn register(
+    app: &App,
     session: &mut Session,
     service: &Service,
-    id: ReplicaId,
-    new: &NewReplica,
-    holdings: &[Holding],
+    (id, new, holdings): (ReplicaId, &NewReplica, &[Holding]),
     run: &Run,
 ) -> Result<Answer> {
     let mut tx = session.own().await?;
+    tx.quota_replicas(&app.config, service).await?;
     let name = tx.replica_insert(service, id, new, holdings).await?;
     let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
     let answer = Answer { head, body: Body::Nothing, refused: false };

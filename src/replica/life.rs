@@ -23,14 +23,14 @@ pub(crate) struct KeptAlone {
     pub(crate) n_changes: i64,
 }
 
-/// The lives of a service's replicas, oldest first, and which of them keeps history alone.
+/// The lives of the replicas of a service that who asks may touch, oldest first, and which of them keeps history alone.
 pub(crate) async fn lives(app: &App, service: &Service) -> Result<(Vec<Life>, Option<KeptAlone>)> {
     let mut session = app.store.session().await?;
     let tx = session.read(service).await?;
     let current = tx.generation;
     tx.end().await?;
     let mut tx = session.own().await?;
-    let lives = tx.life_list(service).await?;
+    let mut lives = tx.life_list(service).await?;
     let alone = match keeps_alone(&lives, current) {
         None => None,
         Some((replica, after, upto)) => Some(KeptAlone {
@@ -39,6 +39,7 @@ pub(crate) async fn lives(app: &App, service: &Service) -> Result<(Vec<Life>, Op
             n_changes: tx.changes_count(service, after, upto).await?,
         }),
     };
+    lives.retain(|life| service.caller.may_touch(&life.owner));
     Ok((lives, alone))
 }
 

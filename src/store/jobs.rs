@@ -141,8 +141,8 @@ impl OwnTx<'_> {
         .collect()
     }
 
-    /// Takes the oldest job that waits, or whose lease is over.
-    pub(crate) async fn job_claim(&mut self) -> Result<Option<Claimed>> {
+    /// Takes the oldest job that waits, or whose lease is over; none of a user of whom `most` run already, if there is a most.
+    pub(crate) async fn job_claim(&mut self, most: u32) -> Result<Option<Claimed>> {
         let row = sqlx::query(
             "-- job_claim
              update syncline.job set state = 'InProgress', attempts = attempts + 1, lease_id = gen_random_uuid(),
@@ -150,12 +150,15 @@ impl OwnTx<'_> {
              where job_id = (select job_id from syncline.job
                where ended_at is null and (state = 'Pending' and run_after <= now() or state = 'InProgress' and lease_until < now())
                  and operation = any($2)
+                 and ($3 = 0 or owner = '' or state = 'InProgress' or $3 > (select count(*) from syncline.job r
+                   where r.state = 'InProgress' and r.ended_at is null and lower(r.owner) = lower(job.owner)))
                order by submitted_at limit 1 for update skip locked)
              returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id, owner",
         )
         .bind(f64::from(LEASE_SECONDS))
         // A newer version on the same database may know more.
         .bind(Operation::ALL.iter().map(|operation| operation.name()).collect::<Vec<_>>())
+        .bind(i64::from(most))
         .fetch_optional(self.connection())
         .await?;
         let Some(row) = row else { return Ok(None) };

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::{
     error::Result,
     model::{
-        id::ServiceKey,
         layer::Service,
         upload_item::{ItemId, UploadItem, UploadPart, UploadedFile},
     },
@@ -21,25 +20,31 @@ pub(crate) struct Usage {
     pub(crate) n_items: u64,
     /// The bytes that they hold, parts included.
     pub(crate) n_bytes: u64,
+    /// The bytes of those that who asks has sent to any service.
+    pub(crate) n_own_bytes: u64,
 }
 
 impl OwnTx<'_> {
     /// What the items of a service add up to. Nobody else adds to them until the transaction ends.
-    pub(crate) async fn upload_item_usage(&mut self, service: ServiceKey) -> Result<Usage> {
+    pub(crate) async fn upload_item_usage(&mut self, service: &Service) -> Result<Usage> {
         sqlx::query("-- upload_item_lock\nselect pg_advisory_xact_lock(1398361671, $1)")
-            .bind(service.0)
+            .bind(service.key.0)
             .execute(self.connection())
             .await?;
         let row = sqlx::query(
             "-- upload_item_usage
-             select count(*), coalesce(sum(size_bytes), 0)::int8 from syncline.upload_item where service_id = $1",
+             select count(*), coalesce(sum(size_bytes), 0)::int8,
+               (select coalesce(sum(o.size_bytes), 0)::int8 from syncline.upload_item o where lower(o.owner) = lower($2))
+             from syncline.upload_item where service_id = $1",
         )
-        .bind(service.0)
+        .bind(service.key.0)
+        .bind(service.caller.name())
         .fetch_one(self.connection())
         .await?;
         Ok(Usage {
             n_items: row.try_get::<i64, _>(0)?.cast_unsigned(),
             n_bytes: row.try_get::<i64, _>(1)?.cast_unsigned(),
+            n_own_bytes: row.try_get::<i64, _>(2)?.cast_unsigned(),
         })
     }
 

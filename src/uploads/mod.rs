@@ -20,7 +20,7 @@ use crate::{
         upload_item::{ItemId, UploadItem, UploadPart, UploadedFile},
         value::brief,
     },
-    store::{Session, upload_items::Usage},
+    store::{Session, quota, upload_items::Usage},
 };
 
 /// The highest number of a part.
@@ -42,7 +42,7 @@ pub(crate) async fn admit(
 ) -> Result<Incoming> {
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    let usage = tx.upload_item_usage(service.key).await?;
+    let usage = tx.upload_item_usage(service).await?;
     if let Some(id) = item {
         uncommitted(tx.upload_item_use(service, id).await?, service, id)?;
     }
@@ -70,7 +70,7 @@ pub(crate) async fn add(
     let entered = async {
         let mut session = app.store.session().await?;
         let mut tx = session.own().await?;
-        let usage = tx.upload_item_usage(service.key).await?;
+        let usage = tx.upload_item_usage(service).await?;
         check_usage(app, service, usage, 1, content.size_bytes)?;
         let item = tx.upload_item_insert(service, name, description, Some(&content)).await?;
         tx.commit().await?;
@@ -96,7 +96,7 @@ pub(crate) async fn register(app: &App, service: &Service, name: &str, descripti
     let name = checked_name(app, name, description)?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    let usage = tx.upload_item_usage(service.key).await?;
+    let usage = tx.upload_item_usage(service).await?;
     check_usage(app, service, usage, 1, 0)?;
     let item = tx.upload_item_insert(service, name, description, None).await?;
     tx.commit().await?;
@@ -118,7 +118,7 @@ pub(crate) async fn put_part(
     let part = UploadPart { number, content: received.arrived().clone() };
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    let usage = tx.upload_item_usage(service.key).await?;
+    let usage = tx.upload_item_usage(service).await?;
     uncommitted(tx.upload_item_use(service, id).await?, service, id)?;
     let known = tx.upload_part_list(id).await?;
     let others = known.iter().filter(|known| known.number != number).map(|known| known.content.size_bytes);
@@ -432,6 +432,13 @@ fn check_usage(app: &App, service: &Service, usage: Usage, more_items: u64, more
             "have {} bytes already, and with {more_bytes} more there would be more than the {} that are kept",
             usage.n_bytes, config.max_pending_upload_bytes
         ));
+    }
+    if let Some(most) = quota::limit(config, service, config.max_user_upload_bytes)
+        && usage.n_own_bytes.saturating_add(more_bytes) > most
+    {
+        let what = format!("files of {} bytes, and sends {more_bytes} more", usage.n_own_bytes);
+        let next = "delete those that are not needed (uploads/<id>/delete), which the resource uploads lists";
+        return Err(quota::over(service, &what, "max_user_upload_bytes", most, next));
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
             (400, UNABLE.to_owned(), details)
         }
         Error::ReplicaBusy => (409, UNABLE.to_owned(), vec![text]),
+        Error::OverQuota(_) => (429, UNABLE.to_owned(), vec![text]),
         Error::TooLarge { .. } => (413, "The request is too large.".to_owned(), vec![text]),
         Error::Unavailable(_) => {
             tracing::warn!(error = chain(error), "a request could not be served");

@@ -336,7 +336,10 @@ pub(crate) fn sibling_generations(replica: &Replica, into: &mut Map<String, Json
 
 /// An element of the replicas resource.
 pub(crate) fn list_item(replica: &Replica, with_last_sync: bool, with_version: bool) -> Json {
-    let mut item = json!({"replicaName": replica.name, "replicaID": replica.id.to_string()});
+    // Without an owner it is for anybody who may use the service.
+    let mut item = json!({
+        "replicaName": replica.name, "replicaID": replica.id.to_string(), "replicaOwner": replica.owner,
+    });
     if let Some(members) = item.as_object_mut() {
         if with_version {
             members.insert("replicaVersion".to_owned(), "sde.DEFAULT".into());
