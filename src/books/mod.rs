@@ -56,8 +56,7 @@ pub(crate) async fn known(app: &App, service: &Service, id: ReplicaId) -> Result
     };
     let mut replica = found.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })?;
     drop(tx);
-    drop(session);
-    see_as_owner(app, service, &mut replica).await?;
+    see_as_owner(app, &mut session, service, &mut replica).await?;
     Ok(Known { replica, registered })
 }
 

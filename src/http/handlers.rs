@@ -83,7 +83,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
             let seen = catalogue.services.iter().filter(|service| call.access(service) >= Access::View);
             Ok(Reply::Json(service::catalogue(seen.map(AsRef::as_ref))))
         }
-        Route::Service(name, what) => of_service(call, &*call.app.store.service(name).await?, what).await,
+        Route::Service(name, what) => of_service(call, &call.service(name).await?, what).await,
         Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
     }
 }
@@ -229,9 +229,6 @@ async fn create(call: &Call, service: &Service) -> Result<Reply> {
 
 async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
     let request = SynchronizeReplicaRequest::parse(&call.params)?;
-    if call.access(service) < Access::Edit && request.brings_edits() {
-        permit::require(call, service, Access::Edit, "edits; without them, the replica is sent what it lacks")?;
-    }
     if asynchronous(&call.params)? {
         // Known to be wrong now rather than when the job is begun.
         replica::find(&call.app, service, request.replica).await?;
@@ -304,7 +301,7 @@ pub(super) fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
 
 /// Whose request it is.
 pub(super) fn run(call: &Call) -> Run {
-    Run { request_id: call.request_id.clone(), principal: call.principal.clone(), ..Run::default() }
+    Run { request_id: call.request_id.clone(), ..Run::default() }
 }
 
 /// The address of a service, as the client reaches it.

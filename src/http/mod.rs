@@ -46,6 +46,7 @@ use crate::{
     auth::{Identity, Session},
     error::{Error, Result},
     model::{
+        guard::Caller,
         layer::Service,
         principal::{Access, Principal},
     },
@@ -277,6 +278,12 @@ impl Call {
     /// What whoever asks may do with a service.
     fn access(&self, service: &Service) -> Access {
         service.access(&self.principal, self.app.config.anonymous)
+    }
+
+    /// The service with this name, as whoever asks may use it.
+    async fn service(&self, name: &str) -> Result<Service> {
+        let service = self.app.store.service(name).await?;
+        Ok(service.seen_by(Caller::new(self.principal.clone(), self.access(&service))))
     }
 }
 

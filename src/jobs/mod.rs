@@ -18,11 +18,12 @@ use crate::{
     editing,
     error::{Error, Result, chain},
     model::{
-        id::{LayerId, ServiceKey},
+        id::LayerId,
         job::{Job, JobId, Operation},
         layer::Service,
+        principal::Access,
     },
-    replica::{self, Run},
+    replica::{self, Run, owner::seen_by_user},
     store::jobs::{Claimed, GiveBack, Lease, NewJob},
     wire::{
         error::envelope, extract::ExtractChangesRequest, job, params::Params, replica::CreateReplicaRequest,
@@ -175,7 +176,7 @@ async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
 
 /// Makes the call that a request would make.
 async fn perform(app: &App, claimed: &Claimed, run: &Run) -> Result<()> {
-    let service = service(app, claimed.service).await?;
+    let service = service(app, claimed).await?;
     let params = job::parameters(&claimed.parameters)?;
     let address = url::service(&claimed.base_url, &service.name);
     match claimed.operation {
@@ -209,13 +210,27 @@ async fn perform(app: &App, claimed: &Claimed, run: &Run) -> Result<()> {
     Ok(())
 }
 
-async fn service(app: &App, key: ServiceKey) -> Result<Arc<Service>> {
-    let known = || app.store.catalogue().services.iter().find(|service| service.key == key).cloned();
-    if let Some(service) = known() {
-        return Ok(service);
+/// The service of a job, as who asked for it may use it now, which may be less than when they asked.
+async fn service(app: &App, claimed: &Claimed) -> Result<Service> {
+    let known = || app.store.catalogue().services.iter().find(|service| service.key == claimed.service).cloned();
+    let service = match known() {
+        Some(service) => service,
+        None => {
+            app.store.reload().await?;
+            known().ok_or_else(|| Error::NotFound("the service of the job is no longer there".to_owned()))?
+        }
+    };
+    let mut session = app.store.session().await?;
+    let service = seen_by_user(app, &mut session, &service, &claimed.owner).await?;
+    let needed = if claimed.operation == Operation::Truncate { Access::Manage } else { Access::View };
+    if service.caller.access < needed {
+        return Err(Error::Forbidden(format!(
+            "who asked for the job no longer has the right '{}' for service {}, and nothing was done",
+            needed.name(),
+            service.name
+        )));
     }
-    app.store.reload().await?;
-    known().ok_or_else(|| Error::NotFound("the service of the job is no longer there".to_owned()))
+    Ok(service)
 }
 
 /// Ends an attempt that failed: for good if trying again would not help, or was tried often enough.

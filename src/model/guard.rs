@@ -20,18 +20,30 @@ pub struct Caller {
     pub principal: Principal,
     /// What they may do with the service.
     pub access: Access,
+    /// Whether it is the server itself.
+    is_server: bool,
 }
 
 impl Default for Caller {
     fn default() -> Caller {
-        Caller { principal: Principal::default(), access: Access::Manage }
+        Caller { principal: Principal::default(), access: Access::Manage, is_server: true }
     }
 }
 
 impl Caller {
+    /// Somebody with this access to the service.
+    pub fn new(principal: Principal, access: Access) -> Caller {
+        Caller { principal, access, is_server: false }
+    }
+
     /// Their name; empty if it is not known.
     pub fn name(&self) -> &str {
         self.principal.name()
+    }
+
+    /// Whether it is a client, and not the server itself.
+    pub fn is_somebody(&self) -> bool {
+        !self.is_server
     }
 
     /// Whether they may touch what belongs to `owner`: replicas, jobs, uploads, results, batches. What nobody owns is for everybody who
@@ -180,6 +192,7 @@ impl Service {
             relationships: self.relationships.clone(),
             definition: self.definition.clone(),
             capabilities: self.capabilities.and(allowed),
+            grants: self.grants.clone(),
             caller,
         }
     }

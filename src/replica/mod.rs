@@ -29,7 +29,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     files::Progress,
-    model::{id::ReplicaId, layer::Service, principal::Principal, replica::Replica},
+    model::{id::ReplicaId, layer::Service, replica::Replica},
     store::jobs::Lease,
     wire::replica::Unregister,
 };
@@ -42,8 +42,6 @@ pub(crate) struct Run {
     pub(crate) lease: Option<Lease>,
     /// The id under which the log has the request, or that of the job.
     pub(crate) request_id: String,
-    /// Who asked for it.
-    pub(crate) principal: Principal,
     /// Where it tells how far it is.
     pub(crate) progress: Arc<Progress>,
 }

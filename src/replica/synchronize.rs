@@ -101,7 +101,7 @@ async fn synchronize_once(
     if replica.target == TargetType::Server {
         require_unlimited(service)?;
     }
-    see_as_owner(app, service, &mut replica).await?;
+    see_as_owner(app, &mut session, service, &mut replica).await?;
     if replica.is_foreign {
         return Err(Error::Unavailable(format!(
             "the replica {} belongs to the original of this database, of which this is a copy, so nothing was taken or given; \

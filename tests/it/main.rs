@@ -29,6 +29,7 @@ mod life;
 mod offline;
 mod openapi;
 mod operations;
+mod owners;
 mod planted;
 mod program;
 mod publish;

@@ -35,7 +35,7 @@ async fn the_server_fills_in_who_edited_and_when_and_clients_cannot() {
     let add = json!([{"attributes": {"species": "oak", "maker": "Somebody", "made": 5}}]);
     assert_eq!(apply(&server, "adds", &add).await, [""]);
     let added = row(&server).await;
-    assert_eq!((&added["maker"], &added["changer"]), (&json!("Esri_Anonymous"), &json!("Esri_Anonymous")));
+    assert_eq!((&added["maker"], &added["changer"]), (&json!(""), &json!("")));
     let made = added["made"].as_i64().unwrap();
     assert!(made > 1_600_000_000_000, "a client cannot set it: {made}");
     assert_eq!(added["made"], added["changed"], "by one clock, whatever the columns' types");
@@ -52,7 +52,7 @@ async fn the_server_fills_in_who_edited_and_when_and_clients_cannot() {
     assert_eq!(apply(&server, "updates", &update).await, [""]);
     let updated = row(&server).await;
     assert_eq!((&updated["maker"], &updated["made"]), (&json!("psql"), &json!(0)), "who added it stays");
-    assert_eq!(updated["changer"], "Esri_Anonymous");
+    assert_eq!(updated["changer"], "");
     assert!(updated["changed"].as_i64().unwrap() >= made);
 
     server.database.sql("update oak set changed = 'epoch', changer = 'psql'").await;
@@ -60,7 +60,7 @@ async fn the_server_fills_in_who_edited_and_when_and_clients_cannot() {
     let answer = server.post("0/calculate", &[("where", "1=1"), ("calcExpression", calculation)]).await;
     assert_eq!(answer["updatedFeatureCount"], 1, "{answer}");
     let calculated = row(&server).await;
-    assert_eq!((&calculated["changer"], &calculated["maker"]), (&json!("Esri_Anonymous"), &json!("psql")));
+    assert_eq!((&calculated["changer"], &calculated["maker"]), (&json!(""), &json!("psql")));
     assert!(calculated["changed"].as_i64().unwrap() >= made);
 }
 
@@ -76,14 +76,14 @@ async fn a_device_is_given_what_the_server_filled_in_and_an_add_that_comes_again
         .flat_map(|list| list.as_array().into_iter().flatten())
         .find(|row| row["attributes"]["globalid"] == id(1).as_str())
         .unwrap_or_else(|| panic!("the row comes back: {answer}"));
-    assert_eq!(given["attributes"]["maker"], "Esri_Anonymous");
+    assert_eq!(given["attributes"]["maker"], "");
     server.database.sql("update oak set made = 'epoch', maker = 'first'").await;
     // The same feature again, by a device that forgot that it sent it.
     let adds = json!([{"attributes": {"globalid": id(1), "species": "elm"}}]);
     synchronize(&server, &answer, &json!({"adds": adds})).await;
     let stored = row(&server).await;
     assert_eq!((&stored["species"], &stored["maker"], &stored["made"]), (&json!("elm"), &json!("first"), &json!(0)));
-    assert_eq!(stored["changer"], "Esri_Anonymous");
+    assert_eq!(stored["changer"], "");
 }
 
 #[tokio::test]
@@ -140,10 +140,10 @@ async fn whoever_edits_attachments_edits_their_feature() {
         assert!(answer.get("error").is_none(), "{answer}");
     };
     edit(add).await;
-    assert_eq!(stamped().await, "1Esri_Anonymous");
+    assert_eq!(stamped().await, "1");
     edit(attachments("updates", json!([{"globalId": id(7), "parentGlobalId": id(1), "name": "b.txt"}]))).await;
-    assert_eq!(stamped().await, "1Esri_Anonymous");
-    let made: i64 = server.database.value("select count(*) from oak where maker = 'Esri_Anonymous'").await;
+    assert_eq!(stamped().await, "1");
+    let made: i64 = server.database.value("select count(*) from oak where maker = ''").await;
     assert_eq!(made, 2, "who added the feature stays");
     let replica = server
         .post(
@@ -159,7 +159,7 @@ async fn whoever_edits_attachments_edits_their_feature() {
         )
         .await;
     edit(attachments("deletes", json!([id(7)]))).await;
-    assert_eq!(stamped().await, "1Esri_Anonymous", "also who deletes one");
+    assert_eq!(stamped().await, "1", "also who deletes one");
 
     let delta = synchronize(&server, &replica, &json!({})).await;
     let updates = delta["edits"][0]["features"]["updates"].as_array().unwrap();
