@@ -5,6 +5,7 @@
 
 mod gate;
 pub(crate) mod lists;
+pub(crate) mod owner;
 mod password;
 pub(crate) mod rights;
 mod secret;

@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::owner::see_as_owner,
     error::{Error, Result},
     model::{
         id::{LayerKey, ReplicaId},
         layer::{Layer, Service},
         replica::Replica,
     },
-    replica::owner::see_as_owner,
     sql::history,
     store::WriteTx,
 };

@@ -46,6 +46,16 @@ impl Config {
         Ok(config)
     }
 
+    /// What a user may have.
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            replicas: self.max_user_replicas.into(),
+            waiting_jobs: self.max_user_waiting_jobs.into(),
+            upload_bytes: self.max_user_upload_bytes,
+            limit_anonymous: self.limit_anonymous,
+        }
+    }
+
     /// When replicas are warned of, expire, and are unregistered.
     pub fn policy(&self) -> Policy {
         let days = |days: i32| (days > 0).then_some(days);

@@ -231,7 +231,8 @@ async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
     let request = SynchronizeReplicaRequest::parse(&call.params)?;
     if asynchronous(&call.params)? {
         // Known to be wrong now rather than when the job is begun.
-        replica::find(&call.app, service, request.replica).await?;
+        let found = replica::find(&call.app, service, request.replica).await?;
+        replica::require_right(service, &found, &request)?;
         if let Some(id) = request.edits_upload {
             let mut session = call.app.store.session().await?;
             crate::uploads::committed(&mut session, service, "editsUploadId", id).await?;

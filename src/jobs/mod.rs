@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use crate::{
     app::App,
+    auth::owner::seen_by_user,
     editing,
     error::{Error, Result, chain},
     model::{
@@ -23,7 +24,7 @@ use crate::{
         layer::Service,
         principal::Access,
     },
-    replica::{self, Run, owner::seen_by_user},
+    replica::{self, Run},
     store::jobs::{Claimed, GiveBack, Lease, NewJob},
     wire::{
         error::envelope, extract::ExtractChangesRequest, job, params::Params, replica::CreateReplicaRequest,
@@ -59,7 +60,7 @@ pub(crate) async fn submit(
     {
         return Ok(known);
     }
-    tx.quota_jobs(&app.config, service).await?;
+    tx.quota_jobs(&app.config.quotas(), service).await?;
     let id = tx.job_insert(service, &new, app.config.max_waiting_jobs).await?;
     tx.commit().await?;
     tracing::info!(service.name = service.name, job.id = %id, operation = operation.name(), "job submitted");

@@ -24,6 +24,7 @@ pub mod predicate;
 pub mod principal;
 pub mod provenance;
 pub mod query;
+pub mod quota;
 pub mod replica;
 pub mod rules;
 pub mod statistics;

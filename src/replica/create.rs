@@ -101,7 +101,7 @@ async fn with_data(
     let id = ReplicaId(Uuid::new_v4());
     let mut session = app.store.session().await?;
     // Known now rather than when all is written.
-    session.own().await?.quota_replicas(&app.config, service).await?;
+    session.own().await?.quota_replicas(&app.config.quotas(), service).await?;
     let mut tx = session.read(service).await?;
     let generation = tx.generation;
     for (layer, _) in &new.layers {
@@ -127,7 +127,7 @@ async fn with_data(
         .map(|(area, (layer, _))| Holding { area, given: generation, sibling: None, policy: layer.guard.read.clone() })
         .collect();
     let mut tx = session.own().await?;
-    tx.quota_replicas(&app.config, service).await?;
+    tx.quota_replicas(&app.config.quotas(), service).await?;
     let name = tx.replica_insert(service, id, new, &holdings).await?;
     let mut head = head(id, &name, new, &holdings, delivery.transport, ResponseType::Data);
     if new.target == TargetType::Server {
@@ -277,7 +277,7 @@ async fn register(
     run: &Run,
 ) -> Result<Answer> {
     let mut tx = session.own().await?;
-    tx.quota_replicas(&app.config, service).await?;
+    tx.quota_replicas(&app.config.quotas(), service).await?;
     let name = tx.replica_insert(service, id, new, holdings).await?;
     let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
     let answer = Answer { head, body: Body::Nothing, refused: false };

@@ -11,7 +11,7 @@ mod export;
 mod extract;
 mod import;
 pub(crate) mod life;
-pub(crate) mod owner;
+mod owner;
 mod rebase;
 mod room;
 mod synchronize;
@@ -20,6 +20,7 @@ mod upload;
 pub(crate) use create::create;
 pub(crate) use extract::extract;
 pub(crate) use import::import;
+pub(crate) use owner::require_right;
 pub(crate) use rebase::rebase;
 pub(crate) use synchronize::synchronize;
 

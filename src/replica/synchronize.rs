@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     app::App,
+    auth::owner::see_as_owner,
     error::{Error, Result},
     files::Spool,
     metrics::{Metrics, SyncOutcome},
@@ -49,7 +50,7 @@ use super::{
     backlog::Backlog,
     create::{LayerContent, attachment_bytes, write_content},
     database,
-    owner::{require_unlimited, see_as_owner},
+    owner::{require_right, require_unlimited},
     upload::{Part, Uploaded, siblings, upload},
 };
 
@@ -101,6 +102,7 @@ async fn synchronize_once(
     if replica.target == TargetType::Server {
         require_unlimited(service)?;
     }
+    require_right(service, &replica, request)?;
     see_as_owner(app, &mut session, service, &mut replica).await?;
     if replica.is_foreign {
         return Err(Error::Unavailable(format!(

@@ -75,8 +75,9 @@ impl OwnTx<'_> {
     pub(crate) async fn principal_find(&mut self, name: &str) -> Result<Option<Principal>> {
         let row = sqlx::query(
             "-- principal_find
-             select a.name, array_agg(r.name order by r.name), array_agg(r.level), null::int4[]
-             from syncline.account a join syncline.account_role m using (account_id) join syncline.role r on r.name = m.role
+             select a.name, coalesce(array_agg(r.name order by r.name) filter (where r.name is not null), '{}'),
+               coalesce(array_agg(r.level) filter (where r.name is not null), '{}'), null::int4[]
+             from syncline.account a left join syncline.account_role m using (account_id) left join syncline.role r on r.name = m.role
              where lower(a.name) = lower($1) group by a.name
              union all select 'key:' || k.name, array[r.name], array[r.level], k.services
              from syncline.api_key k join syncline.role r on r.name = k.role where lower('key:' || k.name) = lower($1)

@@ -17,10 +17,11 @@ use crate::{
     model::{
         digest::hex,
         layer::Service,
+        quota::Quotas,
         upload_item::{ItemId, UploadItem, UploadPart, UploadedFile},
         value::brief,
     },
-    store::{Session, quota, upload_items::Usage},
+    store::{Session, upload_items::Usage},
 };
 
 /// The highest number of a part.
@@ -433,12 +434,13 @@ fn check_usage(app: &App, service: &Service, usage: Usage, more_items: u64, more
             usage.n_bytes, config.max_pending_upload_bytes
         ));
     }
-    if let Some(most) = quota::limit(config, service, config.max_user_upload_bytes)
+    if let Some(most) = config.quotas().most(&service.caller, config.max_user_upload_bytes)
         && usage.n_own_bytes.saturating_add(more_bytes) > most
     {
         let what = format!("files of {} bytes, and sends {more_bytes} more", usage.n_own_bytes);
         let next = "delete those that are not needed (uploads/<id>/delete), which the resource uploads lists";
-        return Err(quota::over(service, &what, "max_user_upload_bytes", most, next));
+        let limit = ("max_user_upload_bytes", most);
+        return Err(Error::OverQuota(Quotas::over(&service.caller, &what, limit, next)));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     edits::{SyncEdits, Writes, parse_sync_edits},
-    params::Params,
+    params::{Params, json},
     replica::{
         Transport, attachments_by_url, check_what_has_no_effect, data_format, refuse_transformations,
         require_format_of_replicas,
@@ -90,6 +90,22 @@ impl<'a> SynchronizeReplicaRequest<'a> {
             attachments_by_url: attachments_by_url(params)?,
             edits_upload: edits_upload(params)?,
         })
+    }
+
+    /// Whether it may bring edits: what cannot be read may.
+    pub(crate) fn brings_edits(&self) -> bool {
+        fn holds_any(value: &Json) -> bool {
+            match value {
+                Json::Array(list) => !list.is_empty(),
+                Json::Object(members) => members.values().any(holds_any),
+                _ => false,
+            }
+        }
+        self.edits_upload.is_some()
+            || given_edits(self.params).is_some_and(|text| match json::<Vec<Json>>("edits", text) {
+                Ok(layers) => layers.iter().any(holds_any),
+                Err(_) => true,
+            })
     }
 
     /// Reads the rest in the light of the replica. `uploaded` is the text of the upload that has the edits.

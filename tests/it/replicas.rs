@@ -217,7 +217,10 @@ async fn replicas_are_listed_with_what_is_asked_for() {
     assert_eq!(server.get("replicas", &[]).await, json!([]));
     let replica = create(&server, &[("replicaName", "Field")]).await;
     let id = &replica["replicaID"];
-    assert_eq!(server.get("replicas", &[]).await, json!([{"replicaName": "Field", "replicaID": id}]));
+    assert_eq!(
+        server.get("replicas", &[]).await,
+        json!([{"replicaName": "Field", "replicaID": id, "replicaOwner": ""}])
+    );
     let dated = server.get("replicas", &[("returnLastSyncDate", "true")]).await;
     assert!(dated[0]["lastSyncDate"].as_i64().unwrap() > 1_600_000_000_000, "{dated}");
 }

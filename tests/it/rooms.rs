@@ -26,7 +26,10 @@ const ROOMS: [(&str, &[&str], bool); 23] = [
     ("uploads", &["model", "error", "app", "store", "files", "sqlite"], false),
     (
         "replica",
-        &["model", "error", "app", "metrics", "sql", "store", "files", "uploads", "sync", "sqlite", "gdal", "wire"],
+        &[
+            "model", "error", "app", "auth", "metrics", "sql", "store", "files", "uploads", "sync", "sqlite", "gdal",
+            "wire",
+        ],
         false,
     ),
     (
@@ -34,8 +37,8 @@ const ROOMS: [(&str, &[&str], bool); 23] = [
         &["model", "error", "app", "sql", "store", "files", "format", "query", "uploads", "sync", "replica", "wire"],
         true,
     ),
-    ("jobs", &["model", "error", "app", "store", "replica", "editing", "wire"], false),
-    ("books", &["model", "error", "app", "sql", "store", "format", "sync", "wire"], true),
+    ("jobs", &["model", "error", "app", "auth", "store", "replica", "editing", "wire"], false),
+    ("books", &["model", "error", "app", "auth", "sql", "store", "format", "sync", "wire"], true),
     ("auth", &["model", "error", "app", "store"], false),
     ("client", &["model", "sqlite"], false),
     (

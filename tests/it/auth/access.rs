@@ -124,7 +124,7 @@ async fn a_viewer_takes_replicas_that_download_and_uploads_nothing() {
     }
     let both = post_as(&server, &key("editor"), "createReplica", &wanted).await;
     let id = both["replicaID"].as_str().unwrap();
-    let known = get_as(&server, &viewer, &format!("replicas/{id}"), &[]).await;
+    let known = get_as(&server, &key("editor"), &format!("replicas/{id}"), &[]).await;
     assert_eq!(known["syncDirection"], "bidirectional");
 }
 

@@ -123,7 +123,7 @@ async fn a_definition_that_does_not_fit_the_table_is_refused_with_every_problem_
         (json!({"types": [{"id": "oak", "name": "Oak"}]}), "typeIdField"),
         (json!({"templates": [{"name": "t", "prototype": {"attributes": {"leaves": 1}}}]}), "no field 'leaves'"),
         (json!({"objectIdField": "girth"}), "'objectIdField' cannot be set"),
-        (json!({"ownershipBasedAccessControlForFeatures": {"allowOthersToUpdate": false}}), "needs accounts"),
+        (json!({"ownershipBasedAccessControlForFeatures": {"allowOthersToUpdate": false}}), "creatorField"),
     ];
     for (given, problem) in &wrong {
         let (code, text) = error(&attempt(&server, "0/updateDefinition", given).await);

@@ -51,7 +51,10 @@ async fn a_user_has_so_many_jobs_waiting_and_running() {
         )
         .await;
     let running = server.run_jobs();
-    server.database.until("exists (select from syncline.job where owner = 'bob' and ended_at is not null)").await;
+    server
+        .database
+        .until("select exists (select from syncline.job where owner = 'bob' and ended_at is not null)")
+        .await;
     let n_ended: i64 =
         server.database.value("select count(*) from syncline.job where owner = 'ann' and ended_at is not null").await;
     assert_eq!(n_ended, 0);
@@ -59,7 +62,7 @@ async fn a_user_has_so_many_jobs_waiting_and_running() {
         .database
         .sql("update syncline.job set state = 'Failed', ended_at = now(), lease_id = null, lease_until = null where owner = 'ann' and lease_id is not null")
         .await;
-    server.database.until("not exists (select from syncline.job where ended_at is null)").await;
+    server.database.until("select not exists (select from syncline.job where ended_at is null)").await;
     running.stop().await;
 }
 

@@ -36,11 +36,11 @@ async fn edits_of_a_device_whose_owner_may_no_longer_edit_are_kept_whole() {
     server
         .database
         .sql(
-            "update syncline.account_role set role = 'viewer' where account_id = (select account_id from syncline.account where name = 'ann')",
+            "insert into syncline.service_grant (service_id, account_id, access)
+             select service_id, account_id, 'view' from syncline.service, syncline.account a where a.name = 'ann'",
         )
         .await;
     server.app.store.reload().await.unwrap();
-    // What is remembered of a token is remembered for a moment.
     let edits = json!({"adds": [{"attributes": {"globalid": id(1), "species": "oak", "girth": 7}}]});
     let mut answer = synchronize(&server, "ann", &replica, Some(edits.clone())).await;
     assert_eq!(code(&answer), 200, "{answer}");
@@ -51,7 +51,7 @@ async fn edits_of_a_device_whose_owner_may_no_longer_edit_are_kept_whole() {
     let open = get_as(&server, &token("boss"), "rejectedEdits", &[("state", "open")]).await;
     let open = &open["rejectedEdits"][0];
     assert_eq!((&open["userName"], &open["feature"]["attributes"]["girth"]), (&json!("ann"), &json!(7)), "{open}");
-    let path = format!("rejectedEdits/{}/apply", open["rejectedEditID"]);
+    let path = format!("rejectedEdits/{}/apply", open["rejectedEditId"]);
     assert_eq!(post_as(&server, &token("boss"), &path, &[]).await["success"], true);
     assert_eq!(species(&server, "boss").await, ["oak"]);
 }
@@ -114,7 +114,7 @@ async fn a_job_does_what_its_owner_may_when_it_runs() {
     .await;
     let status = submitted["statusUrl"].as_str().unwrap().split("/FeatureServer/").nth(1).unwrap().to_owned();
     let running = server.run_jobs();
-    server.database.until("not exists (select from syncline.job where ended_at is null)").await;
+    server.database.until("select not exists (select from syncline.job where ended_at is null)").await;
     running.stop().await;
     let ended = get_as(&server, &token("ann"), &status, &[]).await;
     assert_eq!(ended["status"], "Completed", "{ended}");
@@ -128,7 +128,7 @@ async fn a_job_does_what_its_owner_may_when_it_runs() {
     let status = submitted["statusUrl"].as_str().unwrap().split("/FeatureServer/").nth(1).unwrap().to_owned();
     server.database.sql("delete from syncline.account where name = 'bob'").await;
     let running = server.run_jobs();
-    server.database.until("not exists (select from syncline.job where ended_at is null)").await;
+    server.database.until("select not exists (select from syncline.job where ended_at is null)").await;
     running.stop().await;
     let ended = get_as(&server, &token("boss"), &status, &[]).await;
     assert_eq!(ended["status"], "Failed", "{ended}");

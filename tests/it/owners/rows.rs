@@ -134,13 +134,15 @@ async fn rows_that_one_may_not_see_are_in_no_answer() {
         ask("0/query", &[("historicMoment", &moment.to_string()), ("returnCountOnly", "true")]).await["count"],
         1
     );
+    let service = get_as(&server, &bob, "", &[]).await;
+    let oldest = service["changeTrackingInfo"]["layerServerGens"][0]["minServerGen"].to_string();
     let changes = post_as(
         &server,
         &bob,
         "extractChanges",
         &[
             ("layers", "0"),
-            ("serverGens", "[0]"),
+            ("serverGens", &*oldest),
             ("returnInserts", "true"),
             ("returnUpdates", "true"),
             ("returnDeletes", "true"),
@@ -148,7 +150,7 @@ async fn rows_that_one_may_not_see_are_in_no_answer() {
         ],
     )
     .await;
-    assert_eq!(changes["edits"][0]["features"]["adds"].as_array().unwrap().len(), 1, "{changes}");
+    assert_eq!(changes["edits"][0]["features"]["adds"].as_array().map(Vec::len), Some(1), "{changes}");
     for model in ["none", "perReplica"] {
         let made = create(&server, "bob", &[("syncModel", model)]).await;
         assert_eq!(made["layers"][0]["features"].as_array().unwrap().len(), 1, "{made}");
@@ -174,8 +176,6 @@ async fn rows_of_others_are_changed_by_nobody_else_in_any_way() {
     let set = [("where", "1=1"), ("calcExpression", r#"[{"field":"girth","value":5}]"#)];
     let set = post_as(&server, &token("bob"), "0/calculate", &set).await;
     assert_eq!(code(&set), 403, "{set}");
-    let appended = json!({"layers": [{"layerDefinition": {}, "featureSet": {"features": update(1)}}]});
-    let _ = appended;
     let replica = create(&server, "bob", &[]).await;
     let edits = json!({"updates": update(1), "deleteIds": [id(2)], "adds": [{"attributes": {"globalid": id(12), "species": "yew"}}]});
     let answer = synchronize(&server, "bob", &replica, Some(edits)).await;
@@ -192,7 +192,7 @@ async fn rows_of_others_are_changed_by_nobody_else_in_any_way() {
     .await;
     let open = open["rejectedEdits"].as_array().unwrap_or_else(|| panic!("{open}")).clone();
     assert_eq!(open.len(), 2, "kept for somebody who may apply them");
-    let number = &open[0]["rejectedEditID"];
+    let number = &open[0]["rejectedEditId"];
     let apply_as =
         async |user: &str| post_as(&server, &token(user), &format!("rejectedEdits/{number}/apply"), &[]).await;
     let refused = apply_as("bob").await;
@@ -201,7 +201,7 @@ async fn rows_of_others_are_changed_by_nobody_else_in_any_way() {
     // Undoing is editing.
     let batches = get_as(&server, &token("boss"), "batches", &[]).await["batches"].clone();
     let of_bob = batches.as_array().unwrap().iter().find(|batch| batch["userName"] == "bob").unwrap().clone();
-    let undo = post_as(&server, &token("ann"), &format!("batches/{}/undo", of_bob["batchID"]), &[]).await;
+    let undo = post_as(&server, &token("ann"), &format!("batches/{}/undo", of_bob["batchId"]), &[]).await;
     assert_eq!(code(&undo), 404, "somebody else's batch is not there: {undo}");
 }
 
@@ -220,7 +220,7 @@ async fn what_one_may_not_see_cannot_be_told_from_what_is_not_there() {
             &[("features", &features), ("rollbackOnFailure", "false")],
         )
         .await;
-        answer.to_string().replace(&object_id.to_string(), "N")
+        answer.to_string().replace(&format!("\"objectId\":{object_id},"), "").replace(&format!("id {object_id} "), "")
     };
     assert_eq!(update(object_id).await, update(98_765).await);
     assert_eq!(

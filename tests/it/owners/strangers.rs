@@ -35,9 +35,9 @@ async fn belongings(server: &TestServer) -> BTreeMap<&'static str, Vec<String>> 
         ("jobId", vec![last(&job["statusUrl"])]),
         ("file", vec![last(&export["URL"])]),
         ("itemId", vec![item["item"]["itemID"].as_str().unwrap().to_owned()]),
-        ("batches", numbers("batches", "batches", "batchID").await),
-        ("rejectedEdits", numbers("rejectedEdits", "rejectedEdits", "rejectedEditID").await),
-        ("conflicts", numbers("conflicts", "conflicts", "conflictID").await),
+        ("batches", numbers("batches", "batches", "batchId").await),
+        ("rejectedEdits", numbers("rejectedEdits", "rejectedEdits", "rejectedEditId").await),
+        ("conflicts", numbers("conflicts", "conflicts", "conflictId").await),
     ])
 }
 
@@ -99,7 +99,12 @@ async fn what_is_somebody_elses_is_not_there_for_anybody_else() {
                         };
                         assert!(code(&answer) >= 400, "{user}: {method} {filled}: {answer}");
                         let text = answer.to_string().to_lowercase();
-                        text.replace(&id.to_lowercase(), "ID").replace(&id.trim_start_matches('i').to_lowercase(), "ID")
+                        match id.chars().all(|c| c.is_ascii_digit()) {
+                            true => text.replace(&format!(" {id} "), " ID "),
+                            false => text
+                                .replace(&id.to_lowercase(), "ID")
+                                .replace(&id.trim_start_matches('i').to_lowercase(), "ID"),
+                        }
                     };
                     assert_eq!(
                         ask(own).await,
