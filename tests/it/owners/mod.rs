@@ -22,18 +22,19 @@ pub fn token(name: &str) -> String {
 /// Enters a user with a token and these roles, which are made as needed on the level of editors.
 pub async fn enter_user(server: &TestServer, name: &str, roles: &[&str]) {
     let token = token(name);
-    let mut statements = format!(
+    let entered = format!(
         "insert into syncline.account (name) values ('{name}');
          insert into syncline.token (digest, account_id, expires_at)
-           select sha256('{token}'), account_id, now() + interval '1 day' from syncline.account where name = '{name}';"
+           select sha256('{token}'), account_id, now() + interval '1 day' from syncline.account where name = '{name}'"
     );
+    server.database.sql(&entered).await;
     for role in roles {
-        statements += &format!(
+        let given = format!(
             "insert into syncline.role (name, level) values ('{role}', 'editor') on conflict do nothing;
-             insert into syncline.account_role (account_id, role) select account_id, '{role}' from syncline.account where name = '{name}';"
+             insert into syncline.account_role (account_id, role) select account_id, '{role}' from syncline.account where name = '{name}'"
         );
+        server.database.sql(&given).await;
     }
-    server.database.sql(&statements).await;
 }
 
 /// The trees, with the fields `maker`, `made`, `changer` and `changed` that the server fills in; users `ann` and `bob` who edit, `vera` who
