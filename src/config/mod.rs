@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::{
     error::{Error, Result},
-    model::{life::Policy, principal::Access},
+    model::{life::Policy, principal::Access, quota::Quotas},
 };
 
 pub use settings::Config;

@@ -162,22 +162,23 @@ impl WriteTx<'_> {
     pub(crate) async fn connected_find(
         &mut self,
         service: ServiceKey,
-        operation: &'static str,
+        from: &Provenance,
         digest: &[u8],
     ) -> Result<Option<(i64, i64, i64)>> {
         let row = sqlx::query(
             "-- connected_find
              select b.batch_id, t.generation, (extract(epoch from b.received_at) * 1000)::int8
              from syncline.batch b join syncline.txn t using (txn_id) join syncline.service s on s.service_id = b.service_id
-             where b.service_id = $1 and b.digest = $3 and b.replica_id is null and b.operation = $2 and b.undone_at is null
+             where b.service_id = $1 and b.digest = $3 and b.replica_id is null and b.operation = $2 and b.user_name = $4 and b.undone_at is null
                and t.generation > s.history_from
                and not exists (select from syncline.layer l where l.layer_key = any(b.layers) and l.history_from >= t.generation)
                and not exists (select from syncline.receipt r where r.batch_id = b.batch_id and r.code is not null)
              order by b.batch_id desc limit 1",
         )
         .bind(service.0)
-        .bind(operation)
+        .bind(from.operation.name())
         .bind(digest)
+        .bind(&from.user)
         .fetch_optional(self.connection())
         .await?;
         row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).transpose()

@@ -221,8 +221,7 @@ pub(super) async fn repetition(
     sent: &Sent,
 ) -> Result<Option<Repeated>> {
     let Some(digest) = &sent.digest else { return Ok(None) };
-    let Some((batch, generation, moment)) = tx.connected_find(service.key, sent.from.operation.name(), digest).await?
-    else {
+    let Some((batch, generation, moment)) = tx.connected_find(service.key, &sent.from, digest).await? else {
         return Ok(None);
     };
     let mut known: HashMap<LayerKey, std::vec::IntoIter<EditResult>> = HashMap::new();
