@@ -38,10 +38,15 @@ async fn species(server: &TestServer) -> Vec<String> {
 
 /// Asks for a job until it has ended.
 async fn ended(server: &TestServer, submitted: &Json) -> Json {
+    ended_for(server, submitted, &[]).await
+}
+
+/// The same for somebody who says who they are.
+async fn ended_for(server: &TestServer, submitted: &Json, who: &[(&str, &str)]) -> Json {
     let url = submitted["statusUrl"].as_str().unwrap_or_else(|| panic!("no job: {submitted}"));
     let path = url.strip_prefix("http://test:80").unwrap();
     loop {
-        let status = server.get(path, &[]).await;
+        let status = server.get(path, who).await;
         match status["status"].as_str().unwrap_or_else(|| panic!("no status: {status}")) {
             "Pending" | "InProgress" => tokio::task::yield_now().await,
             _ => return status,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{ended, species, with_oaks};
+use super::{ended, ended_for, species, with_oaks};
 use crate::support::{TestServer, server::error};
 
 const TRUNCATE: &str = "/arcgis/rest/admin/services/trees/FeatureServer/0/truncate";
@@ -175,7 +175,7 @@ async fn calculations_and_deletes_run_as_jobs() {
     let submitted = server.post("0/deleteFeatures", &[("where", "girth > 2"), ("async", "true")]).await;
     assert_eq!(ended(&server, &submitted).await["status"], "Completed");
     let submitted = server.post(TRUNCATE, &[TOKEN, ("async", "true")]).await;
-    assert_eq!(ended(&server, &submitted).await["status"], "Completed");
+    assert_eq!(ended_for(&server, &submitted, &[TOKEN]).await["status"], "Completed");
     assert!(species(&server).await.is_empty());
     runner.stop().await;
 }
