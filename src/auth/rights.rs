@@ -10,6 +10,7 @@ use crate::{
         principal::{self, Access, Role, UserName},
         value::brief,
     },
+    store::Store,
 };
 
 use super::{KEY_PREFIX, secret};
@@ -89,14 +90,14 @@ pub(crate) async fn remove_role(app: &App, name: &str) -> Result<()> {
 }
 
 /// Grants somebody what they may do with a service; without `access`, what was granted ends and the default counts again.
-pub(crate) async fn grant(app: &App, service: &Service, to: &Grantee, access: Option<Access>) -> Result<()> {
+pub(crate) async fn grant(store: &Store, service: &Service, to: &Grantee, access: Option<Access>) -> Result<()> {
     if *to == Grantee::Anonymous && access == Some(Access::Manage) {
         return Err(Error::invalid(
             "access",
             "nobody may manage a service without saying who they are; grant it to a user or a role",
         ));
     }
-    let mut session = app.store.session().await?;
+    let mut session = store.session().await?;
     let mut tx = session.own().await?;
     let (account, role) = match to {
         Grantee::Anonymous => (None, None),
@@ -115,5 +116,5 @@ pub(crate) async fn grant(app: &App, service: &Service, to: &Grantee, access: Op
     };
     tx.grant_set(service.key, account, role, access).await?;
     tx.commit().await?;
-    app.store.reload().await
+    store.reload().await
 }

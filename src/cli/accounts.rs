@@ -446,7 +446,7 @@ impl GrantAccess {
             (None, None) => Grantee::Anonymous,
         };
         let access = access(&self.access)?;
-        rights::grant(app, &service, &to, access).await?;
+        rights::grant(&app.store, &service, &to, access).await?;
         let (kind, name) = to.parts();
         let whom = format!("{kind} {name}");
         say(match access {

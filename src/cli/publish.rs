@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
+    auth::rights,
     error::{Error, Result},
-    model::{definition::Definition, id::LayerId, layer::Service},
+    model::{account::Grantee, definition::Definition, id::LayerId, layer::Service, principal::Access},
     store::{Store, publish::Publication},
     wire::definition,
 };
@@ -27,6 +28,9 @@ pub(super) struct Publish {
     /// Let its features have attachments
     #[arg(long)]
     attachments: bool,
+    /// What everybody may do with the service, without saying who they are: none, view or edit [default: what the settings say]
+    #[arg(long, value_name = "ACCESS")]
+    anonymous: Option<String>,
     /// What is to be said about the layer: a definition file (JSON or TOML)
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
@@ -38,12 +42,18 @@ pub(super) struct Publish {
 impl Publish {
     pub(super) async fn run(self, store: &Store) -> Result<()> {
         let (schema, table) = split(&self.table);
+        // Known to be wrong before anything is done.
+        let anonymous = self.anonymous.as_deref().map(everybody).transpose()?;
         let publication =
             Publication { service: self.service, table_schema: schema, table_name: table, layer_name: self.layer_name };
         let definition = read_definition(self.definition.as_deref())?;
         let published = store.publish_as(&publication, &definition, self.dry_run).await?;
         if self.attachments && !self.dry_run {
             store.enable_attachments(&published.service, published.layer_id).await?;
+        }
+        if let (Some(access), false) = (anonymous, self.dry_run) {
+            let service = store.service(&published.service).await?;
+            rights::grant(store, &service, &Grantee::Anonymous, Some(access)).await?;
         }
         if self.dry_run {
             if self.attachments {
@@ -71,6 +81,13 @@ impl Publish {
             self.table, published.layer_id, published.service, published.service, published.layer_id
         ))
     }
+}
+
+/// Reads what everybody may do.
+fn everybody(text: &str) -> Result<Access> {
+    Access::from_name(text)
+        .filter(|access| *access <= Access::Edit)
+        .ok_or_else(|| Error::invalid("anonymous", format!("'{text}' is none of none, view, edit")))
 }
 
 /// The definition in a file, if there is one.

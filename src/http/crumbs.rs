@@ -30,6 +30,14 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
                 "Generate Token".to_owned(),
                 Kind::GenerateToken,
             ),
+            Route::Accounts(what) => {
+                let address = format!("/arcgis/rest/admin/accounts/{}", what.name());
+                (
+                    vec![crumb("Home", services()), crumb(what.name(), address)],
+                    format!("Accounts: {}", what.name()),
+                    Kind::Other,
+                )
+            }
             Route::SigningIn(_) => (
                 vec![crumb("Home", services()), crumb("Login", "/arcgis/login".to_owned())],
                 "Login".to_owned(),

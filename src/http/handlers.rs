@@ -39,7 +39,7 @@ use crate::{
 };
 
 use super::{
-    Call, admin,
+    Call, accounts, admin,
     assets::Asset,
     books, editing, health, jobs, openapi, permit, queries,
     ranges::Sent,
@@ -56,7 +56,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
     {
         return Err(Error::PostOnly { operation });
     }
-    permit::authorize(call, route).await?;
+    permit::authorize(&call.app, &call.principal, route).await?;
     if wrong_method.is_some() {
         return Ok(Reply::Form);
     }
@@ -78,6 +78,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         Route::Info => Ok(Reply::Json(service::info(tokens_of(call, "tokens/generateToken").await?.as_deref()))),
         Route::Portal(which) => portal(call, *which).await,
         Route::SigningIn(what) => signing_in::handle(call, *what).await,
+        Route::Accounts(what) => accounts::handle(call, *what).await,
         Route::Catalogue => {
             let catalogue = call.app.store.catalogue();
             let seen = catalogue.services.iter().filter(|service| call.access(service) >= Access::View);

@@ -3,6 +3,7 @@
 //! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
+mod accounts;
 mod admin;
 mod assets;
 mod books;
@@ -45,6 +46,7 @@ use crate::{
     app::App,
     auth::{Identity, Session},
     error::{Error, Result},
+    files::Incoming,
     model::{
         guard::Caller,
         layer::Service,
@@ -127,7 +129,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let max_bytes = app.config.max_body_bytes;
-    let read = match uploads::admit(&app, &route, &headers).await {
+    let read = match admitted(&app, &route, &headers, &params_of_query(&query), address).await {
         Ok(incoming) => params::read(request, max_bytes, incoming).await,
         Err(error) => {
             // A client that is still sending would not see the answer.
@@ -194,6 +196,22 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
     response
+}
+
+/// Where the file of a request goes, if one may come with it. Refuses it before it is sent, as far as it is known to be wrong.
+async fn admitted(
+    app: &App,
+    route: &Route,
+    headers: &HeaderMap,
+    query: &Params,
+    address: Option<std::net::IpAddr>,
+) -> Result<Option<Incoming>> {
+    if uploads::takes_file(route) {
+        let who = signing_in::named_in_head(app, headers, query, address).await?;
+        let n_bytes = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        permit::admit(app, who.as_ref(), route, n_bytes).await?;
+    }
+    uploads::admit(app, route, headers).await
 }
 
 /// The answer to what succeeded or failed. People who must say who they are, are led to where they can.

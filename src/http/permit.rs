@@ -4,14 +4,20 @@
 //! what an edit needs is known where it is applied (`sync::allowed`), since an upload may hold what is allowed and what is not.
 
 use crate::{
+    app::App,
     error::{Error, Result},
-    model::{capability::Capability, id::LayerId, layer::Service, principal::Access},
+    model::{
+        capability::Capability,
+        id::LayerId,
+        layer::Service,
+        principal::{Access, Principal},
+    },
 };
 
 use super::{
     Call,
     books::Books,
-    route::{OfLayer, OfService, OfUploads, Route, SigningIn},
+    route::{Accounts, OfLayer, OfService, OfUploads, Route, SigningIn},
 };
 
 /// What somebody must be to ask for something.
@@ -21,6 +27,8 @@ pub(super) enum Need {
     Nothing,
     /// Somebody who may do this with the service.
     Service(Access),
+    /// An administrator.
+    Admin,
     /// An administrator; anybody, where the settings say so.
     Figures,
 }
@@ -39,6 +47,9 @@ pub(super) fn needed(route: &Route) -> Need {
         | Route::SigningIn(SigningIn::Login | SigningIn::Logout | SigningIn::GenerateToken | SigningIn::Session)
         | Route::Unknown => Need::Nothing,
         Route::Metrics => Need::Figures,
+        Route::Accounts(Accounts::Users | Accounts::Roles | Accounts::Keys | Accounts::Tokens | Accounts::Grants) => {
+            Need::Admin
+        }
         Route::Service(_, what) => Need::Service(needed_of_service(what)),
     }
 }
@@ -113,36 +124,53 @@ fn needed_of_service(what: &OfService) -> Access {
 }
 
 /// Refuses what whoever asks may not do, without saying more of what they may not see than its name, which they have.
-pub(super) async fn authorize(call: &Call, route: &Route) -> Result<()> {
+pub(super) async fn authorize(app: &App, who: &Principal, route: &Route) -> Result<()> {
     match (needed(route), route) {
         (Need::Service(access), Route::Service(name, _)) => {
-            let everybody = call.app.config.anonymous;
-            let service = match call.app.store.service(name).await {
+            let service = match app.store.service(name).await {
                 // Nobody finds out by asking which services there are.
-                Err(Error::NotFound(_)) if call.principal.is_anonymous() && everybody < Access::View => {
+                Err(Error::NotFound(_)) if who.is_anonymous() && app.config.anonymous < Access::View => {
                     return Err(Error::TokenRequired);
                 }
                 found => found?,
             };
-            require(call, &service, access, "this")
+            require_of(app, who, &service, access, "this")
         }
-        (Need::Figures, _) if !call.app.config.metrics_open && !call.principal.is_admin() => {
-            Err(match call.principal.is_anonymous() {
-                true => Error::TokenRequired,
-                false => Error::Forbidden("this is for administrators only".to_owned()),
-            })
-        }
-        (Need::Nothing | Need::Figures | Need::Service(_), _) => Ok(()),
+        (Need::Figures, _) if app.config.metrics_open => Ok(()),
+        (Need::Figures | Need::Admin, _) if !who.is_admin() => Err(match who.is_anonymous() {
+            true => Error::TokenRequired,
+            false => Error::Forbidden("this is for administrators only".to_owned()),
+        }),
+        (Need::Nothing | Need::Figures | Need::Admin | Need::Service(_), _) => Ok(()),
     }
+}
+
+/// Refuses a file before it is sent, if whoever sends it may not, as far as that is known: their token may come after the file, and then the
+/// file is no larger than any other body. `who` is whom the head of the request names.
+pub(super) async fn admit(app: &App, who: Option<&Principal>, route: &Route, n_bytes: Option<u64>) -> Result<()> {
+    let Some(who) = who else {
+        let most = u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX);
+        let is_small = n_bytes.is_some_and(|n_bytes| n_bytes <= most);
+        let is_there = matches!(route, Route::Service(name, _) if app.store.catalogue().service(name).is_some());
+        return match authorize(app, &Principal::default(), route).await {
+            Err(Error::TokenRequired) if is_small && is_there => Ok(()),
+            may => may,
+        };
+    };
+    authorize(app, who, route).await
 }
 
 /// Refuses who may not do with a service what `what` needs.
 pub(super) fn require(call: &Call, service: &Service, needed: Access, what: &str) -> Result<()> {
-    let has = call.access(service);
+    require_of(&call.app, &call.principal, service, needed, what)
+}
+
+fn require_of(app: &App, who: &Principal, service: &Service, needed: Access, what: &str) -> Result<()> {
+    let has = service.access(who, app.config.anonymous);
     if has >= needed {
         return Ok(());
     }
-    if call.principal.is_anonymous() {
+    if who.is_anonymous() {
         return Err(Error::TokenRequired);
     }
     let why = match has {
@@ -151,7 +179,7 @@ pub(super) fn require(call: &Call, service: &Service, needed: Access, what: &str
         has => format!(
             " The right '{}' is needed for {what}, and user {} has '{}'; an administrator can grant it",
             needed.name(),
-            call.principal.name(),
+            who.name(),
             has.name()
         ),
     };

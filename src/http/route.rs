@@ -25,6 +25,8 @@ pub(crate) enum Route {
     Portal(Portal),
     /// `login`, `logout`, `tokens/generateToken`, `tokens/session`
     SigningIn(SigningIn),
+    /// `rest/admin/accounts/…`: who may sign in, and what was granted.
+    Accounts(Accounts),
     /// `rest/services`
     Catalogue,
     /// Something of a service.
@@ -44,6 +46,34 @@ pub(crate) enum SigningIn {
     GenerateToken,
     /// A token for the scripts of somebody who is signed in to the pages.
     Session,
+}
+
+/// What administrators look after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accounts {
+    /// Users.
+    Users,
+    /// Roles.
+    Roles,
+    /// Keys of programs.
+    Keys,
+    /// Tokens and sessions.
+    Tokens,
+    /// What was granted of services.
+    Grants,
+}
+
+impl Accounts {
+    /// Its name in addresses and documents.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Accounts::Users => "users",
+            Accounts::Roles => "roles",
+            Accounts::Keys => "keys",
+            Accounts::Tokens => "tokens",
+            Accounts::Grants => "grants",
+        }
+    }
 }
 
 /// The documents of a portal that there are.
@@ -231,6 +261,11 @@ impl Route {
             | ["arcgis", "sharing", "generatetoken"]
             | ["arcgis", "admin", "generatetoken"] => Route::SigningIn(SigningIn::GenerateToken),
             ["arcgis", "tokens", "session"] => Route::SigningIn(SigningIn::Session),
+            ["arcgis", "rest", "admin", "accounts", "users"] => Route::Accounts(Accounts::Users),
+            ["arcgis", "rest", "admin", "accounts", "roles"] => Route::Accounts(Accounts::Roles),
+            ["arcgis", "rest", "admin", "accounts", "keys"] => Route::Accounts(Accounts::Keys),
+            ["arcgis", "rest", "admin", "accounts", "tokens"] => Route::Accounts(Accounts::Tokens),
+            ["arcgis", "rest", "admin", "accounts", "grants"] => Route::Accounts(Accounts::Grants),
             ["arcgis", "rest", "services"] => Route::Catalogue,
             // The second is what clients make of the address of a service by replacing `rest`.
             ["arcgis", "rest", "admin", "services", _, "featureserver", rest @ ..] => {

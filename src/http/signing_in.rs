@@ -1,6 +1,8 @@
 //! Signing in: tokens for passwords, sessions of pages, tokens for the scripts of these.
 
-use axum::http::{HeaderMap, Method};
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, Method, header};
 use serde_json::json;
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
         sign_in::{self, Issued},
     },
     error::{Error, Result},
+    model::principal::Principal,
     wire::params::Params,
 };
 
@@ -37,7 +40,7 @@ pub(super) struct Asked<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) format: Format,
     /// Where it comes from.
-    pub(super) address: Option<std::net::IpAddr>,
+    pub(super) address: Option<IpAddr>,
 }
 
 /// Finds out who asks, from the first token that is not empty; a cookie counts for pages only.
@@ -56,25 +59,14 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
             "this server takes no tokens in addresses; send it in the body of a POST, or as Authorization: Bearer",
         ));
     }
-    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = |name: &str| {
-        let (scheme, token) = value(name)?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-    };
-    let token = bearer("x-esri-authorization").or_else(|| bearer("authorization"));
-    let token = match signs_in {
-        // What is sent with a password is for another server, or old.
-        true => None,
-        false => token.or_else(|| params.text("token")),
-    };
-    let presented = |token, is_cookie| Presented { token, is_cookie, referer: value("referer"), address };
-    if let Some(token) = token {
-        return auth::authenticate(app, Some(presented(token, false))).await;
+    // What is sent with a password is for another server, or old.
+    if let Some(token) = token_of(headers, params).filter(|_| !signs_in) {
+        return auth::authenticate(app, Some(presented(token, false, headers, address))).await;
     }
     // Else any page could ask in the name of whoever looks at it.
     let counts = format == Format::Html || matches!(route, Route::SigningIn(SigningIn::Session));
-    let Some(token) = value("cookie").filter(|_| counts).and_then(cookie) else { return Ok(Identity::default()) };
-    let identity = match auth::authenticate(app, Some(presented(token, true))).await {
+    let Some(token) = cookie(headers).filter(|_| counts) else { return Ok(Identity::default()) };
+    let identity = match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
         // A session that has ended is nobody's fault: whoever had it is asked to sign in where that is needed.
         Err(Error::TokenInvalid) => return Ok(Identity::default()),
         identity => identity?,
@@ -90,8 +82,41 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
     Ok(identity)
 }
 
+/// Whom the head of a request names, before its body is read; `None` if that is nobody yet. Whether it is enough is known when the body was read.
+pub(super) async fn named_in_head(
+    app: &App,
+    headers: &HeaderMap,
+    query: &Params,
+    address: Option<IpAddr>,
+) -> Result<Option<Principal>> {
+    let found = match (token_of(headers, query), cookie(headers)) {
+        (Some(token), _) => auth::authenticate(app, Some(presented(token, false, headers, address))).await,
+        (None, Some(token)) => match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
+            Err(Error::TokenInvalid) => return Ok(None),
+            found => found,
+        },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(found?.principal))
+}
+
+/// The first token that is not empty, of the headers and the parameters.
+fn token_of<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
+    let bearer = |name: &str| {
+        let (scheme, token) = headers.get(name)?.to_str().ok()?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+    };
+    bearer("x-esri-authorization").or_else(|| bearer("authorization")).or_else(|| params.text("token"))
+}
+
+fn presented<'a>(token: &'a str, is_cookie: bool, headers: &'a HeaderMap, address: Option<IpAddr>) -> Presented<'a> {
+    let referer = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    Presented { token, is_cookie, referer, address }
+}
+
 /// The token in the cookies of a request.
-fn cookie(cookies: &str) -> Option<&str> {
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
     let named = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
     named.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
 }
@@ -151,7 +176,7 @@ async fn generate_token(call: &Call) -> Result<Reply> {
         Some("referer") => Some(Bound::Referer(params.text("referer").ok_or_else(|| missing("referer"))?.to_owned())),
         Some("ip") => {
             let text = params.text("ip").ok_or_else(|| missing("ip"))?;
-            let address: std::net::IpAddr = text
+            let address: IpAddr = text
                 .trim()
                 .parse()
                 .map_err(|_| Error::invalid("ip", "it is no address of a network, such as 203.0.113.7"))?;

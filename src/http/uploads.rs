@@ -24,6 +24,18 @@ use super::{
     route::{OfLayer, OfService, OfUploads, Route},
 };
 
+/// Whether a file may come with a request.
+pub(super) fn takes_file(route: &Route) -> bool {
+    matches!(
+        route,
+        Route::Service(
+            _,
+            OfService::Uploads(OfUploads::Upload | OfUploads::Part(_))
+                | OfService::Layer(_, OfLayer::AddAttachment(_) | OfLayer::UpdateAttachment(_))
+        )
+    )
+}
+
 /// Where the file of a request goes, if its route takes one. Refuses what is known to be wrong before the file is sent.
 pub(super) async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<Option<Incoming>> {
     let (name, what) = match route {

@@ -87,6 +87,15 @@ const fn generate_token(path: &'static str, id: &'static str) -> Operation {
         .gives(TOKEN)
 }
 
+const fn accounts(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    parameters: &'static [&'static [Parameter]],
+) -> Operation {
+    Operation::new("accounts", GetOrPost, path, id, summary).takes(parameters)
+}
+
 const SERVICE: &str = "/arcgis/rest/services/{service}/FeatureServer";
 
 /// All of them.
@@ -133,6 +142,31 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes(&[p::CSRF])
     .gives(TOKEN),
+    accounts(
+        "/arcgis/rest/admin/accounts/users",
+        "users",
+        "All users; a POST with an operation changes one.",
+        &[p::USERS],
+    ),
+    accounts(
+        "/arcgis/rest/admin/accounts/roles",
+        "roles",
+        "All roles; a POST with an operation changes one.",
+        &[p::ROLES],
+    ),
+    accounts("/arcgis/rest/admin/accounts/keys", "keys", "All keys; a POST with an operation changes one.", &[p::KEYS]),
+    accounts(
+        "/arcgis/rest/admin/accounts/tokens",
+        "tokens",
+        "Tokens and sessions that count; a POST with an operation ends some.",
+        &[p::TOKENS],
+    ),
+    accounts(
+        "/arcgis/rest/admin/accounts/grants",
+        "grants",
+        "What was granted of services; a POST with an operation changes it.",
+        &[p::GRANTS],
+    ),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/services", "services", "All services.").gives(Object(&[
         ("currentVersion", "number"),
         ("folders", "array"),

@@ -137,6 +137,62 @@ pub(super) const GENERATE_TOKEN: &[Parameter] = &[
     ),
 ];
 
+const NAME: Parameter = Parameter::text("name", "The name; compared without case.");
+
+/// Users.
+pub(super) const USERS: &[Parameter] = &[
+    Parameter::word(
+        "operation",
+        &["add", "setPassword", "removePassword", "setRoles", "disable", "enable", "remove", "revokeTokens"],
+        "What is to be done, by POST only; without it, all users are listed.",
+    ),
+    NAME,
+    Parameter::text("password", "The password; if it is empty, one is made and answered once."),
+    Parameter::off("noPassword", "With add: another service vouches for the user."),
+    Parameter::text("roles", "Names of roles, with commas between."),
+];
+
+/// Roles.
+pub(super) const ROLES: &[Parameter] = &[
+    Parameter::word("operation", &["add", "remove"], "What is to be done, by POST only."),
+    NAME,
+    Parameter::word(
+        "level",
+        &["viewer", "editor", "publisher", "admin"],
+        "What the role amounts to where nothing was granted to it.",
+    ),
+];
+
+/// Keys.
+pub(super) const KEYS: &[Parameter] = &[
+    Parameter::word("operation", &["add", "revoke"], "What is to be done, by POST only; the key is answered once."),
+    NAME,
+    Parameter::text("role", "The name of a role."),
+    Parameter::text("services", "Names of the services that the key is limited to, with commas between; all if empty."),
+    Parameter::integer("expires", "For how many days the key counts; until it is revoked if empty."),
+];
+
+/// Tokens.
+pub(super) const TOKENS: &[Parameter] = &[
+    Parameter::word("operation", &["revoke"], "What is to be done, by POST only."),
+    Parameter::integer("id", "The number of a token."),
+    Parameter::text("user", "A user: only their tokens are listed, or all of them revoked."),
+];
+
+/// Grants.
+pub(super) const GRANTS: &[Parameter] = &[
+    Parameter::word("operation", &["set"], "What is to be done, by POST only."),
+    Parameter::text("service", "The name of a service."),
+    Parameter::text("user", "To whom it is granted: a user,"),
+    Parameter::text("role", "or a role,"),
+    Parameter::off("anonymous", "or everybody, also who does not say who they are."),
+    Parameter::word(
+        "access",
+        &["none", "view", "edit", "manage", "default"],
+        "What they may do; default takes back what was granted.",
+    ),
+];
+
 /// Object ids, as clients write them.
 pub(super) const IDS: &[&str] = &["1,2", "[1,2]", "1"];
 /// Spatial references, as clients write them.

@@ -1,6 +1,9 @@
 //! Who may do what: users, tokens, keys, grants.
 
 mod access;
+mod clients;
+mod guessing;
+mod matrix;
 pub mod signing_in;
 
 use axum::{

@@ -273,8 +273,9 @@ pub fn post(address: &str, path: &str, parameters: &[(&str, &str)]) -> std::io::
     let form = encode(parameters);
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/arcgis/rest/services/{path}") };
     let request = format!(
-        "POST /arcgis/rest/services/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
         form.len()
     );

@@ -16,7 +16,10 @@ use syncline::{
     config::Config,
     http::router,
     model::principal::Access,
-    store::publish::{Publication, Published},
+    store::{
+        Store,
+        publish::{Publication, Published},
+    },
 };
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
@@ -49,6 +52,16 @@ impl TestServer {
         };
         let app = App::open(config, &database.url).await.unwrap();
         TestServer { router: router(app.clone()), app, database, data }
+    }
+
+    /// Another server on the same database, as if in a process of its own.
+    pub async fn beside(&self) -> TestServer {
+        let data = TempDir::new().unwrap();
+        let config = Config { data: PathBuf::from(data.path()), ..(*self.app.config).clone() };
+        let mut app = self.app.clone();
+        app.store = Arc::new(Store::open(&self.database.url, 8).await.unwrap());
+        app.config = config.into();
+        TestServer { router: router(app.clone()), app, database: TestDatabase { url: self.database.url.clone() }, data }
     }
 
     /// A server with one service `trees`: layer 0 `oak` (points in 3857) and table 1 `visit`, both empty.
