@@ -317,4 +317,5 @@ def run(url):
     return arcgis.__version__
 
 
-main("arcgis for Python", run)
+if __name__ == "__main__":
+    main("arcgis for Python", run)

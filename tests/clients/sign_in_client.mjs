@@ -29,21 +29,31 @@ const url = `${service}/0`;
 const none = await failure(queryFeatures({ url, returnCountOnly: true }));
 expect(none?.name === "ArcGISAuthError" && none.code === 499, "without signing in a token is required");
 
-// As for a server of its own: the manager finds the token service by rest/info.
-const person = new ArcGISIdentityManager({ username, password, server: root, portal: `${root}/sharing/rest` });
+// For a server of its own the manager is given a token, and gets others itself when that has expired.
+const first = await request(`${root}/tokens/generateToken`, { params: { username, password } });
+const fresh = new ArcGISIdentityManager({
+  server: root, portal: `${root}/sharing/rest`, username, password, token: first.token, tokenExpires: new Date(first.expires),
+});
+const seen = await queryFeatures({ url, returnCountOnly: true, authentication: fresh });
+expect(seen.count > 0, "a token for a user name and a password lets in");
+const person = new ArcGISIdentityManager({
+  server: root, portal: `${root}/sharing/rest`, username, password, token: "slt_expired", tokenExpires: new Date(0),
+});
 const { count } = await queryFeatures({ url, returnCountOnly: true, authentication: person });
-expect(count > 0, "a user name and a password give a token, and the token lets in");
+expect(count === seen.count, "and when it has expired, the manager gets another");
 const features = [{ attributes: { name: "signed in" }, geometry: { x: 8, y: 47, spatialReference: { wkid: 4326 } } }];
 const { addResults } = await addFeatures({ url, features, authentication: person });
 expect(addResults[0].success, "the user adds a feature");
 const { deleteResults } = await deleteFeatures({ url, objectIds: [addResults[0].objectId], authentication: person });
 expect(deleteResults[0].success, "and deletes it");
 
-const stranger = new ArcGISIdentityManager({ username, password: `${password}x`, server: root, portal: `${root}/sharing/rest` });
+const stranger = new ArcGISIdentityManager({
+  server: root, portal: `${root}/sharing/rest`, username, password: `${password}x`, token: "slt_expired", tokenExpires: new Date(0),
+});
 const wrong = await failure(queryFeatures({ url, returnCountOnly: true, authentication: stranger }));
 expect(wrong !== null && !/undefined/.test(wrong.message), `a wrong password is refused: ${wrong?.message}`);
 
-const token = (await request(`${root}/tokens/generateToken`, { params: { username, password } })).token;
+const { token } = first;
 const hidden = await request(url, { authentication: ApiKeyManager.fromKey(token), hideToken: true, httpMethod: "GET" });
 expect(hidden.name?.length > 0, "a token in a header counts, too");
 const old = await failure(request(url, { authentication: ApiKeyManager.fromKey("slt_old") }));

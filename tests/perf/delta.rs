@@ -14,6 +14,8 @@ use super::{
 /// How many requests of each kind a round has.
 const N_EMPTY: u32 = 200;
 const N_FULL: u32 = 20;
+/// The key of a device that says who it is.
+const KEY: &str = "slk_bench_0123456789abcdef";
 /// How many rows change between two downloads of changes.
 const N_CHANGES: u32 = 1_000;
 
@@ -25,6 +27,9 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
     let mut large = Device::new(&server, LARGE, rows)?;
     let mut tenth = Device::new(&server, TENTH, rows / 10)?;
     let mut client = server.connect()?;
+    bed.wait(sqlx::raw_sql(AssertSqlSafe(format!(
+        "insert into syncline.api_key (name, digest, role) values ('bench', sha256('{KEY}'), 'admin') on conflict do nothing"
+    ))).execute(&mut connection))?;
     let mut figures = Figures::default();
     for round in 0..=rounds {
         progress(&match round {
@@ -40,8 +45,12 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
             exported.push(export_thousand(&server, &mut client)?);
         }
         let (mut empty_large, mut empty_tenth, mut by_key) = (Vec::new(), Vec::new(), Vec::new());
+        let mut empty_with_key = Vec::new();
         for _ in 0..N_EMPTY {
             empty_large.push(large.download(0)?);
+            large.token = KEY;
+            empty_with_key.push(large.download(0)?);
+            large.token = "";
             empty_tenth.push(tenth.download(0)?);
             by_key.push(query_by_key(&mut client, random.below(rows) + 1)?);
         }
@@ -50,6 +59,7 @@ pub fn measure(bed: &Bed, rows: u32, rounds: u32) -> Result<Vec<Comparison>> {
             figures.full_tenth.many(&in_tenth);
             figures.exported.many(&exported);
             figures.empty_large.many(&empty_large);
+            figures.empty_with_key.many(&empty_with_key);
             figures.empty_tenth.many(&empty_tenth);
             figures.by_key.many(&by_key);
         }
@@ -63,6 +73,7 @@ struct Figures {
     full_tenth: Series,
     exported: Series,
     empty_large: Series,
+    empty_with_key: Series,
     empty_tenth: Series,
     by_key: Series,
 }
@@ -81,6 +92,7 @@ impl Figures {
             line("delta, 1,000 changes", "table of a tenth", &self.full_large, &self.full_tenth, 1.2),
             line("delta, 1,000 changes", "export of 1,000 rows", &self.full_large, &self.exported, 2.0),
             line("delta, empty", "table of a tenth", &self.empty_large, &self.empty_tenth, 1.2),
+            line("delta, empty, with a key", "without", &self.empty_with_key, &self.empty_large, 1.05),
             line("delta, empty", "query by object id", &self.empty_large, &self.by_key, 2.0),
         ]
     }
@@ -93,6 +105,8 @@ struct Device {
     replica: String,
     generation: i64,
     client: Client,
+    /// What it presents; empty: nothing.
+    token: &'static str,
 }
 
 impl Device {
@@ -111,7 +125,7 @@ impl Device {
         let answer: Json = serde_json::from_slice(&client.send(&request)?.0)?;
         server.delete_exports()?;
         let replica = answer["replicaID"].as_str().ok_or("the answer has no replicaID")?.to_owned();
-        Ok(Device { service, rows, replica, generation: generation(&answer)?, client })
+        Ok(Device { service, rows, replica, generation: generation(&answer)?, client, token: "" })
     }
 
     /// Lets others change rows of the table.
@@ -134,6 +148,7 @@ impl Device {
                 ("replicaServerGen", &self.generation.to_string()),
                 ("syncDirection", "download"),
                 ("transportType", "esriTransportTypeEmbedded"),
+                ("token", self.token),
             ],
         );
         let (answer, took) = self.client.send(&request)?;
