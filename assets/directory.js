@@ -2,19 +2,33 @@
 //
 // A place is an element with `data-map`; what is in it is for browsers without scripts. `data-layer` is the address of a layer, whose
 // features it shows as far as they are in view. With `data-rows`, the id of a table, it shows the features of the table's rows,
-// which have `data-id`, and rows and map are linked: who picks one finds the other.
+// which have `data-id`, and rows and map are linked: who picks one finds the other. A place with `data-draw` is for drawing the geometry of
+// the form that it stands in; `data-of` is the address of the layer or service, `data-layers` the ids of the service's layers.
 
 import { ask } from "./api.js";
-import { extentOf, showMap } from "./map.js";
+import { boxOf, extentOf, showMap } from "./map.js";
 
 /** The most features at a time; a map with more can no longer be read, and is slow. */
 const MAX_FEATURES = 1000;
 
 for (const place of document.querySelectorAll("[data-map]")) {
-  const shown = place.dataset.rows ? showRows(place) : showLayer(place);
-  shown.catch((error) => {
+  attempt(place, () => (place.dataset.rows ? showRows(place) : showLayer(place)));
+}
+
+for (const place of document.querySelectorAll("[data-draw]")) {
+  const fold = place.closest("details");
+  // A map that nobody sees has no size.
+  const begin = () => fold.open && !place.dataset.begun && ((place.dataset.begun = "true"), attempt(place, () => showDrawing(place)));
+  fold.addEventListener("toggle", begin);
+  begin();
+}
+
+async function attempt(place, show) {
+  try {
+    await show();
+  } catch (error) {
     place.textContent = `The map cannot be shown: ${error.message}`;
-  });
+  }
 }
 
 /** What lies under maps, if an administrator has said so. */
@@ -143,4 +157,84 @@ async function showRows(place) {
   const more = rows.size > MAX_FEATURES ? `The first ${MAX_FEATURES} records are on the map. ` : "";
   note(place, more + (without ? `${without} of them ${without === 1 ? "has" : "have"} no geometry.` : ""));
   place.dataset.ready = "true";
+}
+
+/** The most features of a layer below a drawing; they are there for orientation. */
+const MAX_BACKGROUND = 300;
+
+/** Maps the fields of a form that are a geometry to a box on a map, and back. */
+async function showDrawing(place) {
+  const { of, layers } = place.dataset;
+  const form = place.closest("form");
+  const field = (name) => form.elements[name];
+  const addresses = layers === undefined ? [of] : layers.split(",").filter(Boolean).slice(0, 5).map((id) => `${of}/${id}`);
+  const below = await Promise.all(addresses.map(background));
+  const features = below.flatMap((one) => one.features);
+  const handle = showMap(place, { features, extent: around(below.map((one) => one.extent)), basemap: basemap() });
+  const take = ([west, south, east, north]) => {
+    field("geometry").value = [west, south, east, north].join(",");
+    field("geometryType").value = "esriGeometryEnvelope";
+    field("inSR").value = "4326";
+  };
+  const box = boxOf(handle, take);
+  const sent = () => {
+    const numbers = field("geometry").value.split(",").map(Number);
+    const is = numbers.length === 4 && numbers.every(Number.isFinite) && field("geometryType").value === "esriGeometryEnvelope";
+    return is && ["4326", ""].includes(field("inSR").value.trim()) ? numbers : null;
+  };
+  const buttons = document.createElement("p");
+  buttons.className = "buttons";
+  const button = (text, press) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "second small";
+    made.textContent = text;
+    made.addEventListener("click", press);
+    buttons.append(made, " ");
+    return made;
+  };
+  const draw = button("Draw a box", () => {
+    const on = draw.getAttribute("aria-pressed") !== "true";
+    draw.setAttribute("aria-pressed", String(on));
+    box.draw(on);
+  });
+  draw.setAttribute("aria-pressed", "false");
+  button("Take what the map shows", () => {
+    const view = handle.map.getBounds();
+    const shown = [view.getWest(), Math.max(view.getSouth(), -90), view.getEast(), Math.min(view.getNorth(), 90)];
+    take(shown.map((number) => Number(number.toFixed(6))));
+    box.show(sent());
+  });
+  button("Clear", () => {
+    field("geometry").value = "";
+    box.show(null);
+  });
+  place.after(buttons);
+  field("geometry").addEventListener("input", () => box.show(sent()));
+  box.show(sent());
+  place.dataset.ready = "true";
+}
+
+/** Where a layer's features are, and some of them. */
+async function background(layer) {
+  const look = await lookOf(layer);
+  const all = await ask(`${layer}/query`, { where: "1=1", returnCountOnly: true, returnExtentOnly: true, outSR: 4326 });
+  const answer = await ask(`${layer}/query`, {
+    where: "1=1",
+    outSR: 4326,
+    outFields: look.outFields,
+    geometryPrecision: 5,
+    maxAllowableOffset: 0.01,
+    resultRecordCount: MAX_BACKGROUND,
+  });
+  // Ids are those of a layer each, and nobody picks anything here.
+  const features = featuresOf(answer, layer, look).map((one) => ({ ...one, id: one.link, link: undefined }));
+  return { extent: extentOf(all.extent), features };
+}
+
+/** The envelope of envelopes; undefined if there are none. */
+function around(extents) {
+  const known = extents.filter(Boolean);
+  const most = (index, choose) => choose(...known.map((extent) => extent[index]));
+  return known.length ? [most(0, Math.min), most(1, Math.min), most(2, Math.max), most(3, Math.max)] : undefined;
 }

@@ -91,6 +91,59 @@ export function showMap(element, { features = [], extent, renderer, onSelect, ba
   return handle;
 }
 
+/**
+ * Lets somebody draw a box on a map, with a mouse, a pen or a finger.
+ *
+ * @param {object} handle what `showMap` returned
+ * @param {(box: number[]) => void} onBox is told west, south, east, north when a box was drawn
+ * @returns a handle: `draw(on)` begins and ends drawing, `show(box)` shows a box, or none for null
+ */
+export function boxOf({ map }, onBox) {
+  const place = map.getContainer();
+  let shown = null;
+  let from = null;
+  const show = (box) => {
+    shown?.remove();
+    shown = null;
+    if (box) {
+      const [west, south, east, north] = box;
+      shown = L.rectangle([[clamp(south), west], [clamp(north), east]], { className: "box", weight: 2, interactive: false }).addTo(map);
+    }
+  };
+  const boxTo = (event) => {
+    const to = map.mouseEventToLatLng(event);
+    const bounds = L.latLngBounds(from, to);
+    return [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()].map((number) => Number(number.toFixed(6)));
+  };
+  const begin = (event) => {
+    if (event.isPrimary && event.button === 0 && !event.target.closest(".leaflet-control")) {
+      event.preventDefault();
+      from = map.mouseEventToLatLng(event);
+      place.setPointerCapture(event.pointerId);
+    }
+  };
+  const move = (event) => from && show(boxTo(event));
+  const end = (event) => {
+    if (from) {
+      const box = boxTo(event);
+      from = null;
+      if (box[0] < box[2] && box[1] < box[3]) {
+        show(box);
+        onBox(box);
+      }
+    }
+  };
+  const draw = (on) => {
+    map.dragging[on ? "disable" : "enable"]();
+    place.classList.toggle("drawing", on);
+    for (const [name, listener] of [["pointerdown", begin], ["pointermove", move], ["pointerup", end], ["pointercancel", end]]) {
+      place[on ? "addEventListener" : "removeEventListener"](name, listener);
+    }
+    from = null;
+  };
+  return { draw, show };
+}
+
 /** The envelope of a WGS 84 extent document as the numbers that `showMap` takes; undefined if it has none. */
 export function extentOf(extent) {
   const numbers = [extent?.xmin, extent?.ymin, extent?.xmax, extent?.ymax];

@@ -103,6 +103,18 @@ impl Config {
         {
             return wrong(format!("public_url is '{url}'; it must begin with http:// or https://"));
         }
+        if let Some(url) = &self.basemap_url {
+            let host = url.split_once("://").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
+            let host = host.strip_prefix("{s}").unwrap_or(host);
+            let is_host = !host.is_empty()
+                && host.chars().all(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'));
+            let is_web = url.starts_with("https://") || url.starts_with("http://");
+            if !is_web || !is_host || !["{x}", "{y}", "{z}"].iter().all(|part| url.contains(part)) {
+                return wrong(format!(
+                    "basemap_url is '{url}'; it must be an address such as https://tiles.example.org/{{z}}/{{x}}/{{y}}.png"
+                ));
+            }
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return wrong(format!(
                 "log is '{}': {error}; write a level (error, warn, info, debug, trace), or levels of parts as in info,syncline::jobs=debug",

@@ -197,6 +197,13 @@ settings! {
         /// `X-Forwarded-For` or `Forwarded` is where a request comes from; what others say there is passed over.
         trusted_proxies: Vec<Network> = Vec::new();
     }
+    "Pages" {
+        /// Tiles to lie under the maps of pages, as an address with `{x}`, `{y}` and `{z}`; browsers fetch them from there. Without it,
+        /// the outline of the land does, which comes from the server itself.
+        basemap_url: Option<String> = None, example: "\"https://tiles.example.org/{z}/{x}/{y}.png\"";
+        /// Whose the tiles are, as it stands in a corner of the maps.
+        basemap_attribution: Option<String> = None, example: "\"© Example contributors\"";
+    }
     "Observation" {
         /// What is logged: `error`, `warn`, `info` (a line for each request), `debug` or `trace`; also for each part, such as
         /// `info,syncline::jobs=debug`.

@@ -87,6 +87,16 @@ impl Books {
         }
     }
 
+    /// Whether it is a list of entries.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Books::Batches | Books::Uploads(_) | Books::RejectedEdits | Books::Conflicts)
+    }
+
+    /// Whether it is one entry.
+    pub(super) fn is_entry(&self) -> bool {
+        matches!(self, Books::Batch(_) | Books::Upload(..) | Books::RejectedEdit(_) | Books::Conflict(_))
+    }
+
     /// The steps of the path below that of the service.
     pub(super) fn steps(&self) -> Vec<&str> {
         match self {

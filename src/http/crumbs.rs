@@ -9,7 +9,7 @@ use crate::{
 use super::{
     books, editing,
     html::{Crumb, Kind},
-    route::{OfLayer, OfService, Route, SigningIn},
+    route::{OfAdmin, OfLayer, OfService, Route, SigningIn},
     uploads,
 };
 
@@ -62,7 +62,10 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
         OfService::Query => operation("query", Kind::ServiceQuery),
         OfService::Relationships => operation("relationships", Kind::Other),
         OfService::QueryDomains => operation("queryDomains", Kind::Other),
-        OfService::Admin(..) => (format!("Administration ({name})"), Kind::Other),
+        OfService::Admin(id, what) => {
+            let layer = id.map(|id| (id, service.and_then(|service| service.layer(LayerId(id)))));
+            administration(layer.map(|(id, layer)| (id, layer.map(AsRef::as_ref))), *what, &name, &root, &mut path)
+        }
         OfService::ApplyEdits => operation("applyEdits", Kind::ServiceEdits),
         OfService::CreateReplica => operation("createReplica", Kind::CreateReplica),
         OfService::SynchronizeReplica => operation("synchronizeReplica", Kind::SynchronizeReplica),
@@ -84,7 +87,12 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             path.push(crumb("status", format!("{root}/replicas/{}/status", encode(id))));
             (format!("Replica status ({name})"), Kind::Other)
         }
-        OfService::CleanUp => (format!("cleanupChangeTracking ({name})"), Kind::Other),
+        OfService::CleanUp => {
+            let root = root.replacen("/rest/", "/rest/admin/", 1);
+            path.push(crumb("admin", root.clone()));
+            path.push(crumb("cleanupChangeTracking", format!("{root}/cleanupChangeTracking")));
+            (format!("cleanupChangeTracking ({name})"), Kind::Definition { operation: "cleanupChangeTracking" })
+        }
         OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
         OfService::Jobs => {
             operation("jobs", Kind::Jobs);
@@ -107,6 +115,8 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             }
             let kind = match what.post_only() {
                 Some(operation) => Kind::Books { operation },
+                None if what.is_list() => Kind::Entries,
+                None if what.is_entry() => Kind::Entry,
                 None => Kind::Other,
             };
             (books::title(what, &name), kind)
@@ -129,10 +139,14 @@ fn of_layer(layer: Option<&Layer>, id: i32, what: OfLayer, root: &str, path: &mu
         OfLayer::QueryAttachments => ("queryAttachments", Kind::AttachmentQuery),
         OfLayer::Feature(feature) => {
             path.push(crumb(&feature.to_string(), format!("{root}/{id}/{feature}")));
-            return (format!("Feature {feature}: {name} (ID: {id})"), Kind::Other);
+            return (format!("Feature {feature}: {name} (ID: {id})"), Kind::Feature);
         }
+        OfLayer::Attachments(_) => ("attachments", Kind::Attachments),
         edit => editing::page(edit),
     };
+    if let Some(feature) = what.feature() {
+        path.push(crumb(&feature.to_string(), format!("{root}/{id}/{feature}")));
+    }
     let below = match what.feature() {
         Some(feature) => format!("{feature}/{operation}"),
         None => operation.to_owned(),
@@ -140,6 +154,33 @@ fn of_layer(layer: Option<&Layer>, id: i32, what: OfLayer, root: &str, path: &mu
     let root = if what == OfLayer::Truncate { root.replacen("/rest/", "/rest/admin/", 1) } else { root.to_owned() };
     path.push(crumb(operation, format!("{root}/{id}/{below}")));
     (format!("{operation}: {name} (ID: {id})"), kind)
+}
+
+/// The way to an operation on a definition: of the service, or of a layer.
+fn administration(
+    layer: Option<(i32, Option<&Layer>)>,
+    what: OfAdmin,
+    service_name: &str,
+    root: &str,
+    path: &mut Vec<Crumb>,
+) -> (String, Kind) {
+    let mut href = root.replacen("/rest/", "/rest/admin/", 1);
+    path.push(crumb("admin", href.clone()));
+    let mut of = service_name.to_owned();
+    if let Some((id, layer)) = layer {
+        of = layer.map_or_else(|| id.to_string(), |layer| layer.name.clone());
+        href = format!("{href}/{id}");
+        path.push(crumb(&format!("{of} ({id})"), href.clone()));
+    }
+    let operation = match what {
+        OfAdmin::Itself => return (format!("Administration ({of})"), Kind::Administration),
+        OfAdmin::Add => "addToDefinition",
+        OfAdmin::Update => "updateDefinition",
+        OfAdmin::Delete => "deleteFromDefinition",
+        OfAdmin::Refresh => "refresh",
+    };
+    path.push(crumb(operation, format!("{href}/{operation}")));
+    (format!("{operation} ({of})"), Kind::Definition { operation })
 }
 
 fn crumb(text: &str, href: String) -> Crumb {

@@ -4,6 +4,7 @@
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
 mod accounts;
+mod about;
 mod admin;
 mod assets;
 mod books;
@@ -163,11 +164,15 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     };
     let visitor = signing_in::visitor(&app, identity.as_ref().ok(), asked.format).await;
     let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&way, &query));
-    let shown = Shown {
+    let basemap_url = app.config.basemap_url.clone();
+    let attribution = app.config.basemap_attribution.clone().unwrap_or_default();
+    let mut shown = Shown {
         path: &way,
         title: &title,
         kind,
         visitor: &visitor,
+        basemap: basemap_url.as_deref().map(|url| html::Basemap { url, attribution: &attribution }),
+        about: serde_json::Value::Null,
         params: &params,
         method: &method,
         headers: &headers,
@@ -180,7 +185,10 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         (Some(error), _, _) | (None, Err(error), _) | (None, Ok(_), Err(error)) => Err(error),
         (None, Ok(format), Ok(Identity { principal, session })) => {
             is_somebody = !principal.is_anonymous();
-            let mut params = shown.params.clone();
+            let mut params = match format {
+                Format::Html => html::gathered(shown.params).into_owned(),
+                _ => shown.params.clone(),
+            };
             observe::note(&principal, &params);
             if let Route::Service(name, OfService::CreateReplica) = &route {
                 create_defaults(&app, name, &principal, &headers, &mut params);
@@ -188,6 +196,9 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
             let call =
                 Call { app, method, params, file, format, base, principal, session, visitor, address, request_id };
+            if format == Format::Html {
+                shown.about = about::about(&call, &route);
+            }
             reply(&call, &route, &shown).await
         }
     };

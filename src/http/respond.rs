@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     assets::Asset,
-    html::{Crumb, Frame, Kind, Page, Visitor, page},
+    html::{Basemap, Crumb, Frame, Kind, Page, Visitor, page, refresh_seconds},
     ranges::{self, Sent},
 };
 
@@ -123,6 +123,10 @@ pub(super) struct Shown<'a> {
     pub(super) kind: Kind,
     /// Who looks at it.
     pub(super) visitor: &'a Visitor,
+    /// What lies under maps.
+    pub(super) basemap: Option<Basemap<'a>>,
+    /// What its page knows of the service or layer that it is about.
+    pub(super) about: Json,
     /// The parameters of the request.
     pub(super) params: &'a Params,
     /// Its method.
@@ -142,7 +146,7 @@ pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> 
             response.headers_mut().insert(header::SET_COOKIE, header_value(&cookie)?);
             Ok(response)
         }
-        (Reply::Page(page), _) => Ok(html(page)),
+        (Reply::Page(page), _) => Ok(html(page, shown)),
         (Reply::Asset(asset), _) => Ok(asset.send(shown.headers)),
         (Reply::Plain(value), _) => Ok(json_response(value.to_string())),
         (Reply::Text(text), _) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text))),
@@ -308,15 +312,33 @@ fn shown_as_page(shown: &Shown<'_>, body: Option<&Json>) -> Response {
         json_url: shown.json_url.as_deref(),
         visitor: shown.visitor,
         assets: shown.kind.assets(),
-        refresh_seconds: None,
+        basemap: shown.basemap,
+        refresh_seconds: refresh_seconds(shown.kind, body),
     };
-    html(page(&Page { frame, kind: shown.kind, body, form_values: shown.params.pairs() }))
+    html(page(&Page { frame, kind: shown.kind, body, about: &shown.about, form_values: shown.params.pairs() }), shown)
 }
 
-fn html(page: String) -> Response {
+fn html(page: String, shown: &Shown<'_>) -> Response {
     let mut response = response(StatusCode::OK, "text/html; charset=utf-8", Body::from(page));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let policy = match shown.basemap.and_then(|basemap| origin(basemap.url)) {
+        None => HeaderValue::from_static(POLICY),
+        Some(origin) => {
+            let policy = POLICY.replacen("img-src 'self'", &format!("img-src 'self' {origin}"), 1);
+            // Settings with anything else in an address are refused.
+            HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static(POLICY))
+        }
+    };
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
+}
+
+/// The scheme and host of an address, as policies name them: `https://tiles.example.org`, `{s}` in a host as `*`.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split('/').next()?;
+    let host = host.strip_prefix("{s}").map_or_else(|| host.to_owned(), |host| format!("*{host}"));
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '*');
+    (!host.is_empty() && host.chars().all(fits)).then(|| format!("{scheme}://{host}"))
 }
 
 /// JSON, or a call of the function that an old browser client names.

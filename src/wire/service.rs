@@ -360,7 +360,7 @@ fn query_capabilities(layer: &Layer) -> Json {
 }
 
 /// The relationships that a layer takes part in, each seen from it.
-fn relationships_of(service: &Service, layer: &Layer) -> Json {
+pub(crate) fn relationships_of(service: &Service, layer: &Layer) -> Json {
     let id = |key: LayerKey| service.layer_by_key(key).map_or(-1, |layer| layer.id.0);
     let mut shown = Vec::new();
     for relationship in &service.relationships {

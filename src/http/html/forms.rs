@@ -1,8 +1,10 @@
 //! The forms of the operations: their labels, the parameters they send, and how they are written.
 
 use super::query_forms::{ATTACHMENTS, QUERY, RELATED_RECORDS, SERVICE_QUERY};
+use super::resources::items;
+use super::values::plain;
 use super::writer::Html;
-use super::{Kind, Page, editing_forms};
+use super::{Kind, Page, admin_forms, editing_forms, layer_choice};
 
 /// A form: the parameters of one operation, in the customary order.
 pub(super) struct Form {
@@ -34,12 +36,17 @@ pub(super) struct Control {
     spatial: bool,
 }
 
+#[derive(Clone, Copy)]
 pub(super) enum Input {
     Line,
     Lines,
     /// A line that nobody can read; what was sent is not shown again.
     Password,
     File,
+    /// Layers and which of their rows; a line where the page knows no layers.
+    Layers,
+    /// One of the relationships of a layer; a line where the page knows none.
+    Relationship,
     /// Values with their texts; the index of the one that applies when nothing is sent.
     Choice(&'static [(&'static str, &'static str)], usize),
 }
@@ -82,6 +89,9 @@ impl Control {
     }
 }
 
+/// The groups that few need; who does opens them.
+const FOLDED: &[&str] = &["Statistics", "Order and pages", "Geometries", "Advanced"];
+
 const TRUE_FALSE: &[(&str, &str)] = &[("true", "True"), ("false", "False")];
 
 pub(super) const GEOMETRY_TYPES: &[(&str, &str)] = &[
@@ -105,9 +115,9 @@ const CREATE_REPLICA: &[Group] = &[
         name: "What the replica holds",
         controls: &[
             Control::line("Replica Name", "replicaName").hint("made up if empty"),
-            Control::line("Layers", "layers").hint("ids of layers and tables, 0,1,2"),
+            Control::new("Layers", "layers", Input::Layers).hint("ids of layers and tables, 0,1,2"),
             Control::lines("LayerQueries", "layerQueries")
-                .hint("{\"0\":{\"queryOption\":\"useFilter\",\"where\":\"…\",\"useGeometry\":true}}"),
+                .hint("instead of choices above: {\"0\":{\"queryOption\":\"useFilter\",\"where\":\"…\",\"useGeometry\":true}}"),
             Control::lines("Geometry", "geometry").hint(GEOMETRY_HINT),
             Control::choice("Geometry Type", "geometryType", GEOMETRY_TYPES),
             Control::line("Input Spatial Reference", "inSR").hint(SR_HINT),
@@ -123,7 +133,6 @@ const CREATE_REPLICA: &[Group] = &[
                 "syncModel",
                 &[("perReplica", "perReplica"), ("perLayer", "perLayer"), ("none", "none")],
             ),
-            Control::choice("Target Type", "targetType", &[("client", "client"), ("server", "server")]),
             Control::choice(
                 "Sync Direction",
                 "syncDirection",
@@ -145,12 +154,18 @@ const CREATE_REPLICA: &[Group] = &[
                     ("none", "none"),
                 ],
             ),
-            Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
-            Control::lines("Replica Options", "replicaOptions")
-                .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
             Control::choice("Data Format", "dataFormat", EXPORT_FORMATS)
                 .hint("those after GeoPackage with syncModel=none"),
             Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
+        ],
+    },
+    Group {
+        name: "Advanced",
+        controls: &[
+            Control::choice("Target Type", "targetType", &[("client", "client"), ("server", "server")]),
+            Control::on("Return Attachments Data By Url", "returnAttachmentsDataByUrl"),
+            Control::lines("Replica Options", "replicaOptions")
+                .hint("{\"registerExistingData\":true,\"refReplicaId\":\"…\",\"refReplicaServerGen\":8411}"),
         ],
     },
     FORMAT,
@@ -417,6 +432,10 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
             let (name, groups) = editing_forms::of(operation);
             post(name, name, groups)
         }
+        Kind::Definition { operation } => {
+            let (name, groups) = admin_forms::of(operation);
+            post(name, name, groups)
+        }
         Kind::LayerEdits => post("Apply Edits", "Apply Edits", editing_forms::LAYER_EDITS),
         Kind::ServiceEdits => post("Apply Edits", "Apply Edits", editing_forms::SERVICE_EDITS),
         Kind::Upload => post("Upload", "Upload", UPLOAD),
@@ -429,6 +448,11 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         | Kind::Service
         | Kind::AllLayers
         | Kind::Layer
+        | Kind::Feature
+        | Kind::Attachments
+        | Kind::Administration
+        | Kind::Entries
+        | Kind::Entry
         | Kind::Replicas
         | Kind::Replica
         | Kind::Jobs
@@ -474,11 +498,24 @@ impl Form {
             html.raw("<input type=\"hidden\" name=\"csrf\"").attribute("value", csrf).raw(">\n");
         }
         for group in self.groups {
-            html.raw("<fieldset><legend>").raw(group.name).raw("</legend>\n");
-            for control in group.controls.iter().filter(|control| self.spatial || !control.spatial) {
-                control.write(html, page.form_value(control.name));
+            let controls = || group.controls.iter().filter(|control| self.spatial || !control.spatial);
+            let folded = FOLDED.contains(&group.name);
+            if controls().next().is_none() {
+                continue;
             }
-            html.raw("</fieldset>\n");
+            if folded {
+                html.raw("<details class=\"group\"");
+                html.raw(if controls().any(|control| control.is_set(page)) { " open><summary>" } else { "><summary>" });
+                html.raw(group.name).raw("</summary>\n");
+            }
+            html.raw("<fieldset><legend>").raw(group.name).raw("</legend>\n");
+            for control in controls() {
+                control.write(html, page);
+                if control.name == "geometry" {
+                    write_drawing(html, page);
+                }
+            }
+            html.raw(if folded { "</fieldset></details>\n" } else { "</fieldset>\n" });
         }
         html.raw("<p class=\"buttons\">");
         match self.submit {
@@ -498,10 +535,60 @@ impl Form {
     }
 }
 
+/// Writes which fields there are to ask for.
+fn write_field_names(html: &mut Html, page: &Page<'_>) {
+    const MAX_NAMES: usize = 40;
+    let fields = items(&page.about["layer"], "fields");
+    if !fields.is_empty() {
+        let names: Vec<String> = fields.iter().take(MAX_NAMES).map(|field| plain(&field["name"])).collect();
+        html.raw("<small>There are ").text(&names.join(", "));
+        html.raw(if fields.len() > MAX_NAMES { " and others" } else { "" }).raw("</small>");
+    }
+}
+
+/// Writes the place for a map on which somebody draws the geometry that the form asks for.
+fn write_drawing(html: &mut Html, page: &Page<'_>) {
+    html.raw("<details class=\"draw\"");
+    // What a replica holds is mostly a matter of where.
+    html.raw(if page.kind == Kind::CreateReplica { " open" } else { "" });
+    html.raw("><summary>Draw it on a map</summary><div class=\"map\" role=\"region\" aria-label=\"Map to draw on\" data-draw");
+    html.attribute("data-of", page.parent());
+    if page.about["layer"].is_null() {
+        let with_geometry = items(&page.about, "layers").iter().filter(|layer| layer["geometryType"].is_string());
+        let ids: Vec<String> = with_geometry.map(|layer| plain(&layer["id"])).collect();
+        html.attribute("data-layers", &ids.join(","));
+    }
+    html.raw(">A browser that runs scripts shows a map here.</div></details>\n");
+}
+
 impl Control {
-    fn write(&self, html: &mut Html, sent: Option<&str>) {
+    /// Says whether the request said something here other than what applies anyway.
+    fn is_set(&self, page: &Page<'_>) -> bool {
+        let sent = page.form_value(self.name).map(str::trim).filter(|sent| !sent.is_empty());
+        match (self.input, sent) {
+            (_, None) => false,
+            (Input::Choice(options, default), Some(sent)) => {
+                options.get(default).is_none_or(|(value, _)| !value.eq_ignore_ascii_case(sent))
+            }
+            (_, Some(_)) => true,
+        }
+    }
+
+    fn write(&self, html: &mut Html, page: &Page<'_>) {
+        let sent = page.form_value(self.name);
         match self.input {
-            Input::Line => {
+            Input::Layers if !items(&page.about, "layers").is_empty() => return layer_choice::write(html, page),
+            Input::Relationship if !items(&page.about["layer"], "relationships").is_empty() => {
+                let relationships = items(&page.about["layer"], "relationships");
+                let options: Vec<(String, String)> = relationships
+                    .iter()
+                    .map(|one| (plain(&one["id"]), format!("{} ({})", plain(&one["name"]), plain(&one["id"]))))
+                    .collect();
+                let options: Vec<(&str, &str)> =
+                    options.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
+                self.write_choice(html, options, 0, sent);
+            }
+            Input::Layers | Input::Relationship | Input::Line => {
                 self.open_row(html);
                 html.raw("<input type=\"text\" spellcheck=\"false\" autocomplete=\"off\"");
                 self.attributes(html);
@@ -526,23 +613,25 @@ impl Control {
                 self.attributes(html);
                 html.raw(">");
             }
-            Input::Choice(options, default) => self.write_choice(html, options, default, sent),
+            Input::Choice(options, default) => self.write_choice(html, options.to_vec(), default, sent),
         }
         if !self.hint.is_empty() {
             html.raw("<small id=\"hint-").raw(self.name).raw("\">").text(self.hint).raw("</small>");
+        }
+        if self.name == "outFields" {
+            write_field_names(html, page);
         }
         html.raw("</div></div>\n");
     }
 
     /// Writes few options side by side and more of them as a list; an unknown value that was sent stays on offer.
-    fn write_choice(
+    fn write_choice<'o>(
         &self,
         html: &mut Html,
-        options: &[(&'static str, &'static str)],
+        mut options: Vec<(&'o str, &'o str)>,
         default: usize,
-        sent: Option<&str>,
+        sent: Option<&'o str>,
     ) {
-        let mut options: Vec<(&str, &str)> = options.to_vec();
         let chosen = match sent.filter(|sent| !sent.is_empty()) {
             None => default,
             Some(sent) => {

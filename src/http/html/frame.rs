@@ -39,6 +39,15 @@ impl Visitor {
     }
 }
 
+/// What lies under the maps of pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Basemap<'a> {
+    /// Where its tiles are, with `{x}`, `{y}` and `{z}`.
+    pub(crate) url: &'a str,
+    /// Whose they are.
+    pub(crate) attribution: &'a str,
+}
+
 /// What is round a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame<'a> {
@@ -52,6 +61,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) visitor: &'a Visitor,
     /// The style sheets and scripts that it needs beside those of all pages; modules, that is.
     pub(crate) assets: &'a [Asset],
+    /// What lies under its maps; the outline of the land if there is none.
+    pub(crate) basemap: Option<Basemap<'a>>,
     /// After how many seconds a browser asks again, with or without scripts.
     pub(crate) refresh_seconds: Option<u32>,
 }
@@ -62,7 +73,11 @@ pub(crate) fn document(frame: &Frame<'_>, content: impl FnOnce(&mut Html)) -> St
     head(&mut html, frame);
     bar(&mut html, frame);
     way(&mut html, frame.path);
-    html.raw("<main id=\"content\" tabindex=\"-1\">\n<div class=\"title\"><h1>").text(frame.title).raw("</h1>");
+    html.raw("<main id=\"content\" tabindex=\"-1\"");
+    if let Some(basemap) = frame.basemap {
+        html.attribute("data-basemap", basemap.url).attribute("data-attribution", basemap.attribution);
+    }
+    html.raw(">\n<div class=\"title\"><h1>").text(frame.title).raw("</h1>");
     if let Some(url) = frame.json_url.filter(|url| leads_to_a_page(url)) {
         html.raw("\n<p class=\"formats\"><a class=\"button second small\"").attribute("href", url).raw(">JSON</a></p>");
     }

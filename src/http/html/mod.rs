@@ -4,11 +4,15 @@
 //! that a content security policy can forbid all others; and without scripts, only maps are missing. Pages that are not
 //! made from JSON have the same frame: [`document`].
 
+mod admin_forms;
 mod editing_forms;
 mod forms;
 mod frame;
+mod layer_choice;
+mod lists;
 mod login;
 mod query_forms;
+mod records;
 mod resources;
 mod results;
 mod values;
@@ -20,7 +24,8 @@ use super::assets::Asset;
 
 use writer::percent_encode;
 
-pub(crate) use frame::{Crumb, Frame, Visitor, document};
+pub(crate) use frame::{Basemap, Crumb, Frame, Visitor, document};
+pub(crate) use layer_choice::gathered;
 pub(crate) use login::login;
 pub(crate) use writer::Html;
 
@@ -35,6 +40,21 @@ pub(crate) enum Kind {
     AllLayers,
     /// A layer or a table.
     Layer,
+    /// One feature.
+    Feature,
+    /// The attachments of a feature.
+    Attachments,
+    /// The administration of a service or layer: its definition.
+    Administration,
+    /// An operation on a definition: `addToDefinition` and its like.
+    Definition {
+        /// Its name.
+        operation: &'static str,
+    },
+    /// A list of the books: batches, refused edits, conflicts.
+    Entries,
+    /// An entry of the books.
+    Entry,
     /// The `query` operation; of a `table`, the form asks for no geometry.
     Query {
         /// Whether the layer is a table.
@@ -102,7 +122,13 @@ impl Kind {
     /// The style sheets and scripts that pages of this kind need beside those of all pages.
     pub(crate) fn assets(self) -> &'static [Asset] {
         match self {
-            Kind::Layer => MAPS,
+            Kind::Layer
+            | Kind::Feature
+            | Kind::Query { table: false }
+            | Kind::ServiceQuery
+            | Kind::CreateReplica
+            | Kind::ExtractChanges
+            | Kind::Editing { operation: "deleteFeatures" } => MAPS,
             _ => &[],
         }
     }
@@ -120,6 +146,8 @@ pub(crate) struct Page<'a> {
     pub(crate) kind: Kind,
     /// What `f=json` would have answered, an error included; `None` for a form that was not sent yet.
     pub(crate) body: Option<&'a Value>,
+    /// What it knows of the service or layer that it is about: see `http::about`.
+    pub(crate) about: &'a Value,
     /// The parameters of the request, with which the form is filled again.
     pub(crate) form_values: &'a [(String, String)],
 }
@@ -147,25 +175,37 @@ impl<'a> Page<'a> {
         sent.map(|(_, value)| value.as_str())
     }
 
-    /// Returns the address of the records after those shown, if the answer says that there are more.
-    fn next_records(&self, body: &Value, form: &forms::Form) -> Option<String> {
-        if body["exceededTransferLimit"] != true {
-            return None;
-        }
-        let shown = body["features"].as_array()?.len();
-        let skipped = match self.form_value("resultOffset").map(str::trim) {
-            None | Some("") => 0,
-            Some(number) => number.parse::<usize>().ok()?,
+    /// Returns the addresses of the records before and after those shown, as far as there are any.
+    fn records_around(&self, body: &Value, form: &forms::Form) -> [Option<String>; 2] {
+        let number = |name: &str| match self.form_value(name).map(str::trim) {
+            None | Some("") => Some(0),
+            Some(number) => number.parse::<usize>().ok(),
         };
-        let offset = skipped.checked_add(shown)?.to_string();
-        // Only what the form knows is repeated: a token must not get into an address.
-        let mut pairs: Vec<(&str, &str)> = form.values(self);
-        pairs.retain(|(name, value)| !value.is_empty() && *name != "resultOffset");
-        pairs.push(("resultOffset", &offset));
-        let pairs: Vec<String> =
-            pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
-        Some(format!("{}?{}", self.here(), pairs.join("&")))
+        let (Some(features), Some(skipped), Some(at_most)) =
+            (body["features"].as_array(), number("resultOffset"), number("resultRecordCount"))
+        else {
+            return [None, None];
+        };
+        let at = |offset: usize| {
+            let offset = offset.to_string();
+            // Only what the form knows is repeated: a token must not get into an address.
+            let mut pairs: Vec<(&str, &str)> = form.values(self);
+            pairs.retain(|(name, value)| !value.is_empty() && *name != "resultOffset");
+            pairs.push(("resultOffset", &offset));
+            let pairs: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+            format!("{}?{}", self.here(), pairs.join("&"))
+        };
+        let step = if at_most > 0 { at_most } else { features.len() };
+        let previous = (skipped > 0).then(|| at(skipped.saturating_sub(step)));
+        let next = (body["exceededTransferLimit"] == true).then(|| at(skipped.saturating_add(features.len())));
+        [previous, next]
     }
+}
+
+/// After how many seconds a page is to be asked for again, since what it is about goes on.
+pub(crate) fn refresh_seconds(kind: Kind, body: Option<&Value>) -> Option<u32> {
+    (kind == Kind::Job && body.is_some_and(lists::is_running)).then_some(2)
 }
 
 /// Makes the page for a resource, for the form of an operation, for its result or for an error.
@@ -176,7 +216,14 @@ pub(crate) fn page(page: &Page<'_>) -> String {
         let form = forms::form(page.kind);
         if let Some(body) = page.body {
             match body.get("error").filter(|error| !error.is_null()) {
-                Some(failure) => error(html, failure),
+                // It failed, and says so beside all else.
+                Some(_) if page.kind == Kind::Job && body["status"].is_string() => {
+                    content(html, page, body, form.as_ref());
+                }
+                Some(failure) => {
+                    error(html, failure);
+                    ways_on(html, page, failure);
+                }
                 None => content(html, page, body, form.as_ref()),
             }
         }
@@ -192,22 +239,32 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         Kind::Service => resources::service(html, page, body),
         Kind::AllLayers => resources::all_layers(html, page, body),
         Kind::Layer => resources::layer(html, page, body),
-        Kind::Replicas => resources::replicas(html, page, body),
-        Kind::Replica => resources::replica(html, page, body),
-        Kind::Jobs => resources::jobs(html, page, body),
-        Kind::Uploads => resources::uploads(html, page, body),
-        Kind::UploadItem => resources::upload_item(html, page, body),
+        Kind::Feature => records::feature(html, page, body),
+        Kind::Attachments => records::attachments(html, page, body),
+        Kind::Administration => lists::administration(html, page, body),
+        Kind::Entries => lists::entries(html, page, body),
+        Kind::Entry => lists::entry(html, page, body),
+        Kind::Replicas => lists::replicas(html, page, body),
+        Kind::Replica => lists::replica(html, page, body),
+        Kind::Jobs => lists::jobs(html, page, body),
+        Kind::Job => lists::job(html, body),
+        Kind::Uploads => lists::uploads(html, page, body),
+        Kind::UploadItem => lists::upload_item(html, page, body),
         Kind::Query { .. } => {
             result_heading(html);
-            let next = form.and_then(|form| page.next_records(body, form));
-            results::query(html, body, next.as_deref());
+            let [previous, next] = form.map_or([None, None], |form| page.records_around(body, form));
+            records::query(html, page, body, [previous.as_deref(), next.as_deref()]);
+        }
+        Kind::CreateReplica => {
+            result_heading(html);
+            results::answer(html, body, 3);
+            lists::created(html, page, body);
         }
         Kind::ServiceQuery
         | Kind::RelatedRecords
         | Kind::AttachmentQuery
         | Kind::LayerEdits
         | Kind::ServiceEdits
-        | Kind::CreateReplica
         | Kind::SynchronizeReplica
         | Kind::UnregisterReplica
         | Kind::ImportReplica
@@ -219,11 +276,12 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         | Kind::DeleteUpload
         | Kind::GenerateToken
         | Kind::Editing { .. }
+        | Kind::Definition { .. }
         | Kind::Books { .. } => {
             result_heading(html);
             results::answer(html, body, 3);
         }
-        Kind::Job | Kind::Other => results::answer(html, body, 2),
+        Kind::Other => results::answer(html, body, 2),
     }
 }
 
@@ -245,6 +303,20 @@ fn error(html: &mut Html, error: &Value) {
         html.raw("<p>").text(&values::plain(line)).raw("</p>\n");
     }
     html.raw("</div>\n");
+}
+
+/// Writes where somebody goes from an error: to sign in, or back.
+fn ways_on(html: &mut Html, page: &Page<'_>, error: &Value) {
+    let mut ways = Vec::new();
+    if page.frame.visitor == &Visitor::Stranger && (error["code"] == 499 || error["code"] == 498) {
+        ways.push((format!("/arcgis/login?redirect={}", percent_encode(page.here())), "Login".to_owned()));
+    }
+    for crumb in page.frame.path.iter().rev().skip(1).take(2) {
+        if ways.iter().all(|(address, _)| *address != crumb.href) {
+            ways.push((crumb.href.clone(), format!("Back to {}", crumb.text)));
+        }
+    }
+    resources::links(html, ways.into_iter());
 }
 
 #[cfg(test)]

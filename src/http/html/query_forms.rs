@@ -1,6 +1,6 @@
 //! The forms of the operations that read rows.
 
-use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, SR_HINT};
+use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SR_HINT};
 
 pub(super) const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
     ("esriSpatialRelIntersects", "Intersects"),
@@ -134,7 +134,7 @@ pub(super) const RELATED_RECORDS: &[Group] = &[
         name: "Which records",
         controls: &[
             Control::line("Object IDs", "objectIds").hint("of features of this layer, 1,2,3"),
-            Control::line("Relationship ID", "relationshipId"),
+            Control::new("Relationship ID", "relationshipId", Input::Relationship),
             Control::line("Definition Expression", "definitionExpression").hint("a condition on the records"),
             Control::line("Historic Moment", "historicMoment").hint(MOMENT_HINT),
         ],

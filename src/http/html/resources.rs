@@ -1,10 +1,11 @@
-//! Shows the resources: catalogue, service, layer and table, list of replicas, replica.
+//! Shows what is published: catalogue, service, layer and table.
 
 use serde_json::{Map, Value};
 
 use super::Page;
-use super::results::{answer, table};
-use super::values::{self, fact_rows, facts, is_empty, is_long, json, plain, row};
+use super::lists::part;
+use super::results::table;
+use super::values::{fact_rows, facts, is_empty, is_long, json, plain, row, shortened};
 use super::writer::{Html, percent_encode};
 
 /// Writes the folders and services of a folder.
@@ -15,23 +16,67 @@ pub(super) fn catalogue(html: &mut Html, page: &Page<'_>, body: &Value) {
     let folders = items(body, "folders").iter().filter_map(Value::as_str);
     links(html, folders.map(|name| (format!("{here}/{}", percent_encode(name)), name.to_owned())));
     html.heading(2, None, "Services");
-    let services = items(body, "services").iter().map(|service| {
-        let (path, kind) = (plain(&service["name"]), plain(&service["type"]));
-        // A service inside a folder is listed with the folder's name, which the address has already.
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let address = format!("{here}/{}/{}", percent_encode(name), percent_encode(&kind));
-        (address, format!("{path} ({kind})"))
-    });
-    links(html, services);
+    if items(body, "services").is_empty() {
+        html.raw("<p>")
+            .none()
+            .raw("</p>\n<p class=\"note\">There is nothing that you may see here. Tables become layers with ");
+        html.raw("<code>syncline publish</code>, and files with <code>syncline import</code>.</p>\n");
+    } else {
+        let (services, around) = part(page, items(body, "services"));
+        html.raw("<ul class=\"cards\">\n");
+        for service in services {
+            service_card(html, page, service);
+        }
+        html.raw("</ul>\n");
+        around.write(html, page);
+    }
     html.heading(2, None, "Supported Interfaces");
     html.raw("<p>").link(page.frame.json_url.unwrap_or_default(), "REST").raw("</p>\n");
+}
+
+/// Writes a service of the catalogue, with what it holds and what one may do with it.
+fn service_card(html: &mut Html, page: &Page<'_>, service: &Value) {
+    let (path, kind) = (plain(&service["name"]), plain(&service["type"]));
+    // A service inside a folder is listed with the folder's name, which the address has already.
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let address = format!("{}/{}/{}", page.here(), percent_encode(name), percent_encode(&kind));
+    html.raw("<li class=\"card\"><p class=\"name\">").link(&address, &format!("{path} ({kind})")).raw("</p>");
+    let Some(known) = items(&page.about, "services").iter().find(|known| known["name"] == service["name"]) else {
+        html.raw("</li>\n");
+        return;
+    };
+    if let Some(description) = known["description"].as_str().filter(|text| !text.is_empty()) {
+        html.raw("<p>");
+        shortened(html, description);
+        html.raw("</p>");
+    }
+    html.raw("<p class=\"note\">").text(&counted(known["layers"].as_u64(), "layer"));
+    if known["tables"].as_u64() > Some(0) {
+        html.raw(", ").text(&counted(known["tables"].as_u64(), "table"));
+    }
+    html.raw("</p>\n<p class=\"badges\">");
+    if can(known, &["Sync"]) {
+        html.raw("<span class=\"badge info\">Sync</span> ");
+    }
+    html.raw(match can(known, EDITING) {
+        true => "<span class=\"badge good\">Editable</span>",
+        false => "<span class=\"badge\">Read only</span>",
+    });
+    html.raw("</p></li>\n");
+}
+
+fn counted(count: Option<u64>, noun: &str) -> String {
+    match count.unwrap_or_default() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
 }
 
 /// Writes a feature service.
 pub(super) fn service(html: &mut Html, page: &Page<'_>, body: &Value) {
     let here = page.here();
     jump(html, &[("#operations", "Supported Operations")]);
-    html.raw("<dl>\n");
+    html.raw("<div class=\"beside\">\n<div>\n<dl>\n");
     fact_rows(html, body, &[("Service Description", "serviceDescription")]);
     row(html, "All Layers and Tables", |html| {
         html.link(&format!("{here}/layers"), "layers");
@@ -82,11 +127,14 @@ pub(super) fn service(html: &mut Html, page: &Page<'_>, body: &Value) {
     }
     html.raw("</dl>\n");
     change_tracking(html, body);
-    service_operations(html, here, body);
+    html.raw("</div>\n<aside>\n");
+    service_operations(html, page, body);
+    html.raw("</aside>\n</div>\n");
 }
 
 /// Writes what belongs to a service and what can be done with it, as far as it is capable of it.
-fn service_operations(html: &mut Html, here: &str, body: &Value) {
+fn service_operations(html: &mut Html, page: &Page<'_>, body: &Value) {
+    let here = page.here();
     let syncs = body["syncEnabled"] == true || can(body, &["Sync"]);
     let mut children = Vec::new();
     if syncs {
@@ -95,12 +143,21 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
     if syncs || can(body, EDITING) {
         children.extend([("batches", "Batches"), ("rejectedEdits", "Refused Edits")]);
     }
+    if syncs {
+        children.push(("conflicts", "Conflicts"));
+    }
+    if !items(body, "relationships").is_empty() {
+        children.push(("relationships", "Relationships"));
+    }
     if !children.is_empty() {
         html.heading(2, None, "Child Resources");
         links(html, children.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
     }
     html.heading(2, Some("operations"), "Supported Operations");
     let mut operations = Vec::new();
+    if can(body, &["Query"]) {
+        operations.push(("query", "Query"));
+    }
     if can(body, EDITING) {
         operations.push(("applyEdits", "Apply Edits"));
     }
@@ -113,7 +170,17 @@ fn service_operations(html: &mut Html, here: &str, body: &Value) {
         operations.push(("extractChanges", "Extract Changes"));
     }
     operations.push(("queryDomains", "Query Domains"));
-    links(html, operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
+    let mut operations: Vec<(String, String)> =
+        operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())).collect();
+    if page.about["access"] == "manage" {
+        operations.push((admin_address(here), "Administration".to_owned()));
+    }
+    links(html, operations.into_iter());
+}
+
+/// The address of the administration of a service or layer.
+pub(super) fn admin_address(of: &str) -> String {
+    of.replacen("/rest/services/", "/rest/admin/services/", 1)
 }
 
 /// Writes how far back changes of each layer are known.
@@ -154,14 +221,30 @@ const EDITING_OPERATIONS: &[(&str, &str)] = &[
 /// Writes a layer or table and what can be done with it.
 pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
     jump(html, &[("#fields", "Fields"), ("#capabilities", "Capabilities"), ("#operations", "Supported Operations")]);
+    html.raw("<div class=\"beside\">\n<div>\n");
     if body["geometryType"].is_string() && can(body, &["Query"]) {
         map(html, page.here(), "Map of the layer");
     }
     layer_sections(html, page.parent(), body, 2);
+    html.raw("</div>\n<aside>\n");
+    layer_operations(html, page, body);
+    html.raw("</aside>\n</div>\n");
+}
+
+/// Writes what can be done with a layer, as far as it is capable of it.
+fn layer_operations(html: &mut Html, page: &Page<'_>, body: &Value) {
     html.heading(2, Some("operations"), "Supported Operations");
     let mut operations = Vec::new();
     if can(body, &["Query"]) {
         operations.push((format!("{}/query", page.here()), "Query".to_owned()));
+        let all = format!("{}/query?where=1%3D1&outFields=*&resultRecordCount=100", page.here());
+        operations.push((all, "Query: the first 100 records".to_owned()));
+        if !items(body, "relationships").is_empty() {
+            operations.push((format!("{}/queryRelatedRecords", page.here()), "Query Related Records".to_owned()));
+        }
+        if body["hasAttachments"] == true {
+            operations.push((format!("{}/queryAttachments", page.here()), "Query Attachments".to_owned()));
+        }
     }
     if can(body, EDITING) {
         operations.push((format!("{}/applyEdits", page.here()), "Apply Edits".to_owned()));
@@ -169,9 +252,11 @@ pub(super) fn layer(html: &mut Html, page: &Page<'_>, body: &Value) {
             operations.push((format!("{}/{path}", page.here()), (*name).to_owned()));
         }
         if body["supportsTruncate"] == true {
-            let admin = page.here().replacen("/rest/services/", "/rest/admin/services/", 1);
-            operations.push((format!("{admin}/truncate"), "Truncate".to_owned()));
+            operations.push((format!("{}/truncate", admin_address(page.here())), "Truncate".to_owned()));
         }
+    }
+    if page.about["access"] == "manage" {
+        operations.push((admin_address(page.here()), "Administration".to_owned()));
     }
     links(html, operations.into_iter());
 }
@@ -299,7 +384,9 @@ fn domain(domain: &Value) -> String {
 /// Writes a cell with the text of a value, empty where there is none.
 fn text_cell(html: &mut Html, member: &Value) {
     let text = if member.is_null() { String::new() } else { plain(member) };
-    html.open_cell(is_long(&text)).text(&text).raw("</td>");
+    html.open_cell(is_long(&text));
+    shortened(html, &text);
+    html.raw("</td>");
 }
 
 /// Writes feature types or templates, which have the same members.
@@ -338,185 +425,19 @@ fn relationships(html: &mut Html, service: &str, relationships: &[Value]) {
     html.raw("</ul>");
 }
 
-/// Writes the list of replicas.
-pub(super) fn replicas(html: &mut Html, page: &Page<'_>, body: &Value) {
-    let replicas = body.as_array().map_or(&[][..], Vec::as_slice);
-    if replicas.is_empty() {
-        html.raw("<p>None</p>\n");
-    } else {
-        html.raw("<p>Replicas: ").text(&replicas.len().to_string()).raw("</p>\n");
-        let dated = replicas.iter().any(|replica| replica.get("lastSyncDate").is_some());
-        let mut columns = vec!["Replica Name", "Replica ID"];
-        if dated {
-            columns.push("Last Sync Date");
-        }
-        html.open_table("Replicas", &columns);
-        for replica in replicas {
-            let id = plain(&replica["replicaID"]);
-            html.raw("<tr><th scope=\"row\">").text(&plain(&replica["replicaName"])).raw("</th><td>");
-            html.link(&format!("{}/{}", page.here(), percent_encode(&id)), &id).raw("</td>");
-            if dated {
-                html.raw("<td>");
-                values::value(html, "lastSyncDate", &replica["lastSyncDate"]);
-                html.raw("</td>");
-            }
-            html.raw("</tr>\n");
-        }
-        html.close_table();
-    }
-    html.heading(2, Some("operations"), "Supported Operations");
-    let create = (format!("{}/createReplica", page.parent()), "Create Replica".to_owned());
-    links(html, [create].into_iter());
-}
-
-/// Writes the list of jobs.
-pub(super) fn jobs(html: &mut Html, page: &Page<'_>, body: &Value) {
-    let jobs = items(body, "jobs");
-    if jobs.is_empty() {
-        html.raw("<p>None</p>\n");
-        return;
-    }
-    html.open_table("Jobs", &["Job ID", "Operation", "Status", "Submission Time", "Last Updated Time"]);
-    for job in jobs {
-        let id = plain(&job["jobId"]);
-        html.raw("<tr><th scope=\"row\">").link(&format!("{}/{}", page.here(), percent_encode(&id)), &id);
-        html.raw("</th>");
-        for key in ["operation", "status", "submissionTime", "lastUpdatedTime"] {
-            html.raw("<td>");
-            values::value(html, key, &job[key]);
-            html.raw("</td>");
-        }
-        html.raw("</tr>\n");
-    }
-    html.close_table();
-}
-
-/// Writes the list of uploads.
-pub(super) fn uploads(html: &mut Html, page: &Page<'_>, body: &Value) {
-    let here = page.here();
-    if items(body, "items").is_empty() {
-        html.raw("<p>None</p>\n");
-    } else {
-        html.open_table("Uploads", &["Item ID", "Item Name", "Description", "Date", "Committed", "Size"]);
-        for item in items(body, "items") {
-            let id = plain(&item["itemID"]);
-            html.raw("<tr><th scope=\"row\">").link(&format!("{here}/{}", percent_encode(&id)), &id).raw("</th>");
-            for key in ["itemName", "description", "date", "committed", "size"] {
-                html.raw("<td>");
-                // The key would say the same of a field of that name.
-                values::value(html, if key == "date" { "creationDate" } else { key }, &item[key]);
-                html.raw("</td>");
-            }
-            html.raw("</tr>\n");
-        }
-        html.close_table();
-    }
-    html.heading(2, Some("operations"), "Supported Operations");
-    let operations = [("upload", "Upload"), ("register", "Register")];
-    links(html, operations.iter().map(|(path, name)| (format!("{here}/{path}"), (*name).to_owned())));
-}
-
-/// Writes one upload.
-pub(super) fn upload_item(html: &mut Html, page: &Page<'_>, body: &Value) {
-    answer(html, body, 2);
-    html.heading(2, Some("operations"), "Supported Operations");
-    let (open, committed) = (
-        [("uploadPart", "Upload Part"), ("parts", "Parts"), ("commit", "Commit"), ("delete", "Delete")],
-        [("delete", "Delete")],
-    );
-    let operations = if body["committed"] == true { &committed[..] } else { &open[..] };
-    links(html, operations.iter().map(|(path, name)| (format!("{}/{path}", page.here()), (*name).to_owned())));
-}
-
-/// The members of a replica in the customary order; the others follow.
-const REPLICA_FACTS: &[(&str, &str)] = &[
-    ("Replica Name", "replicaName"),
-    ("Replica Id", "replicaID"),
-    ("Replica Owner", "replicaOwner"),
-    ("Target Type", "targetType"),
-    ("Replica ServerGen", "replicaServerGen"),
-    ("Replica ServerSibGen", "replicaServerSibGen"),
-    ("Creation Date", "creationDate"),
-    ("Last Sync Date", "lastSyncDate"),
-    ("Sync Model", "syncModel"),
-    ("Sync Direction", "syncDirection"),
-    ("Return Attachments", "returnAttachments"),
-    ("Attachments Sync Direction", "attachmentsSyncDirection"),
-    ("Spatial Relation", "spatialRel"),
-];
-
-/// Writes one replica.
-pub(super) fn replica(html: &mut Html, page: &Page<'_>, body: &Value) {
-    html.raw("<dl>\n");
-    fact_rows(html, body, REPLICA_FACTS);
-    if !is_empty(&body["geometry"]) {
-        row(html, "Geometry", |html| {
-            replica_geometry(html, &body["geometry"]);
-        });
-    }
-    fact_rows(html, body, &[("Spatial Reference", "spatialReference")]);
-    html.raw("</dl>\n");
-    for (label, key) in [("LayerServerGens", "layerServerGens"), ("Layers", "layers")] {
-        if !items(body, key).is_empty() {
-            html.heading(2, None, label);
-            table(html, label, items(body, key));
-        }
-    }
-    let known = |key: &str| REPLICA_FACTS.iter().any(|(_, known)| *known == key);
-    let others: Map<String, Value> = body
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| !known(key))
-        .filter(|(key, _)| !["geometry", "spatialReference", "layerServerGens", "layers"].contains(&key.as_str()))
-        .map(|(key, member)| (key.clone(), member.clone()))
-        .collect();
-    if !others.is_empty() {
-        html.heading(2, None, "Further Properties");
-        answer(html, &Value::Object(others), 3);
-    }
-    let id = percent_encode(&plain(&body["replicaID"]));
-    // Two steps up: the list of replicas, then the service.
-    let service = page.ancestor(2);
-    html.heading(2, None, "Child Resources");
-    let books = [
-        (format!("{}/status", page.here()), "Status"),
-        (format!("{}/batches", page.here()), "Uploads"),
-        (format!("{service}/rejectedEdits?replicaID={id}"), "Refused Edits"),
-        (format!("{service}/conflicts?replicaID={id}"), "Conflicts"),
-        (format!("{}/verify", page.here()), "Verify"),
-    ];
-    links(html, books.into_iter().map(|(address, name)| (address, name.to_owned())));
-    html.heading(2, Some("operations"), "Supported Operations");
-    let operations = [("synchronizeReplica", "Synchronize Replica"), ("unRegisterReplica", "Unregister Replica")];
-    links(html, operations.iter().map(|(path, name)| (format!("{service}/{path}?replicaID={id}"), (*name).to_owned())));
-}
-
-/// Writes the area of a replica: an envelope as its lines, anything else in a line with its coordinates folded away.
-fn replica_geometry(html: &mut Html, geometry: &Value) {
-    if geometry.get("xmin").is_some() {
-        values::extent(html, geometry);
-        return;
-    }
-    match values::geometry(geometry) {
-        Some(summary) => folded(html, &summary, geometry),
-        None => json(html, geometry),
-    }
-}
-
-const EDITING: &[&str] = &["Create", "Update", "Delete", "Editing"];
+pub(super) const EDITING: &[&str] = &["Create", "Update", "Delete", "Editing"];
 
 /// Says whether a service or layer has one of the capabilities.
-fn can(body: &Value, capabilities: &[&str]) -> bool {
+pub(super) fn can(body: &Value, capabilities: &[&str]) -> bool {
     let granted = body["capabilities"].as_str().unwrap_or_default();
     granted.split(',').any(|one| capabilities.iter().any(|name| one.trim().eq_ignore_ascii_case(name)))
 }
 
-fn items<'a>(body: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn items<'a>(body: &'a Value, key: &str) -> &'a [Value] {
     body[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn layer_link(service: &str, layer: &Value) -> (String, String) {
+pub(super) fn layer_link(service: &str, layer: &Value) -> (String, String) {
     let id = plain(&layer["id"]);
     (format!("{service}/{}", percent_encode(&id)), format!("{} ({id})", plain(&layer["name"])))
 }
@@ -530,7 +451,7 @@ fn flag_lines(flags: &Map<String, Value>) -> impl Iterator<Item = String> {
 }
 
 fn lines(html: &mut Html, lines: impl Iterator<Item = String>) {
-    html.raw("<ul class=\"lines\">");
+    html.raw("<ul class=\"lines columns\">");
     for line in lines {
         html.raw("<li>").text(&line).raw("</li>");
     }
@@ -538,7 +459,7 @@ fn lines(html: &mut Html, lines: impl Iterator<Item = String>) {
 }
 
 /// Writes addresses and texts as a list of links, or that there are none.
-fn links(html: &mut Html, links: impl Iterator<Item = (String, String)>) {
+pub(super) fn links(html: &mut Html, links: impl Iterator<Item = (String, String)>) {
     let mut links = links.peekable();
     if links.peek().is_none() {
         html.none();
@@ -561,7 +482,7 @@ fn jump(html: &mut Html, places: &[(&'static str, &'static str)]) {
 }
 
 /// Writes JSON that few want to see, behind a line to open.
-fn folded(html: &mut Html, summary: &str, value: &Value) {
+pub(super) fn folded(html: &mut Html, summary: &str, value: &Value) {
     html.raw("<details><summary>").text(summary).raw("</summary>");
     json(html, value);
     html.raw("</details>");

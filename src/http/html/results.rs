@@ -1,142 +1,13 @@
-//! Shows what operations answer: rows, counts, ids, extents, outcomes of edits, and any other JSON.
+//! Shows what operations answer: outcomes of edits, rows, and any other JSON.
 
 use serde_json::{Map, Value};
 
-use super::values::{self, facts, is_empty, is_long, is_scalar, plain, value};
+use super::records::features_table;
+use super::values::{self, is_empty, is_long, is_scalar, plain, value};
 use super::writer::Html;
 
-/// Writes the answer to a query; `next` is the address of the next records, used if there are more.
-pub(super) fn query(html: &mut Html, body: &Value, next: Option<&str>) {
-    if let Some(features) = body["features"].as_array() {
-        records(html, body, features, next);
-    } else if let Some(ids) = body["objectIds"].as_array() {
-        html.raw("<p># records: ").text(&ids.len().to_string()).raw("</p>\n");
-        facts(html, body, &[("Object ID Field", "objectIdFieldName"), ("Object IDs", "objectIds")]);
-    } else if body.get("count").is_some() || body.get("extent").is_some() {
-        facts(html, body, &[("Count", "count"), ("Extent", "extent")]);
-    } else {
-        answer(html, body, 3);
-    }
-}
-
-fn records(html: &mut Html, body: &Value, features: &[Value], next: Option<&str>) {
-    html.raw("<p># records: ").text(&features.len().to_string()).raw("</p>\n");
-    facts(
-        html,
-        body,
-        &[
-            ("Display Field", "displayFieldName"),
-            ("Has Z", "hasZ"),
-            ("Has M", "hasM"),
-            ("Object ID Field", "objectIdFieldName"),
-            ("Global ID Field", "globalIdFieldName"),
-            ("Geometry Type", "geometryType"),
-            ("Spatial Reference", "spatialReference"),
-            ("Exceeded Transfer Limit", "exceededTransferLimit"),
-        ],
-    );
-    features_table(html, "Records", features, body["fields"].as_array());
-    if let Some(next) = next {
-        html.raw("<p>").link(next, "Next records").raw("</p>\n");
-    }
-}
-
-/// A column of a table of features.
-struct Column<'a> {
-    name: &'a str,
-    alias: &'a str,
-    date: bool,
-    codes: &'a [Value],
-}
-
-impl<'a> Column<'a> {
-    fn of_field(field: &'a Value) -> Option<Self> {
-        let name = field["name"].as_str()?;
-        Some(Column {
-            name,
-            alias: field["alias"].as_str().unwrap_or(name),
-            date: field["type"] == "esriFieldTypeDate",
-            codes: field["domain"]["codedValues"].as_array().map_or(&[], Vec::as_slice),
-        })
-    }
-
-    fn of_attribute(name: &'a str) -> Self {
-        Column { name, alias: name, date: false, codes: &[] }
-    }
-
-    fn cell(&self, html: &mut Html, attribute: &Value) {
-        let coded = self.codes.iter().find(|coded| coded["code"] == *attribute);
-        match (coded, attribute) {
-            (_, Value::Null) => {
-                html.raw("<span class=\"none\">null</span>");
-            }
-            (Some(coded), _) => {
-                html.text(&plain(&coded["name"]))
-                    .raw(" <span class=\"epoch\">(")
-                    .text(&plain(attribute))
-                    .raw(")</span>");
-            }
-            (None, Value::Number(number)) if self.date => match number.as_i64() {
-                Some(milliseconds) => values::date(html, milliseconds),
-                None => {
-                    html.text(&number.to_string());
-                }
-            },
-            (None, other) => {
-                html.text(&plain(other));
-            }
-        }
-    }
-}
-
-/// Writes features as a table; without a list of fields the attributes of the first one give the columns.
-fn features_table(html: &mut Html, label: &str, features: &[Value], fields: Option<&Vec<Value>>) {
-    let Some(first) = features.first() else {
-        return;
-    };
-    let columns: Vec<Column<'_>> = match fields {
-        Some(fields) => fields.iter().filter_map(Column::of_field).collect(),
-        None => first["attributes"]
-            .as_object()
-            .map(|attributes| attributes.keys().map(|name| Column::of_attribute(name)).collect())
-            .unwrap_or_default(),
-    };
-    let with_geometry = features.iter().any(|feature| feature["geometry"].is_object());
-
-    html.raw("<div class=\"wide\" role=\"region\" tabindex=\"0\"")
-        .attribute("aria-label", label)
-        .raw("><table>\n<thead><tr>");
-    for column in &columns {
-        html.raw("<th scope=\"col\">").text(column.name);
-        if column.alias != column.name {
-            html.raw("<small>").text(column.alias).raw("</small>");
-        }
-        html.raw("</th>");
-    }
-    if with_geometry {
-        html.raw("<th scope=\"col\">Geometry</th>");
-    }
-    html.raw("</tr></thead>\n<tbody>\n");
-    for feature in features {
-        html.raw("<tr>");
-        for column in &columns {
-            let attribute = &feature["attributes"][column.name];
-            html.open_cell(attribute.as_str().is_some_and(is_long));
-            column.cell(html, attribute);
-            html.raw("</td>");
-        }
-        if with_geometry {
-            html.raw("<td>");
-            match values::geometry(&feature["geometry"]) {
-                Some(summary) => html.text(&summary),
-                None => html.raw("<span class=\"none\">null</span>"),
-            };
-            html.raw("</td>");
-        }
-        html.raw("</tr>\n");
-    }
-    html.close_table();
-}
+/// The most rows of a table; a page with more is slow, and nobody reads it.
+pub(super) const MAX_ROWS: usize = 500;
 
 /// Writes any answer: what fits on a line as a list, the rest below under headings from `level` on.
 pub(super) fn answer(html: &mut Html, body: &Value, level: usize) {
@@ -210,7 +81,7 @@ fn is_edit_result(item: &Value) -> bool {
 
 fn edit_results(html: &mut Html, label: &str, items: &[Value]) {
     html.open_table(label, &["Object ID", "Global ID", "Success", "Error"]);
-    for item in items {
+    for item in items.iter().take(MAX_ROWS) {
         html.raw("<tr>");
         for key in ["objectId", "globalId", "success"] {
             html.raw("<td>");
@@ -227,6 +98,15 @@ fn edit_results(html: &mut Html, label: &str, items: &[Value]) {
         html.raw("</td></tr>\n");
     }
     html.close_table();
+    not_shown(html, items.len());
+}
+
+/// Says how many rows a table does not have, if it does not have them all.
+pub(super) fn not_shown(html: &mut Html, count: usize) {
+    if count > MAX_ROWS {
+        html.raw("<p class=\"note\">These are the first ").text(&MAX_ROWS.to_string()).raw(" of ");
+        html.text(&count.to_string()).raw("; the JSON has all of them.</p>\n");
+    }
 }
 
 /// Says whether an object fits in a row of a table.
@@ -243,7 +123,7 @@ pub(super) fn table(html: &mut Html, label: &str, items: &[Value]) {
         }
     }
     html.open_table(label, &columns);
-    for item in items {
+    for item in items.iter().take(MAX_ROWS) {
         html.raw("<tr>");
         for column in &columns {
             let member = &item[*column];
@@ -254,6 +134,7 @@ pub(super) fn table(html: &mut Html, label: &str, items: &[Value]) {
         html.raw("</tr>\n");
     }
     html.close_table();
+    not_shown(html, items.len());
 }
 
 #[cfg(test)]
@@ -265,55 +146,6 @@ mod tests {
         let mut html = Html::new();
         write(&mut html);
         html.finish()
-    }
-
-    #[test]
-    fn records_show_dates_codes_nulls_and_geometries() {
-        let html = shown(|html| {
-            query(
-                html,
-                &json!({
-                    "objectIdFieldName": "OBJECTID", "hasZ": true, "exceededTransferLimit": true,
-                    "fields": [
-                        {"name": "OBJECTID", "type": "esriFieldTypeOID", "alias": "OBJECTID"},
-                        {"name": "status", "type": "esriFieldTypeSmallInteger", "alias": "Status",
-                         "domain": {"type": "codedValue", "codedValues": [{"name": "Open", "code": 1}]}},
-                        {"name": "seen", "type": "esriFieldTypeDate", "alias": "Seen on"}],
-                    "features": [
-                        {"attributes": {"OBJECTID": 7, "status": 1, "seen": 0}, "geometry": {"x": 1, "y": 2, "z": 3}},
-                        {"attributes": {"OBJECTID": 8, "status": 2, "seen": null}}]}),
-                Some("/query?resultOffset=2"),
-            );
-        });
-        for part in [
-            "# records: 2",
-            "<dt>Object ID Field:</dt> <dd>OBJECTID</dd>",
-            "<dt>Has Z:</dt> <dd>true</dd>",
-            "<dt>Exceeded Transfer Limit:</dt> <dd>true</dd>",
-            "seen<small>Seen on</small>",
-            "Open <span class=\"epoch\">(1)</span>",
-            "<td>2</td>",
-            "1970-01-01 00:00:00 UTC",
-            "Point: X: 1 Y: 2 Z: 3",
-            "<td><span class=\"none\">null</span></td>",
-            "<a href=\"/query?resultOffset=2\">Next records</a>",
-        ] {
-            assert!(html.contains(part), "{part} is missing in\n{html}");
-        }
-    }
-
-    #[test]
-    fn ids_counts_and_extents_have_their_labels() {
-        let ids = shown(|html| {
-            query(html, &json!({"objectIdFieldName": "OBJECTID", "objectIds": [1, 2]}), None);
-        });
-        assert!(ids.contains("<dt>Object IDs:</dt> <dd>1, 2</dd>"), "{ids}");
-        let count = shown(|html| query(html, &json!({"count": 0}), None));
-        assert!(count.contains("<dt>Count:</dt> <dd>0</dd>"), "{count}");
-        let extent = shown(|html| {
-            query(html, &json!({"extent": {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}, "count": 74}), None);
-        });
-        assert!(extent.contains("YMin: 2") && extent.contains("<dd>74</dd>"), "{extent}");
     }
 
     #[test]

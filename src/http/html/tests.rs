@@ -10,11 +10,30 @@ fn crumbs(steps: &[(&str, &str)]) -> Vec<Crumb> {
 }
 
 fn frame<'a>(path: &'a [Crumb], json_url: Option<&'a str>) -> Frame<'a> {
-    Frame { path, title: "A title", json_url, visitor: &Visitor::Anybody, assets: &[], refresh_seconds: None }
+    Frame {
+        path,
+        title: "A title",
+        json_url,
+        visitor: &Visitor::Anybody,
+        assets: &[],
+        basemap: None,
+        refresh_seconds: None,
+    }
 }
 
 /// Makes a page below `/rest/services/natural-earth/FeatureServer`; `below` are the last parts of its path.
 fn made(kind: Kind, below: &[&str], body: Option<&Value>, form_values: &[(&str, &str)]) -> String {
+    made_with(kind, below, body, form_values, &Value::Null)
+}
+
+/// Makes a page that knows something of its service or layer.
+pub(super) fn made_with(
+    kind: Kind,
+    below: &[&str],
+    body: Option<&Value>,
+    form_values: &[(&str, &str)],
+    about: &Value,
+) -> String {
     let mut path = crumbs(&[
         ("Home", "/rest/services"),
         ("natural-earth (FeatureServer)", "/rest/services/natural-earth/FeatureServer"),
@@ -25,7 +44,7 @@ fn made(kind: Kind, below: &[&str], body: Option<&Value>, form_values: &[(&str, 
     }
     let form_values: Vec<(String, String)> =
         form_values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    page(&Page { frame: frame(&path, Some("/rest/services?f=pjson")), kind, body, form_values: &form_values })
+    page(&Page { frame: frame(&path, Some("/rest/services?f=pjson")), kind, body, about, form_values: &form_values })
 }
 
 /// Asserts that all `parts` are in the page, in this order.
@@ -82,7 +101,13 @@ fn catalogue_links_folders_and_services() {
     let path = crumbs(&[("Home", "/rest/services"), ("Field work", "/rest/services/Field%20work/")]);
     let body = json!({"currentVersion": 10.91, "folders": ["a/b"],
         "services": [{"name": "Field work/Wells & pumps", "type": "FeatureServer"}]});
-    let html = page(&Page { frame: frame(&path, None), kind: Kind::Catalogue, body: Some(&body), form_values: &[] });
+    let html = page(&Page {
+        frame: frame(&path, None),
+        kind: Kind::Catalogue,
+        body: Some(&body),
+        about: &Value::Null,
+        form_values: &[],
+    });
     assert_in_order(
         &html,
         &[
@@ -432,9 +457,37 @@ fn bodies() -> Vec<(Kind, Value)> {
             Kind::Replica,
             json!({"replicaName": "a", "replicaID": "b", "geometry": {"a": "b"}, "layers": [{"where": "x"}]}),
         ),
+        (Kind::Feature, json!({"feature": {"attributes": {"state": "a"}, "geometry": {"x": 1, "y": 2}}})),
+        (
+            Kind::Attachments,
+            json!({"attachmentInfos": [{"id": "a", "name": "b", "contentType": "image/png", "size": 5, "keywords": "k"}]}),
+        ),
+        (
+            Kind::Administration,
+            json!({"adminLayerInfo": {"tableName": "a", "definition": {"b": "c"}, "problems": ["d"]}}),
+        ),
+        (Kind::Definition { operation: "updateDefinition" }, edits.clone()),
+        (
+            Kind::Entries,
+            json!({"rejectedEdits": [{"rejectedEditId": "a", "state": "b", "reason": {"code": 1, "description": "c"}}]}),
+        ),
+        (Kind::Entry, json!({"rejectedEditId": "a", "state": "open"})),
+        (Kind::Jobs, json!({"jobs": [{"jobId": "a", "status": "b"}]})),
+        (Kind::Job, json!({"jobId": "a", "status": "b", "error": {"message": "c"}})),
+        (Kind::Uploads, json!({"items": [{"itemID": "a", "itemName": "b"}]})),
+        (Kind::UploadItem, json!({"itemID": "a"})),
+        (Kind::RelatedRecords, edits.clone()),
         (Kind::Other, edits),
         (Kind::Other, json!({"error": {"message": "m", "code": "c", "details": ["d"]}})),
     ]
+}
+
+/// What a page knows beside its document, of all kinds together.
+fn about() -> Value {
+    let mut layer = layer();
+    layer["hasAttachments"] = json!(true);
+    json!({"access": "manage", "layer": layer, "layers": [{"id": 0, "name": "a", "geometryType": "b"}, {"id": 1, "name": "c"}],
+        "services": [{"name": "a", "description": "b".repeat(300), "layers": 1, "tables": 2, "capabilities": "Query"}]})
 }
 
 #[test]
@@ -452,7 +505,8 @@ fn hostile_names_and_values_are_inert_on_every_page() {
             crumbs(&[("Home", "/rest/services"), (HOSTILE, "/rest/x\"'><script>"), (HOSTILE, "javascript:alert(1)")]);
         let visitor = Visitor::User { name: HOSTILE.to_owned(), csrf: HOSTILE.to_owned() };
         let frame = Frame { title: HOSTILE, visitor: &visitor, ..frame(&path, Some("javascript:alert(1)")) };
-        let html = page(&Page { frame, kind, body: Some(&body), form_values: &form_values });
+        let about = poisoned(&about());
+        let html = page(&Page { frame, kind, body: Some(&body), about: &about, form_values: &form_values });
         assert!(html.contains("&lt;script&gt;alert(1)"), "{kind:?} does not show the text at all");
         for live in ["<script>", "<img", "\"'>", "href=\"javascript", "href=\"data", ">JSON</a>"] {
             assert!(!html.contains(live), "{kind:?} lets {live} through in\n{html}");

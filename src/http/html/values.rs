@@ -29,6 +29,12 @@ const DATES: &[&str] = &[
 /// Keys whose texts are addresses that the server itself made, the only values that become links.
 const ADDRESSES: &[&str] = &["URL", "responseUrl", "resultUrl", "statusUrl"];
 
+/// Keys whose numbers are bytes.
+const SIZES: &[&str] = &["size", "resultSize"];
+
+/// How much of a text is shown before somebody asks for the rest, in characters.
+const MAX_SHOWN_CHARACTERS: usize = 200;
+
 /// Writes the members of `object` that `labels` names, in that order, as one list; absent and null ones are left out.
 pub(super) fn facts(html: &mut Html, object: &Value, labels: &[(&'static str, &str)]) {
     html.raw("<dl>\n");
@@ -65,15 +71,50 @@ pub(super) fn value(html: &mut Html, key: &str, value: &Value) {
                 html.text(&number.to_string());
             }
         },
+        Value::Number(number) if SIZES.contains(&key) => match number.as_u64() {
+            Some(bytes) if bytes >= 1000 => {
+                html.text(&size(bytes)).raw(" <span class=\"epoch\">(").text(&bytes.to_string()).raw(")</span>");
+            }
+            _ => {
+                html.text(&number.to_string());
+            }
+        },
         Value::String(text) if ADDRESSES.contains(&key) => {
             html.link(text, text);
         }
         Value::Object(object) => self::object(html, object, value),
         Value::Array(items) if !items.iter().all(is_scalar) => json(html, value),
-        _ => {
-            html.text(&plain(value));
-        }
+        _ => shortened(html, &plain(value)),
     }
+}
+
+/// Writes a text; of a long one its beginning, and all of it when somebody opens it.
+pub(super) fn shortened(html: &mut Html, text: &str) {
+    match text.char_indices().nth(MAX_SHOWN_CHARACTERS) {
+        None => html.text(text),
+        Some(_) => {
+            let end = text.char_indices().nth(MAX_SHOWN_CHARACTERS / 2).map_or(text.len(), |(end, _)| end);
+            html.raw("<details class=\"more\"><summary>").text(text.get(..end).unwrap_or(text)).raw("…</summary><p>");
+            html.text(text).raw("</p></details>")
+        }
+    };
+}
+
+/// Returns a number of bytes as people say it: `1.2 MB`.
+pub(super) fn size(bytes: u64) -> String {
+    let (mut scaled, mut units) = (bytes / 100, ["kB", "MB", "GB"].into_iter());
+    let mut unit = units.next();
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit.
+    while scaled >= 10_000
+        && let Some(larger) = units.next()
+    {
+        scaled /= 1000;
+        unit = Some(larger);
+    }
+    format!("{}.{} {}", scaled / 10, scaled % 10, unit.unwrap_or_default())
 }
 
 fn object(html: &mut Html, object: &Map<String, Value>, value: &Value) {
@@ -265,6 +306,15 @@ mod tests {
         assert_eq!(shown("spatialReference", &json!({"wkid": 102_100, "latestWkid": 3857})), "102100 (3857)");
         assert_eq!(shown("spatialReference", &json!({"wkid": 4326})), "4326");
         assert_eq!(shown("spatialReference", &json!({"wkt": "GEOGCS[<x>]"})), "GEOGCS[&lt;x&gt;]");
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_what_people_say() {
+        for (bytes, said) in
+            [(0, "0 B"), (999, "999 B"), (1234, "1.2 kB"), (1_500_000, "1.5 MB"), (7_000_000_000_000, "7000.0 GB")]
+        {
+            assert_eq!(size(bytes), said);
+        }
     }
 
     #[test]
