@@ -51,6 +51,8 @@ export function showMap(element, { features = [], extent, renderer, onSelect, ba
           layers.set(String(feature.id), layer);
           layer.addTo(drawn);
           describe(layer, feature);
+          // A thousand stops on the way past a map are of no use; rows and pages lead to features, too.
+          partsOf(layer).forEach((part) => part.getElement?.()?.setAttribute("tabindex", "-1"));
           layer.on("click", () => {
             handle.select(feature.id, { move: false });
             onSelect?.(feature.id);
@@ -281,9 +283,12 @@ function shorten(text) {
   return text.length > 120 ? `${text.slice(0, 119)}…` : text;
 }
 
+function partsOf(layer) {
+  return layer ? (layer.getLayers?.() ?? [layer]) : [];
+}
+
 function mark(layer, on) {
-  const parts = layer ? (layer.getLayers?.() ?? [layer]) : [];
-  for (const part of parts) {
+  for (const part of partsOf(layer)) {
     part.getElement?.()?.classList.toggle("chosen", on);
     if (on) {
       part.bringToFront?.();

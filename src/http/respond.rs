@@ -290,7 +290,8 @@ fn attachment(info: &AttachmentInfo) -> Response {
     for (name, value) in [
         (header::CONTENT_TYPE, info.content_type.as_str()),
         (header::CONTENT_DISPOSITION, disposition.as_str()),
-        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        // Browsers lay pictures out with a style of their own.
+        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
     ] {
         // What cannot stand in a header was refused when the attachment came.
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -309,7 +310,8 @@ fn shown_as_page(shown: &Shown<'_>, body: Option<&Json>) -> Response {
     let frame = Frame {
         path: shown.path,
         title: shown.title,
-        json_url: shown.json_url.as_deref(),
+        // Without its parameters, an operation has no JSON.
+        json_url: shown.json_url.as_deref().filter(|_| body.is_some()),
         visitor: shown.visitor,
         assets: shown.kind.assets(),
         basemap: shown.basemap,

@@ -333,7 +333,7 @@ const ENTRY_FACTS: &[&str] = &[
 pub(super) fn entries(html: &mut Html, page: &Page<'_>, body: &Value) {
     let found = BOOKS.iter().find(|(list, ..)| body[*list].is_array());
     let Some((list, number, word)) = found else { return answer(html, body, 2) };
-    let others = others(body, |key| key == *list);
+    let others = others(body, |key| key == *list || key == "exceededTransferLimit");
     if !others.is_empty() {
         answer(html, &Value::Object(others), 2);
     }
@@ -364,7 +364,24 @@ pub(super) fn entries(html: &mut Html, page: &Page<'_>, body: &Value) {
         html.raw("</tr>\n");
     }
     html.close_table();
+    if body["exceededTransferLimit"] == true {
+        let skipped = page.form_value("resultOffset").and_then(|offset| offset.trim().parse::<usize>().ok());
+        let next = skipped.unwrap_or_default().saturating_add(entries.len()).to_string();
+        let mut pairs: Vec<(&str, &str)> = ENTRY_FILTERS
+            .iter()
+            .filter_map(|name| Some((*name, page.form_value(name).filter(|value| !value.is_empty())?)))
+            .collect();
+        pairs.push(("resultOffset", &next));
+        let pairs: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        html.raw("<p class=\"buttons\"><a class=\"button second\"");
+        html.attribute("href", &format!("{}?{}", page.here(), pairs.join("&"))).raw(">Next entries</a></p>\n");
+    }
 }
+
+/// What a list of the books can be narrowed by, which the link to its next entries repeats.
+const ENTRY_FILTERS: &[&str] =
+    &["replicaID", "connected", "operation", "layer", "requestId", "since", "state", "globalId", "batchId", "resultRecordCount"];
 
 /// Writes an entry of the books and what can be done with it.
 pub(super) fn entry(html: &mut Html, page: &Page<'_>, body: &Value) {

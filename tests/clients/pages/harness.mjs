@@ -89,7 +89,13 @@ export class Visit {
       this.complain(`dialog: ${dialog.message()}`);
       await dialog.dismiss();
     });
-    page.on("requestfailed", (request) => this.complain(`request failed: ${request.failure()?.errorText} ${request.url()}`));
+    page.on("requestfailed", (request) => {
+      const failure = request.failure()?.errorText;
+      // What a page no longer wants, or leaves behind, is nobody's failure.
+      if (request.resourceType() !== "fetch" || failure !== "net::ERR_ABORTED") {
+        this.complain(`request failed: ${failure} ${request.url()}`);
+      }
+    });
     page.on("response", (response) => {
       if (response.status() >= 400) {
         this.complain(`HTTP ${response.status()} ${response.url()}`);

@@ -4,9 +4,47 @@ import { assert, scenarios } from "./harness.mjs";
 
 const SERVICE = "/arcgis/rest/services/trees/FeatureServer";
 
+/** What clients and administrators can name, named by somebody who means harm. Returns the pages about it. */
+async function name(visit) {
+  const { hostile, admin } = visit.facts;
+  const long = `${hostile}\u202e${"x".repeat(10_000)}`;
+  const done = async (path, parameters) => {
+    const answer = await visit.ask(path, parameters);
+    assert.equal(answer.error, undefined, `${path}: ${JSON.stringify(answer).slice(0, 500)}`);
+    return answer;
+  };
+  const of = SERVICE.replace("/rest/services/", "/rest/admin/services/");
+  const coded = { type: "codedValue", name: hostile, codedValues: [{ name: hostile, code: hostile }, { name: "javascript:alert(4)", code: "b" }] };
+  await done(`${of}/0/updateDefinition`, {
+    token: admin,
+    updateDefinition: JSON.stringify({
+      description: long, copyrightText: hostile, displayField: "species", fields: [{ name: "link", alias: hostile, description: hostile, domain: coded }],
+    }),
+  });
+  await done(`${of}/updateDefinition`, { token: admin, updateDefinition: JSON.stringify({ serviceDescription: long, copyrightText: hostile }) });
+  const replica = await done(`${SERVICE}/createReplica`, {
+    replicaName: hostile, layers: "0", transportType: "esriTransportTypeEmbedded",
+    layerQueries: JSON.stringify({ 0: { where: `species <> '${hostile.replaceAll("'", "''")}'` } }),
+  });
+  const adds = [{ attributes: { species: hostile, link: hostile }, geometry: { x: "NaN", y: hostile } }];
+  await visit.ask(`${SERVICE}/0/applyEdits`, { adds: JSON.stringify(adds), rollbackOnFailure: "false" });
+  const form = new FormData();
+  form.set("f", "json");
+  form.set("keywords", hostile.slice(0, 200));
+  form.set("attachment", new Blob(["x"], { type: "text/html" }), `${hostile.replaceAll(/["/\\]/g, "'")}.html`);
+  await fetch(`${visit.base}${SERVICE}/0/1/addAttachment`, { method: "POST", body: form });
+  return [
+    `${SERVICE}/replicas`, `${SERVICE}/replicas/${replica.replicaID}`, `${SERVICE}/replicas/${replica.replicaID}/status`, `${SERVICE}/batches`,
+    `${SERVICE}/rejectedEdits`, `${SERVICE}/0/1/attachments`, `${SERVICE}/0/queryAttachments?objectIds=1`, `${SERVICE}/queryDomains?layers=0`,
+    `${SERVICE}/synchronizeReplica?replicaID=${encodeURIComponent(hostile)}`, `${SERVICE}/0/updateFeatures?features=${encodeURIComponent(hostile)}`,
+  ];
+}
+
 await scenarios({
   "nothing of names and values runs": async (visit) => {
+    const named = await name(visit);
     const paths = [
+      ...named,
       "/arcgis/rest/services",
       SERVICE,
       `${SERVICE}/layers`,
@@ -15,6 +53,8 @@ await scenarios({
       `${SERVICE}/0/1`,
       `${SERVICE}/1`,
       `${SERVICE}/createReplica`,
+      `${SERVICE}/createReplica?layers=0&where.0=${encodeURIComponent(visit.facts.hostile)}`,
+      `${SERVICE}/extractChanges`,
     ];
     for (const phone of [false, true]) {
       await visit.show({ phone });
