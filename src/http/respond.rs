@@ -361,7 +361,7 @@ fn padded(json: Vec<u8>, params: &Params) -> Response {
 /// The function that an old browser client wants called, if it has a name that can be one.
 fn callback(params: &Params) -> Option<&str> {
     params.text("callback").filter(|name| {
-        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']'))
+        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$'))
     })
 }
 

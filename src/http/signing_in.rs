@@ -43,7 +43,7 @@ pub(super) struct Asked<'a> {
     pub(super) address: Option<IpAddr>,
 }
 
-/// Finds out who asks, from the first token that is not empty; a cookie counts for pages only.
+/// Finds out who asks, from the first token that is not empty; a cookie counts only for pages, and for what a browser goes to.
 pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
     let Asked { route, method, params, query, headers, format, address } = asked;
     let signs_in = matches!(route, Route::SigningIn(SigningIn::Login | SigningIn::GenerateToken));
@@ -63,8 +63,12 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
     if let Some(token) = token_of(headers, params).filter(|_| !signs_in) {
         return auth::authenticate(app, Some(presented(token, false, headers, address))).await;
     }
-    // Else any page could ask in the name of whoever looks at it.
-    let counts = format == Format::Html || matches!(route, Route::SigningIn(SigningIn::Session));
+    // Else any page could ask in the name of whoever looks at it. What somebody goes to, by a link to JSON, no other page can read.
+    let sent = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_gone_to = *method == Method::GET
+        && sent("sec-fetch-mode") == Some("navigate")
+        && sent("sec-fetch-dest") == Some("document");
+    let counts = format == Format::Html || is_gone_to || matches!(route, Route::SigningIn(SigningIn::Session));
     let Some(token) = cookie(headers).filter(|_| counts) else { return Ok(Identity::default()) };
     let identity = match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
         // A session that has ended is nobody's fault: whoever had it is asked to sign in where that is needed.
@@ -259,6 +263,7 @@ fn login_page(call: &Call, problem: Option<String>) -> Reply {
         json_url: None,
         visitor: &call.visitor,
         assets: &[],
+        basemap: None,
         refresh_seconds: None,
     };
     let user = call.params.text("username").filter(|_| problem.is_some()).unwrap_or_default();

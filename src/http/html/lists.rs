@@ -380,8 +380,18 @@ pub(super) fn entries(html: &mut Html, page: &Page<'_>, body: &Value) {
 }
 
 /// What a list of the books can be narrowed by, which the link to its next entries repeats.
-const ENTRY_FILTERS: &[&str] =
-    &["replicaID", "connected", "operation", "layer", "requestId", "since", "state", "globalId", "batchId", "resultRecordCount"];
+const ENTRY_FILTERS: &[&str] = &[
+    "replicaID",
+    "connected",
+    "operation",
+    "layer",
+    "requestId",
+    "since",
+    "state",
+    "globalId",
+    "batchId",
+    "resultRecordCount",
+];
 
 /// Writes an entry of the books and what can be done with it.
 pub(super) fn entry(html: &mut Html, page: &Page<'_>, body: &Value) {

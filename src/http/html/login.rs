@@ -7,7 +7,7 @@ pub(crate) fn login(html: &mut Html, user: &str, next: &str, problem: Option<&st
     if let Some(problem) = problem {
         html.raw("<div class=\"error\" role=\"alert\">\n<p>").text(problem).raw("</p>\n</div>\n");
     }
-    html.raw("<form action=\"/arcgis/login\" method=\"post\">\n<input type=\"hidden\" name=\"next\"");
+    html.raw("<form class=\"narrow\" action=\"/arcgis/login\" method=\"post\">\n<input type=\"hidden\" name=\"next\"");
     html.attribute("value", next).raw(">\n<fieldset><legend>Sign in</legend>\n");
     html.raw("<div class=\"row\"><label class=\"label\" for=\"username\">User name</label><div>");
     html.raw("<input type=\"text\" id=\"username\" name=\"username\" autocomplete=\"username\" spellcheck=\"false\" required");

@@ -309,7 +309,7 @@ fn error(html: &mut Html, error: &Value) {
 fn ways_on(html: &mut Html, page: &Page<'_>, error: &Value) {
     let mut ways = Vec::new();
     if page.frame.visitor == &Visitor::Stranger && (error["code"] == 499 || error["code"] == 498) {
-        ways.push((format!("/arcgis/login?redirect={}", percent_encode(page.here())), "Login".to_owned()));
+        ways.push((format!("/arcgis/login?next={}", percent_encode(page.here())), "Login".to_owned()));
     }
     for crumb in page.frame.path.iter().rev().skip(1).take(2) {
         if ways.iter().all(|(address, _)| *address != crumb.href) {

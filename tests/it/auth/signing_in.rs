@@ -325,6 +325,12 @@ async fn forms_count_only_with_what_their_session_knows() {
     assert_eq!(error(&get_as(&server, token, "", &[]).await).0, 498);
     let answer = server.fetch("?f=json", &[("Cookie", &cookie)]).await;
     assert_eq!(error(&server::json(answer).await).0, 499);
+    // But a link to JSON is followed by whoever signed in.
+    let gone_to = [("Cookie", cookie.as_str()), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
+    let answer = server::json(server.fetch("?f=pjson", &gone_to).await).await;
+    assert_eq!(answer["layers"][0]["name"], "oak", "{answer}");
+    let within = [("Cookie", cookie.as_str()), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+    assert_eq!(error(&server::json(server.fetch("?f=pjson", &within).await).await).0, 499);
 }
 
 #[tokio::test]

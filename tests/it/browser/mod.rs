@@ -8,6 +8,7 @@ use serde_json::json;
 use syncline::model::id::LayerId;
 
 use crate::{
+    auth::signing_in::{PASSWORD, with_users},
     clients,
     support::{TestServer, server::JobRunner},
 };
@@ -105,6 +106,17 @@ async fn replicas_live_by_forms() {
 async fn attachments_are_shown_and_run_nothing() {
     let (server, _jobs) = grove().await;
     run("attachments", &server.listen().await.address, "{}").await;
+}
+
+#[tokio::test]
+async fn people_sign_in_and_out() {
+    let server = with_users().await;
+    server
+        .database
+        .sql("insert into oak (species, shape) values ('elm', st_setsrid(st_makepoint(1000000, 6000000), 3857))")
+        .await;
+    let facts = json!({"user": "ann", "password": PASSWORD}).to_string();
+    run("signing_in", &server.listen().await.address, &facts).await;
 }
 
 #[tokio::test]
