@@ -3,7 +3,18 @@
 // A token of this page's own, as the cookie counts for pages only. None is needed where nobody signs in.
 let token;
 
+// A key that somebody has entered, for a page that asks for one.
+let key;
+
+/** From now on, asks with a key or token of somebody's instead; `undefined` for that of the session again. */
+export function useToken(given) {
+  key = given;
+}
+
 async function tokenOfSession(anew) {
+  if (key) {
+    return key;
+  }
   const csrf = document.querySelector('meta[name="csrf"]')?.content;
   if (!csrf) {
     return undefined;

@@ -22,6 +22,7 @@
 //! - [`jobs`]: operations that run on their own.
 //! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
 //! - [`auth`]: who asks.
+//! - [`console`]: what administrators see of the whole server, and do with many replicas at once.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`mod@client`]: a GeoPackage that is a replica, and what keeps it in step with a server.
 //! - [`cli`]: the commands.
@@ -38,6 +39,7 @@ mod books;
 pub mod cli;
 mod client;
 pub mod config;
+mod console;
 mod editing;
 pub mod error;
 pub mod files;

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     app::App,
+    console,
     error::{Error, Result},
     model::{
         id::ReplicaId,
@@ -16,6 +17,7 @@ use crate::{
     },
     replica::{self, life},
     wire::{
+        console::ExpiryOf,
         import::Source,
         life::status,
         params::Params,
@@ -35,6 +37,8 @@ pub(super) enum Replicas {
     Unregister(Unregistration),
     /// Give a replica to another user, or all of a user who has left
     Give(Giving),
+    /// Set after how many days without a synchronization a replica expires
+    Expire(Expiry),
     /// Let replicas synchronize here that belong to the original of this database, because this server replaces it
     Adopt(Adoption),
     /// Register a replica of another server, and load what its createReplica (targetType=server) answered
@@ -82,6 +86,7 @@ impl Replicas {
             Replicas::List(list) => list.run(app).await,
             Replicas::Show(one) => one.show(app).await,
             Replicas::Import(import) => import.run(app).await,
+            Replicas::Expire(rule) => rule.run(app).await,
             Replicas::Adopt(which) => which.run(app).await,
             Replicas::Give(giving) => giving.run(app).await,
             Replicas::Unregister(which) => which.run(app).await,
@@ -321,6 +326,54 @@ impl One {
             return say(json!({"success": true, "replicaID": replica.id.to_string()}).to_string());
         }
         say(format!("Replica {} ({}) of service {} is unregistered.", replica.id, replica.name, service.name))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Expiry {
+    /// The replica's id, in any spelling
+    #[arg(required_unless_present = "service", conflicts_with = "service")]
+    id: Option<String>,
+    /// All replicas of this service that have no rule of their own
+    #[arg(long)]
+    service: Option<String>,
+    /// It never expires
+    #[arg(long, conflicts_with_all = ["days", "default"])]
+    never: bool,
+    /// It expires after so many days without a synchronization
+    #[arg(long, value_name = "N", required_unless_present_any = ["never", "default"], value_parser = clap::value_parser!(i32).range(1..=36_500))]
+    days: Option<i32>,
+    /// It expires as its service, or as the settings say
+    #[arg(long, conflicts_with = "days")]
+    default: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Expiry {
+    async fn run(self, app: &App) -> Result<()> {
+        let (of, what) = match (&self.id, self.service) {
+            (_, Some(service)) => {
+                let what = format!("Replicas of service {service} without a rule of their own");
+                (ExpiryOf::Service(service), what)
+            }
+            (id, None) => {
+                let id = id.clone().unwrap_or_default();
+                let parsed = ReplicaId::parse(&id).ok_or(Error::ReplicaNotFound { id })?;
+                (ExpiryOf::Replicas(vec![parsed]), format!("Replica {parsed}"))
+            }
+        };
+        let days = if self.never { Some(0) } else { self.days };
+        console::set_expiry(app, &of, days).await?;
+        if self.json {
+            return say(json!({"success": true, "expireDays": days}).to_string());
+        }
+        match days {
+            Some(0) => say(format!("{what}: never expires.")),
+            Some(days) => say(format!("{what}: expires after {days} days without a synchronization.")),
+            None => say(format!("{what}: expires as its service, or as the settings say.")),
+        }
     }
 }
 

@@ -110,7 +110,32 @@ pub(crate) fn markdown() -> String {
     out
 }
 
+/// A setting with its value.
+pub(crate) struct Listed {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The heading under which it stands.
+    pub(crate) group: &'static str,
+    /// What it is for, in lines.
+    pub(crate) meaning: &'static [&'static str],
+    /// Its value as TOML, without what is secret; `None` if there is none.
+    pub(crate) value: Option<String>,
+}
+
 impl Config {
+    /// The settings that are used, one by one, without what is secret.
+    pub(crate) fn listed(&self) -> Vec<Listed> {
+        SETTINGS
+            .iter()
+            .map(|setting| Listed {
+                name: setting.name,
+                group: setting.group,
+                meaning: setting.meaning,
+                value: (setting.toml)(self).map(|value| hide(setting.more.hidden, value)),
+            })
+            .collect()
+    }
+
     /// The settings that are used, as a file, without what is secret.
     pub(crate) fn shown(&self) -> String {
         let mut out = String::new();

@@ -8,6 +8,7 @@
 //! else.
 
 mod disk;
+mod usage;
 mod writing;
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
 };
 
 use disk::{Reserve, cannot_write};
+pub(crate) use usage::Counted;
 pub(crate) use writing::Place;
 use writing::{Spooled, Writing, Written};
 

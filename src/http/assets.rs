@@ -36,6 +36,24 @@ pub(crate) enum Asset {
     Map,
     /// What makes maps of the places that pages have for them.
     Directory,
+    /// The look of the console.
+    ConsoleStyle,
+    /// What its pages have in common.
+    ConsoleKit,
+    /// Drawings on the line of time.
+    ConsoleDrawing,
+    /// Its first page.
+    ConsoleOverview,
+    /// Its page of all replicas.
+    ConsoleReplicas,
+    /// Its page of one.
+    ConsoleReplica,
+    /// Its pages of refused edits and conflicts.
+    ConsoleBooks,
+    /// Its other pages.
+    ConsoleMore,
+    /// What finds the page that is asked for.
+    Console,
 }
 
 /// A file as it is sent.
@@ -49,7 +67,7 @@ struct Served {
 }
 
 /// All files; one that names others comes after them.
-const SOURCES: [(Asset, &str, &str); 9] = [
+const SOURCES: [(Asset, &str, &str); 18] = [
     (Asset::Style, "style.css", include_str!("../../assets/style.css")),
     (Asset::Icon, "icon.svg", include_str!("../../assets/icon.svg")),
     (Asset::Theme, "theme.js", include_str!("../../assets/theme.js")),
@@ -59,6 +77,15 @@ const SOURCES: [(Asset, &str, &str); 9] = [
     (Asset::Api, "api.js", include_str!("../../assets/api.js")),
     (Asset::Map, "map.js", include_str!("../../assets/map.js")),
     (Asset::Directory, "directory.js", include_str!("../../assets/directory.js")),
+    (Asset::ConsoleStyle, "console.css", include_str!("../../assets/console/console.css")),
+    (Asset::ConsoleKit, "console-kit.js", include_str!("../../assets/console/kit.js")),
+    (Asset::ConsoleDrawing, "console-drawing.js", include_str!("../../assets/console/drawing.js")),
+    (Asset::ConsoleOverview, "console-overview.js", include_str!("../../assets/console/overview.js")),
+    (Asset::ConsoleReplicas, "console-replicas.js", include_str!("../../assets/console/replicas.js")),
+    (Asset::ConsoleReplica, "console-replica.js", include_str!("../../assets/console/replica.js")),
+    (Asset::ConsoleBooks, "console-books.js", include_str!("../../assets/console/books.js")),
+    (Asset::ConsoleMore, "console-more.js", include_str!("../../assets/console/more.js")),
+    (Asset::Console, "console.js", include_str!("../../assets/console/console.js")),
 ];
 
 static SERVED: LazyLock<Vec<Served>> = LazyLock::new(|| {
@@ -91,7 +118,7 @@ static SERVED: LazyLock<Vec<Served>> = LazyLock::new(|| {
 impl Asset {
     /// Whether it is a style sheet; else it is a script, or data of one.
     pub(crate) fn is_style(self) -> bool {
-        matches!(self, Asset::Style | Asset::LeafletStyle)
+        matches!(self, Asset::Style | Asset::LeafletStyle | Asset::ConsoleStyle)
     }
 
     /// Its absolute path.

@@ -19,6 +19,24 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
     let mut path = vec![crumb("Home", services()), crumb("services", services())];
     let Route::Service(name, what) = route else {
         return match route {
+            Route::ConsolePage(page, segments) => {
+                path = vec![crumb("console", "/arcgis/console".to_owned())];
+                let mut href = "/arcgis/console".to_owned();
+                for segment in segments {
+                    href = format!("{href}/{}", encode(segment));
+                    path.push(crumb(&brief(segment), href.clone()));
+                }
+                (path, page.title().to_owned(), Kind::Console(*page))
+            }
+            Route::Console(what) => {
+                path = Vec::new();
+                let mut href = "/arcgis/rest/admin".to_owned();
+                for step in what.steps() {
+                    href = format!("{href}/{}", encode(step));
+                    path.push(crumb(&brief(step), href.clone()));
+                }
+                (path, what.title(), Kind::Other)
+            }
             Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
             Route::Info => (
                 vec![crumb("Home", services()), crumb("info", "/arcgis/rest/info".to_owned())],

@@ -1,6 +1,6 @@
 //! One function for each resource and operation: read the parameters, make one call, answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
 use serde_json::{Value as Json, json};
@@ -41,7 +41,7 @@ use crate::{
 use super::{
     Call, accounts, admin,
     assets::Asset,
-    books, editing, health, jobs, openapi, permit, queries,
+    books, console, editing, health, jobs, openapi, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -84,6 +84,11 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
             let seen = catalogue.services.iter().filter(|service| call.access(service) >= Access::View);
             Ok(Reply::Json(service::catalogue(seen.map(AsRef::as_ref))))
         }
+        Route::ConsolePage(..) if call.format == Format::Html => Ok(Reply::Form),
+        Route::ConsolePage(..) => Err(Error::NotFound(
+            "the console has pages only; what they show is below /arcgis/rest/admin, such as /arcgis/rest/admin/replicas".to_owned(),
+        )),
+        Route::Console(what) => console::handle(call, what).await,
         Route::Service(name, what) => of_service(call, &call.service(name).await?, what).await,
         Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
     }
@@ -229,7 +234,15 @@ async fn create(call: &Call, service: &Service) -> Result<Reply> {
 }
 
 async fn synchronize(call: &Call, service: &Service) -> Result<Reply> {
-    let request = SynchronizeReplicaRequest::parse(&call.params)?;
+    let request = match SynchronizeReplicaRequest::parse(&call.params) {
+        Ok(request) => request,
+        Err(error) => {
+            if let Some(id) = call.params.text("replicaID").and_then(ReplicaId::parse) {
+                replica::note_failure(&call.app, service, id, (&run(call), Duration::ZERO), &error).await;
+            }
+            return Err(error);
+        }
+    };
     if asynchronous(&call.params)? {
         // Known to be wrong now rather than when the job is begun.
         let found = replica::find(&call.app, service, request.replica).await?;
@@ -303,7 +316,7 @@ pub(super) fn answer(call: &Call, service: &Service, answer: Answer) -> Reply {
 
 /// Whose request it is.
 pub(super) fn run(call: &Call) -> Run {
-    Run { request_id: call.request_id.clone(), ..Run::default() }
+    Run { request_id: call.request_id.clone(), client: call.client.clone(), ..Run::default() }
 }
 
 /// The address of a service, as the client reaches it.

@@ -23,7 +23,7 @@ pub(super) async fn submit(
     layer: Option<LayerId>,
     operation: Operation,
 ) -> Result<Reply> {
-    let id = jobs::submit(&call.app, service, layer, operation, &call.params, &call.base).await?;
+    let id = jobs::submit(&call.app, service, layer, operation, &call.params, (&call.base, &call.client)).await?;
     Ok(Reply::Json(json!({"statusUrl": format!("{}/jobs/{id}", url::service(&call.base, &service.name))})))
 }
 

@@ -8,6 +8,7 @@ mod about;
 mod admin;
 mod assets;
 mod books;
+mod console;
 mod crumbs;
 mod editing;
 mod handlers;
@@ -86,6 +87,9 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
 }
 
+/// How much of what a client calls itself is kept.
+const MAX_CLIENT_CHARS: usize = 200;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request on its way through.
@@ -108,6 +112,8 @@ struct Call {
     address: Option<std::net::IpAddr>,
     /// The id under which the log has it.
     request_id: String,
+    /// What the client calls itself.
+    client: String,
 }
 
 async fn answer(State(app): State<App>, request: Request) -> Response {
@@ -163,7 +169,8 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         _ => Ok(Identity::default()),
     };
     let visitor = signing_in::visitor(&app, identity.as_ref().ok(), asked.format).await;
-    let json_url = (method != Method::POST && route.post_only().is_none()).then(|| json_url(&way, &query));
+    let has_json = route.post_only().is_none() && !matches!(route, Route::ConsolePage(..));
+    let json_url = (method != Method::POST && has_json).then(|| json_url(&way, &query));
     let basemap_url = app.config.basemap_url.clone();
     let attribution = app.config.basemap_attribution.clone().unwrap_or_default();
     let mut shown = Shown {
@@ -194,8 +201,21 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 create_defaults(&app, name, &principal, &headers, &mut params);
             }
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
-            let call =
-                Call { app, method, params, file, format, base, principal, session, visitor, address, request_id };
+            let client = client(&headers);
+            let call = Call {
+                app,
+                method,
+                params,
+                file,
+                format,
+                base,
+                principal,
+                session,
+                visitor,
+                address,
+                request_id,
+                client,
+            };
             if format == Format::Html {
                 shown.about = about::about(&call, &route);
             }
@@ -288,6 +308,13 @@ async fn reply(call: &Call, route: &Route, shown: &Shown<'_>) -> Result<Response
 fn is_arcgis(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     agent.is_some_and(|agent| agent.to_ascii_lowercase().contains("arcgis"))
+}
+
+/// What a client calls itself, as far as it is worth keeping.
+fn client(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let readable = agent.iter().flat_map(|agent| agent.chars()).filter(|c| !c.is_control());
+    readable.take(MAX_CLIENT_CHARS).collect()
 }
 
 /// Says of createReplica what its client left open. A job reads it as well.

@@ -45,11 +45,14 @@ pub(super) fn needed(route: &Route) -> Need {
         | Route::Catalogue
         | Route::Static(_)
         | Route::SigningIn(SigningIn::Login | SigningIn::Logout | SigningIn::GenerateToken | SigningIn::Session)
+        // A place for a script, which asks what it may.
+        | Route::ConsolePage(..)
         | Route::Unknown => Need::Nothing,
         Route::Metrics => Need::Figures,
         Route::Accounts(Accounts::Users | Accounts::Roles | Accounts::Keys | Accounts::Tokens | Accounts::Grants) => {
             Need::Admin
         }
+        Route::Console(_) => Need::Admin,
         Route::Service(_, what) => Need::Service(needed_of_service(what)),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Words of paths are compared without case, and a slash at the end is passed over: clients write both.
 
-use super::{books::Books, respond::Format};
+use super::{books::Books, console::Console, html::ConsolePage, respond::Format};
 
 /// A resource or operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub(crate) enum Route {
     Accounts(Accounts),
     /// `rest/services`
     Catalogue,
+    /// A resource of the console.
+    Console(Console),
+    /// A page of the console.
+    ConsolePage(ConsolePage, Vec<String>),
     /// Something of a service.
     Service(String, OfService),
     /// Nothing that there is.
@@ -274,6 +278,13 @@ impl Route {
             ["arcgis", "admin", "services", _, "featureserver", rest @ ..] => {
                 of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[3].clone(), found))
             }
+            ["arcgis", "console", rest @ ..] => match ConsolePage::of(rest) {
+                Some(page) => Route::ConsolePage(page, segments.get(2..).unwrap_or_default().to_vec()),
+                None => Route::Unknown,
+            },
+            ["arcgis", "rest", "admin", rest @ ..] => {
+                Console::of(rest, segments.get(3..).unwrap_or_default()).map_or(Route::Unknown, Route::Console)
+            }
             ["arcgis", "rest", "services", _, "featureserver", rest @ ..] => {
                 let own = segments.get(5..).unwrap_or_default();
                 match of_service(rest, own) {
@@ -301,6 +312,7 @@ impl Route {
             Route::SigningIn(SigningIn::GenerateToken) => return Some("generateToken"),
             Route::SigningIn(SigningIn::Session) => return Some("session"),
             Route::SigningIn(SigningIn::Logout) => return Some("logout"),
+            Route::Console(what) => return what.post_only(),
             _ => return None,
         };
         Some(match what {

@@ -42,17 +42,17 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_secs(5);
 
 /// Enters a request as a job. The same synchronization asked for again while the first one has not ended is that one: its
-/// client did not get the answer.
+/// client did not get the answer. `base_url` and `client` are how the client reached the server, and what it calls itself.
 pub(crate) async fn submit(
     app: &App,
     service: &Service,
     layer: Option<LayerId>,
     operation: Operation,
     params: &Params,
-    base_url: &str,
+    (base_url, client): (&str, &str),
 ) -> Result<JobId> {
     let parameters = job::kept_parameters(params)?;
-    let new = NewJob { operation, layer, parameters: &parameters, base_url };
+    let new = NewJob { operation, layer, parameters: &parameters, base_url, client };
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
     if operation == Operation::SynchronizeReplica
@@ -136,7 +136,8 @@ async fn claim(app: &App) -> Result<Option<Claimed>> {
 /// One attempt at a job, to its end or until the lease is lost or the server ends.
 async fn work(app: App, claimed: Claimed, mut ending: watch::Receiver<bool>) {
     let lease = claimed.lease;
-    let run = Run { lease: Some(lease), request_id: lease.job.to_string(), ..Run::default() };
+    let run =
+        Run { lease: Some(lease), request_id: lease.job.to_string(), client: claimed.client.clone(), ..Run::default() };
     let progress = Arc::clone(&run.progress);
     let heart = async {
         loop {

@@ -39,6 +39,16 @@ impl SyncOutcome {
         (SyncOutcome::Refused, "refused"),
         (SyncOutcome::Failed, "failed"),
     ];
+
+    /// The word by which monitoring and the timeline of a replica have it.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// The outcome with this name.
+    pub fn from_name(name: &str) -> Option<SyncOutcome> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(outcome, _)| *outcome)
+    }
 }
 
 /// Counters since the process began.

@@ -13,6 +13,17 @@ pub struct Policy {
     pub grace_days: i32,
 }
 
+impl Policy {
+    /// The same with another number of days after which replicas expire; 0 for never. `None` leaves it as it is.
+    #[must_use]
+    pub fn expiring_after(self, days: Option<i32>) -> Policy {
+        match days {
+            None => self,
+            Some(days) => Policy { expire_days: (days > 0).then_some(days), ..self },
+        }
+    }
+}
+
 /// How a replica is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -64,10 +75,18 @@ pub struct Life {
     pub acknowledged: Option<Generation>,
     /// Whether it can go on with a delta; otherwise its client needs all rows anew.
     pub can_go_on: bool,
+    /// The generation that it was given last; `None` if it only uploads.
+    pub given: Option<Generation>,
     /// How many changes of its layers came after that.
     pub n_behind: i64,
     /// Whether there are more than were counted.
     pub has_more: bool,
+    /// About how many bytes these changes take up in the database.
+    pub bytes_behind: i64,
+    /// When what it was given was new: the time of the last commit that it has, while that is known.
+    pub given_ms: Option<i64>,
+    /// After how many days without a synchronization it expires, instead of what the settings say; 0 for never.
+    pub expire_days: Option<i32>,
 }
 
 /// How far somebody wants the history of a service to be forgotten.
@@ -89,6 +108,7 @@ const DAY_MS: i64 = 86_400_000;
 impl Life {
     /// Its state.
     pub fn state(&self, policy: Policy) -> State {
+        let policy = policy.expiring_after(self.expire_days);
         let idle_since = |days: Option<i32>| {
             days.is_some_and(|days| self.now_ms - self.last_sync_ms > i64::from(days).saturating_mul(DAY_MS))
         };
@@ -103,6 +123,7 @@ impl Life {
 
     /// When it expires or, expired, is unregistered, unless it synchronizes; `None` if never.
     pub fn ends_ms(&self, policy: Policy) -> Option<i64> {
+        let policy = policy.expiring_after(self.expire_days);
         let after = |start: i64, days: i32| start.saturating_add(i64::from(days).saturating_mul(DAY_MS));
         policy.expire_days.filter(|_| !self.is_server).map(|days| match self.expired_ms {
             Some(expired) => after(expired, policy.grace_days),
@@ -146,6 +167,10 @@ mod tests {
             can_go_on: true,
             n_behind: 0,
             has_more: false,
+            bytes_behind: 0,
+            given: Generation::new(acknowledged),
+            given_ms: None,
+            expire_days: None,
         }
     }
 
@@ -162,6 +187,10 @@ mod tests {
         assert_eq!((server.state(policy), server.ends_ms(policy)), (State::Live, None));
         let foreign = Life { is_foreign: true, ..one.clone() };
         assert_eq!(foreign.state(policy), State::Foreign);
+        let pinned = Life { expire_days: Some(0), expired_ms: None, ..one.clone() };
+        assert_eq!((pinned.state(policy), pinned.ends_ms(policy)), (State::Idle, None));
+        let soon = Life { expire_days: Some(40), expired_ms: None, ..one.clone() };
+        assert_eq!(soon.ends_ms(policy), Some(110 * DAY_MS - 1));
         let never = Policy { warn_days: None, expire_days: None, grace_days: 14 };
         assert_eq!((life(5, 0).state(never), life(5, 0).ends_ms(never)), (State::Live, None));
     }

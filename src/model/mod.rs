@@ -27,6 +27,7 @@ pub mod query;
 pub mod quota;
 pub mod replica;
 pub mod rules;
+pub mod standing;
 pub mod statistics;
 pub mod upload_item;
 pub mod value;

@@ -129,6 +129,7 @@ async fn with_data(
     let mut tx = session.own().await?;
     tx.quota_replicas(&app.config.quotas(), service).await?;
     let name = tx.replica_insert(service, id, new, &holdings).await?;
+    tx.replica_note_client(id, &run.client).await?;
     let mut head = head(id, &name, new, &holdings, delivery.transport, ResponseType::Data);
     if new.target == TargetType::Server {
         // What the other server needs to know beside, to register the same replica.
@@ -279,6 +280,7 @@ async fn register(
     let mut tx = session.own().await?;
     tx.quota_replicas(&app.config.quotas(), service).await?;
     let name = tx.replica_insert(service, id, new, holdings).await?;
+    tx.replica_note_client(id, &run.client).await?;
     let head = head(id, &name, new, holdings, Transport::Embedded, ResponseType::Info);
     let answer = Answer { head, body: Body::Nothing, refused: false };
     answer.register(&mut tx, service, Some(id), run).await?;

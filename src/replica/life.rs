@@ -21,6 +21,8 @@ pub(crate) struct KeptAlone {
     pub(crate) n_generations: i64,
     /// How many changes, as far as they were counted.
     pub(crate) n_changes: i64,
+    /// About how many bytes they take up.
+    pub(crate) n_bytes: i64,
 }
 
 /// The lives of the replicas of a service that who asks may touch, oldest first, and which of them keeps history alone.
@@ -33,11 +35,10 @@ pub(crate) async fn lives(app: &App, service: &Service) -> Result<(Vec<Life>, Op
     let mut lives = tx.life_list(service).await?;
     let alone = match keeps_alone(&lives, current) {
         None => None,
-        Some((replica, after, upto)) => Some(KeptAlone {
-            replica,
-            n_generations: upto.get() - after.get(),
-            n_changes: tx.changes_count(service, after, upto).await?,
-        }),
+        Some((replica, after, upto)) => {
+            let (n_changes, n_bytes) = tx.changes_count(service, after, upto).await?;
+            Some(KeptAlone { replica, n_generations: upto.get() - after.get(), n_changes, n_bytes })
+        }
     };
     lives.retain(|life| service.caller.may_touch(&life.owner));
     Ok((lives, alone))

@@ -11,6 +11,7 @@ mod export;
 mod extract;
 mod import;
 pub(crate) mod life;
+mod noting;
 mod owner;
 mod rebase;
 mod room;
@@ -20,6 +21,7 @@ mod upload;
 pub(crate) use create::create;
 pub(crate) use extract::extract;
 pub(crate) use import::import;
+pub(crate) use noting::note_failure;
 pub(crate) use owner::require_right;
 pub(crate) use rebase::rebase;
 pub(crate) use synchronize::synchronize;
@@ -43,6 +45,8 @@ pub(crate) struct Run {
     pub(crate) lease: Option<Lease>,
     /// The id under which the log has the request, or that of the job.
     pub(crate) request_id: String,
+    /// What the client calls itself.
+    pub(crate) client: String,
     /// Where it tells how far it is.
     pub(crate) progress: Arc<Progress>,
 }

@@ -13,7 +13,6 @@ use crate::{
     auth::owner::see_as_owner,
     error::{Error, Result},
     files::Spool,
-    metrics::{Metrics, SyncOutcome},
     model::{
         capability::Capability,
         data_format::DataFormat,
@@ -50,6 +49,7 @@ use super::{
     backlog::Backlog,
     create::{LayerContent, attachment_bytes, write_content},
     database,
+    noting::{self, note_failure},
     owner::{require_right, require_unlimited},
     upload::{Part, Uploaded, siblings, upload},
 };
@@ -62,16 +62,11 @@ pub(crate) async fn synchronize(
     request: &SynchronizeReplicaRequest<'_>,
     run: &Run,
 ) -> Result<Answer> {
-    let done = synchronize_once(app, service, address, request, run).await;
+    let started = Instant::now();
+    let done = synchronize_once(app, service, address, request, (run, started)).await;
     if let Err(error) = &done {
-        app.metrics.count_sync(match error {
-            Error::HistoryGone { .. }
-            | Error::LostGeneration { .. }
-            | Error::FutureGeneration { .. }
-            | Error::RebaseNeeded { .. } => SyncOutcome::NeedsSnapshot,
-            Error::Unavailable(_) | Error::Internal { .. } | Error::ReplicaBusy => SyncOutcome::Failed,
-            _ => SyncOutcome::Refused,
-        });
+        app.metrics.count_sync(noting::outcome(error));
+        note_failure(app, service, request.replica, (run, started.elapsed()), error).await;
     }
     done
 }
@@ -81,7 +76,7 @@ async fn synchronize_once(
     service: &Service,
     address: &str,
     request: &SynchronizeReplicaRequest<'_>,
-    run: &Run,
+    (run, started): (&Run, Instant),
 ) -> Result<Answer> {
     service.require(Capability::Sync).map_err(Error::NotSupported)?;
     // Before there is a connection, since it takes one of its own.
@@ -111,6 +106,7 @@ async fn synchronize_once(
             replica.id
         )));
     }
+    let bytes_up = uploaded_edits.as_ref().map_or_else(|| request.edits_bytes(), |uploaded| uploaded.text.len()) as u64;
     let mut plan = request.resolve(&replica, uploaded_edits.as_ref().map(|uploaded| uploaded.text.as_str()))?;
     if let Some(uploaded) = uploaded_edits {
         uploaded.settle(&mut plan.attachments);
@@ -142,13 +138,14 @@ async fn synchronize_once(
         replica: &replica,
         request,
         uploaded: &uploaded,
+        bytes_up,
         batches: &batches,
         address,
         bytes: attachment_bytes(app, address, request.attachments_by_url),
     };
     let written = synchronization.write(app, &mut tx, &plan, run).await?;
     tx.end().await?;
-    conclude(app, &mut session, &synchronization, &plan, written, run).await
+    conclude(app, &mut session, &synchronization, &plan, written, (run, started)).await
 }
 
 /// Makes the answer of what was written, and notes what the replica was given.
@@ -158,9 +155,10 @@ async fn conclude(
     synchronization: &Synchronization<'_>,
     plan: &SyncPlan,
     written: Written<'_>,
-    run: &Run,
+    (run, started): (&Run, Instant),
 ) -> Result<Answer> {
     let Synchronization { service, replica, request, uploaded, .. } = *synchronization;
+    let n_changes = written.n_changes;
     let generations: Vec<(LayerId, Generation)> =
         written.generations.iter().map(|noted| (noted.id, noted.now)).collect();
     let subject = Subject {
@@ -199,16 +197,18 @@ async fn conclude(
         tx.do_not_wait_for_disk().await?;
     }
     tx.replica_note(replica.id, &notes).await?;
+    let note = noting::note(synchronization, plan, (&answer, n_changes), (run, started));
+    tx.sync_note(service, replica.id, &note, false).await?;
     if request.close {
         tx.replica_unregister(service, replica.id).await?;
     }
     answer.register(&mut tx, service, Some(replica.id), run).await?;
     tx.commit().await?;
-    count(&app.metrics, uploaded);
-    app.metrics.count_delta(written.n_changes);
+    noting::count(&app.metrics, uploaded);
+    app.metrics.count_delta(n_changes);
     tracing::info!(
         service.name = service.name, replica.id = %replica.id, n_edits = plan.edits.iter().map(|edits| edits.edits.len()).sum::<usize>(),
-        n_changes = written.n_changes, response = ?written.response, closed = request.close, "replica synchronized"
+        n_changes, response = ?written.response, closed = request.close, "replica synchronized"
     );
     Ok(answer)
 }
@@ -310,14 +310,6 @@ fn check_generation(tx: &ReadTx<'_>, replica: &Replica, planned: &PlannedLayer) 
     })
 }
 
-/// Counts a synchronization that came to its end, and its edits.
-fn count(metrics: &Metrics, uploaded: &Uploaded) {
-    let results = || uploaded.results.iter().flat_map(|(_, results)| results);
-    let n_refused = results().filter(|result| result.error.is_some()).count();
-    metrics.count_edits(results().count() - n_refused, n_refused);
-    metrics.count_sync(if n_refused == 0 { SyncOutcome::Completed } else { SyncOutcome::CompletedWithErrors });
-}
-
 /// Adds what the other server needs to know to bring its side to a snapshot: what this one has received, and whether the snapshot
 /// has all rows.
 fn for_rebase(replica: &Replica, head: &mut Map<String, Json>) {
@@ -353,7 +345,9 @@ pub(super) struct Synchronization<'a> {
     /// The address of the service.
     pub(super) address: &'a str,
     pub(super) request: &'a SynchronizeReplicaRequest<'a>,
-    uploaded: &'a Uploaded,
+    pub(super) uploaded: &'a Uploaded,
+    /// How many bytes of edits came.
+    pub(super) bytes_up: u64,
     batches: &'a [Batch],
     bytes: AttachmentBytes<'a>,
 }

@@ -16,7 +16,7 @@ use crate::{
 use super::{OwnTx, Store, WriteTx, uploads::receipt};
 
 /// How long what is settled stays in the books.
-const KEPT_DAYS: i32 = 400;
+pub(super) const KEPT_DAYS: i32 = 400;
 
 /// A batch as the books have it: an upload of a replica, or a request of a connected client.
 #[derive(Debug)]
@@ -238,6 +238,7 @@ impl OwnTx<'_> {
         ] {
             sqlx::query(statement).bind(KEPT_DAYS).execute(self.connection()).await?;
         }
+        self.sync_forget().await?;
         let done = sqlx::query(
             "-- replica_forget
              delete from syncline.replica where unregistered_at < now() - make_interval(days => $1)",

@@ -45,6 +45,8 @@ pub(crate) struct Claimed {
     pub(crate) parameters: String,
     /// How the addresses began under which the client reached the server.
     pub(crate) base_url: String,
+    /// What the client calls itself.
+    pub(crate) client: String,
     /// How often it was begun, this time included.
     pub(crate) attempts: i32,
 }
@@ -60,6 +62,8 @@ pub(crate) struct NewJob<'a> {
     pub(crate) parameters: &'a str,
     /// How the addresses began under which the client reached the server.
     pub(crate) base_url: &'a str,
+    /// What the client calls itself.
+    pub(crate) client: &'a str,
 }
 
 /// How an attempt that came to nothing is given back.
@@ -93,7 +97,7 @@ impl OwnTx<'_> {
         let id = JobId(Uuid::new_v4());
         sqlx::query(
             "-- job_insert
-             insert into syncline.job (job_id, service_id, operation, parameters, base_url, layer_id, owner) values ($1, $2, $3, $4, $5, $6, $7)",
+             insert into syncline.job (job_id, service_id, operation, parameters, base_url, layer_id, owner, client) values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(id.0)
         .bind(service.key.0)
@@ -102,6 +106,7 @@ impl OwnTx<'_> {
         .bind(new.base_url)
         .bind(new.layer.map(|layer| layer.0))
         .bind(service.caller.name())
+        .bind(new.client)
         .execute(self.connection())
         .await?;
         Ok(id)
@@ -153,7 +158,7 @@ impl OwnTx<'_> {
                  and ($3 = 0 or owner = '' or state = 'InProgress' or $3 > (select count(*) from syncline.job r
                    where r.state = 'InProgress' and r.ended_at is null and lower(r.owner) = lower(job.owner)))
                order by submitted_at limit 1 for update skip locked)
-             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id, owner",
+             returning job_id, lease_id, service_id, operation, parameters, base_url, attempts, layer_id, owner, client",
         )
         .bind(f64::from(LEASE_SECONDS))
         // A newer version on the same database may know more.
@@ -171,6 +176,7 @@ impl OwnTx<'_> {
             attempts: row.try_get(6)?,
             layer: row.try_get::<Option<i32>, _>(7)?.map(LayerId),
             owner: row.try_get(8)?,
+            client: row.try_get(9)?,
         }))
     }
 

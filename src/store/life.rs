@@ -41,8 +41,8 @@ pub(crate) struct LayerNote {
 }
 
 impl OwnTx<'_> {
-    /// Notes that a replica has synchronized now, which revives it if it had expired, and what became known of its layers.
-    /// An acknowledged generation only makes a row new if it is lower than the others or begins a period.
+    /// Notes what a synchronization made known of the layers of a replica. An acknowledged generation only makes a row new if it
+    /// is lower than the others or begins a period.
     pub(crate) async fn replica_note(&mut self, id: ReplicaId, notes: &[LayerNote]) -> Result<()> {
         let numbers = |of: fn(&LayerNote) -> Option<Generation>| -> Vec<Option<i64>> {
             notes.iter().map(|note| of(note).map(Generation::get)).collect()
@@ -52,8 +52,8 @@ impl OwnTx<'_> {
              with note as (
                select * from unnest($3::int4[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[])
                  as n(layer_key, presented, given, acknowledged, renewed, history_from)
-             ), layers as (
-               update syncline.replica_layer l set
+             )
+             update syncline.replica_layer l set
                  presented = greatest(l.presented, n.presented), given = coalesce(n.given, l.given),
                  -- Who could not be given a delta any more begins anew with a snapshot.
                  low = case when n.renewed is not null and coalesce(l.low, l.given) < n.history_from then n.renewed
@@ -68,9 +68,7 @@ impl OwnTx<'_> {
                where l.replica_id = $1 and l.layer_key = n.layer_key
                  and (n.presented is not null or n.given is not null or l.low is null or n.acknowledged < l.low
                    or (n.acknowledged is not null and now() >= l.low_since + $2)
-                   or (n.renewed is not null and l.low < n.history_from))
-             )
-             update syncline.replica set last_sync_at = now(), expired_at = null where replica_id = $1",
+                   or (n.renewed is not null and l.low < n.history_from))",
         )
         .bind(id.0)
         .bind(RESTORE_GRACE)
@@ -85,8 +83,8 @@ impl OwnTx<'_> {
         Ok(())
     }
 
-    /// The lives of all replicas of a service, oldest first, in one statement. Lags are counted in changes, up to
-    /// [`MOST_COUNTED`] for each layer, from the newest transactions backwards, once for all replicas.
+    /// The lives of all replicas of a service, oldest first, in one statement. Lags are counted in changes since what each was given last, up
+    /// to [`MOST_COUNTED`] for each layer, from the newest transactions backwards, once for all replicas.
     pub(crate) async fn life_list(&mut self, service: &Service) -> Result<Vec<Life>> {
         let mut out = Fragment::new(
             "-- life_list
@@ -97,7 +95,7 @@ impl OwnTx<'_> {
         out.bind(MOST_COUNTED);
         out.sql(
             "), held as (
-               select l.replica_id, l.layer_key, syncline.acknowledged(l, ",
+               select l.replica_id, l.layer_key, l.given, syncline.acknowledged(l, ",
         );
         out.bind(RESTORE_GRACE);
         out.sql(
@@ -107,37 +105,44 @@ impl OwnTx<'_> {
                where r.service_id = ",
         );
         out.bind(service.key.0);
-        out.sql(" and r.unregistered_at is null and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, generation, 0::int8 as n from held");
+        out.sql(" and r.unregistered_at is null and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, given as generation, 0::int8 as n, generation as acknowledged, history_from from held");
         for layer in service.tracked() {
             let changes = change_table(layer.key);
             // A replica that holds features holds their attachments.
             out.sql("\n union all (select null, ")
                 .bind(layer.attached_to.unwrap_or(layer.key).0)
-                .sql(", r.generation, 1 from recent r join ");
+                .sql(", r.generation, 1, null, null from recent r join ");
             out.ident(&changes).sql(" c on c.syncline_txn = r.txn_id order by r.generation desc limit ");
             out.bind(MOST_COUNTED).sql(")");
         }
         out.sql(
-            "), counted as (
-               select replica_id, layer_key, sum(n) over (partition by layer_key order by generation desc, n rows unbounded preceding) as n_behind
+            "), width as materialized (
+               -- What a change takes up, on average; a guess where nobody has counted yet.
+               select y.layer_key, coalesce(pg_relation_size(c.oid) / nullif(greatest(c.reltuples, 0), 0), 250) as row_bytes
+               from syncline.layer y left join pg_class c on c.oid = to_regclass('syncline.change_' || y.layer_key)
+             ), counted as (
+               -- Without a join of their own: it would be planned for few rows.
+               select replica_id, layer_key, generation as given, acknowledged, history_from, sum(n) over (partition by layer_key order by generation desc, n rows unbounded preceding) as n_behind
                from mark
              ), lag as (
-               select h.replica_id, min(h.generation) as acknowledged, bool_and(h.generation >= h.history_from) as can_go_on,
-                 sum(c.n_behind)::int8 as n_behind,
+               select c.replica_id, min(c.given) as given, min(c.acknowledged) as acknowledged, bool_and(c.acknowledged >= c.history_from) as can_go_on,
+                 sum(c.n_behind)::int8 as n_behind, sum(c.n_behind * w.row_bytes)::int8 as bytes_behind,
                  bool_or(c.n_behind >= ",
         );
         out.bind(MOST_COUNTED);
-        out.sql(" or (h.generation < (select min(generation) from recent) and (select count(*) from recent) >= ");
+        out.sql(" or (c.given < (select min(generation) from recent) and (select count(*) from recent) >= ");
         out.bind(MOST_COUNTED);
         out.sql(
             ")) as has_more
-               from held h join counted c using (replica_id, layer_key) group by h.replica_id
+               from counted c join width w using (layer_key) where c.replica_id is not null group by c.replica_id
              )
              select r.replica_id, r.name, r.owner, r.target_type = 'server', (extract(epoch from r.created_at) * 1000)::int8,
                (extract(epoch from r.last_sync_at) * 1000)::int8, (extract(epoch from r.expired_at) * 1000)::int8,
                (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more,
-               r.instance_id <> syncline.instance()
-             from syncline.replica r left join lag l using (replica_id) where r.service_id = ",
+               r.instance_id <> syncline.instance(), l.bytes_behind, coalesce(r.expire_days, s.expire_days),
+               (select (extract(epoch from t.committed_at) * 1000)::int8 from syncline.txn t
+                 where t.service_id = r.service_id and t.generation <= l.given order by t.generation desc limit 1), l.given
+             from syncline.replica r join syncline.service s using (service_id) left join lag l using (replica_id) where r.service_id = ",
         );
         out.bind(service.key.0).sql(" and r.unregistered_at is null order by r.created_at, r.replica_id");
         let mut lives = Vec::new();
@@ -160,22 +165,29 @@ impl OwnTx<'_> {
                 can_go_on: row.try_get::<Option<bool>, _>(9)?.unwrap_or(true),
                 n_behind: row.try_get::<Option<i64>, _>(10)?.unwrap_or(0),
                 has_more: row.try_get::<Option<bool>, _>(11)?.unwrap_or(false),
+                bytes_behind: row.try_get::<Option<i64>, _>(13)?.unwrap_or(0),
+                given: match row.try_get::<Option<i64>, _>(16)? {
+                    None => None,
+                    Some(_) => Some(generation_of(&row, 16)?),
+                },
+                given_ms: row.try_get(15)?,
+                expire_days: row.try_get(14)?,
             });
         }
         Ok(lives)
     }
 
-    /// Lets replicas expire that have not synchronized for longer than the policy has it; never those of other servers. Returns the service, id and name of
-    /// each.
+    /// Lets replicas expire that have not synchronized for longer than the policy has it, or the rule of their own or of their service; never those of other
+    /// servers. Returns the service, id and name of each.
     pub(crate) async fn replica_expire(&mut self, policy: Policy) -> Result<Vec<(String, ReplicaId, String)>> {
-        let Some(after_days) = policy.expire_days else { return Ok(Vec::new()) };
         sqlx::query(
             "-- replica_expire
              update syncline.replica r set expired_at = now() from syncline.service s
-             where s.service_id = r.service_id and r.unregistered_at is null and r.target_type <> 'server' and r.expired_at is null and r.last_sync_at < now() - make_interval(days => $1)
+             where s.service_id = r.service_id and r.unregistered_at is null and r.target_type <> 'server' and r.expired_at is null
+               and r.last_sync_at < now() - make_interval(days => nullif(coalesce(r.expire_days, s.expire_days, $1), 0))
              returning s.name, r.replica_id, r.name",
         )
-        .bind(after_days)
+        .bind(policy.expire_days.unwrap_or(0))
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -185,15 +197,14 @@ impl OwnTx<'_> {
 
     /// The replicas that expired so long ago that nothing revives them any more, with the keys of their services.
     pub(crate) async fn replica_list_overdue(&mut self, policy: Policy) -> Result<Vec<(i32, ReplicaId)>> {
-        if policy.expire_days.is_none() {
-            return Ok(Vec::new());
-        }
         sqlx::query(
             "-- replica_list_overdue
-             select service_id, replica_id from syncline.replica
-             where unregistered_at is null and expired_at < now() - make_interval(days => $1) order by expired_at limit 1000",
+             select r.service_id, r.replica_id from syncline.replica r join syncline.service s using (service_id)
+             where r.unregistered_at is null and r.expired_at < now() - make_interval(days => $1) and coalesce(r.expire_days, s.expire_days, $2) > 0
+             order by r.expired_at limit 1000",
         )
         .bind(policy.grace_days)
+        .bind(policy.expire_days.unwrap_or(0))
         .fetch_all(self.connection())
         .await?
         .iter()
@@ -205,30 +216,40 @@ impl OwnTx<'_> {
     pub(crate) async fn replica_is_overdue(&mut self, id: ReplicaId, policy: Policy) -> Result<bool> {
         let row = sqlx::query(
             "-- replica_is_overdue
-             select exists (select from syncline.replica where replica_id = $1 and unregistered_at is null and expired_at < now() - make_interval(days => $2))",
+             select exists (select from syncline.replica r join syncline.service s using (service_id) where r.replica_id = $1 and r.unregistered_at is null
+               and r.expired_at < now() - make_interval(days => $2) and coalesce(r.expire_days, s.expire_days, $3) > 0)",
         )
         .bind(id.0)
         .bind(policy.grace_days)
+        .bind(policy.expire_days.unwrap_or(0))
         .fetch_one(self.connection())
         .await?;
         Ok(row.try_get(0)?)
     }
 
-    /// The changes of a service's layers after one generation, up to another; at most [`MOST_COUNTED`] of each layer.
+    /// The changes of a service's layers after one generation, up to another; at most [`MOST_COUNTED`] of each layer. How many, and about how
+    /// many bytes they take up.
     pub(crate) async fn changes_count(
         &mut self,
         service: &Service,
         after: Generation,
         upto: Generation,
-    ) -> Result<i64> {
-        let mut out = Fragment::new("-- changes_count\nselect (0");
+    ) -> Result<(i64, i64)> {
+        let mut out = Fragment::new(
+            "-- changes_count
+             select coalesce(sum(n.n), 0)::int8,
+               coalesce(sum(n.n * coalesce(pg_relation_size(c.oid) / nullif(greatest(c.reltuples, 0), 0), 250)), 0)::int8
+             from (select null::int4 as layer_key, 0::int8 as n",
+        );
         for layer in service.tracked() {
-            out.sql("\n + (select count(*) from (select from syncline.txn t join ").ident(&change_table(layer.key));
+            out.sql("\n union all select ").bind(layer.key.0);
+            out.sql(", count(*) from (select from syncline.txn t join ").ident(&change_table(layer.key));
             out.sql(" c on c.syncline_txn = t.txn_id where t.service_id = ").bind(service.key.0);
             out.sql(" and t.generation > ").bind(after.get()).sql(" and t.generation <= ").bind(upto.get());
-            out.sql(" limit ").bind(MOST_COUNTED).sql(") b)");
+            out.sql(" limit ").bind(MOST_COUNTED).sql(") b");
         }
-        out.sql(")::int8");
-        Ok(out.query()?.fetch_one(self.connection()).await?.try_get(0)?)
+        out.sql(") n left join pg_class c on c.oid = to_regclass('syncline.change_' || n.layer_key)");
+        let row = out.query()?.fetch_one(self.connection()).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }

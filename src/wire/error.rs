@@ -14,8 +14,19 @@ const UNABLE: &str = "Unable to complete operation.";
 
 /// The envelope of an error. What is not the client's fault is logged here, once, under `request_id`.
 pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
+    match error {
+        Error::Unavailable(_) => tracing::warn!(error = chain(error), "a request could not be served"),
+        Error::Internal { .. } => tracing::error!(error = chain(error), "a request failed"),
+        _ => {}
+    }
+    let (code, message, details) = parts(error, request_id);
+    json!({"error": {"code": code, "message": message, "details": details}})
+}
+
+/// The number of an error, its message and its details.
+pub(crate) fn parts(error: &Error, request_id: &str) -> (i64, String, Vec<String>) {
     let text = error.to_string();
-    let (code, message, details) = match error {
+    match error {
         Error::InvalidParameter { .. } => (400, "Invalid or missing input parameters.".to_owned(), vec![text]),
         Error::NotFound(_) => (404, text, Vec::new()),
         Error::NotSupported(_) => (400, text, Vec::new()),
@@ -41,20 +52,13 @@ pub(crate) fn envelope(error: &Error, request_id: &str) -> Json {
         Error::ReplicaBusy => (409, UNABLE.to_owned(), vec![text]),
         Error::OverQuota(_) => (429, UNABLE.to_owned(), vec![text]),
         Error::TooLarge { .. } => (413, "The request is too large.".to_owned(), vec![text]),
-        Error::Unavailable(_) => {
-            tracing::warn!(error = chain(error), "a request could not be served");
-            (503, "The server cannot do this at the moment.".to_owned(), vec![text])
-        }
-        Error::Internal { .. } => {
-            tracing::error!(error = chain(error), "a request failed");
-            (
-                500,
-                UNABLE.to_owned(),
-                vec![format!("The server failed; its log has the reason under request {request_id}.")],
-            )
-        }
-    };
-    json!({"error": {"code": code, "message": message, "details": details}})
+        Error::Unavailable(_) => (503, "The server cannot do this at the moment.".to_owned(), vec![text]),
+        Error::Internal { .. } => (
+            500,
+            UNABLE.to_owned(),
+            vec![format!("The server failed; its log has the reason under request {request_id}.")],
+        ),
+    }
 }
 
 /// `{"error":…}` details of an upload that was rolled back: the edits that failed, by layer.

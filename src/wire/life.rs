@@ -29,6 +29,7 @@ pub(crate) fn status(life: &Life, policy: Policy, kept_alone: Option<(i64, i64)>
         "expiredDate": life.expired_ms,
         "expiryDate": life.ends_ms(policy).filter(|_| life.expired_ms.is_none()),
         "unregisterDate": life.ends_ms(policy).filter(|_| life.expired_ms.is_some()),
+        "givenServerGen": life.given.map(Generation::get),
         "acknowledgedServerGen": life.acknowledged.map(Generation::get),
         "needsSnapshot": !life.can_go_on,
         "changesBehind": life.n_behind,

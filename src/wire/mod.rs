@@ -11,6 +11,7 @@ pub(crate) mod attachments;
 pub(crate) mod backlog;
 pub(crate) mod books;
 pub(crate) mod calculate;
+pub(crate) mod console;
 pub(crate) mod definition;
 pub(crate) mod describe;
 pub(crate) mod edits;

@@ -108,6 +108,11 @@ impl<'a> SynchronizeReplicaRequest<'a> {
             })
     }
 
+    /// How many bytes of edits came with the request itself.
+    pub(crate) fn edits_bytes(&self) -> usize {
+        given_edits(self.params).map_or(0, str::len)
+    }
+
     /// Reads the rest in the light of the replica. `uploaded` is the text of the upload that has the edits.
     pub(crate) fn resolve(&self, replica: &Replica, uploaded: Option<&str>) -> Result<SyncPlan> {
         let direction =

@@ -14,6 +14,7 @@ mod backlog;
 mod bad_input;
 mod browser;
 mod clients;
+mod console;
 mod definitions;
 mod editing;
 mod edits;

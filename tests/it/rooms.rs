@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 23] = [
+const ROOMS: [(&str, &[&str], bool); 24] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -40,12 +40,13 @@ const ROOMS: [(&str, &[&str], bool); 23] = [
     ("jobs", &["model", "error", "app", "auth", "store", "replica", "editing", "wire"], false),
     ("books", &["model", "error", "app", "auth", "sql", "store", "format", "sync", "wire"], true),
     ("auth", &["model", "error", "app", "store"], false),
+    ("console", &["model", "error", "config", "app", "store", "files", "replica", "wire"], false),
     ("client", &["model", "sqlite"], false),
     (
         "http",
         &[
-            "model", "error", "app", "auth", "metrics", "books", "files", "gdal", "query", "uploads", "replica",
-            "editing", "jobs", "wire",
+            "model", "error", "app", "auth", "metrics", "books", "console", "files", "gdal", "query", "uploads",
+            "replica", "editing", "jobs", "wire",
         ],
         false,
     ),

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Result,
-    bed::{Bed, Server},
+    bed::{self, Bed, Server},
     data::{LARGE, Random, Tree},
     http::{Client, Request},
     report::{Comparison, Goal, Series, Unit, progress},
@@ -22,6 +22,8 @@ const N_EDITS: usize = 100;
 const N_REPLICAS: u32 = 5_000;
 /// How many downloads without changes a round has.
 const N_EMPTY: u32 = 200;
+/// How often the list of all replicas is asked for in a round.
+const N_LISTS: u32 = 10;
 
 /// Measures both.
 pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
@@ -43,15 +45,19 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     }
     let mut one = devices.swap_remove(0);
     let (mut few, mut many) = (Series::default(), Series::default());
+    let (mut listed, mut second) = (Series::default(), Series::default());
     for round in 0..=rounds {
         progress(&format!("crowd: {N_REPLICAS} replicas, round {round} of {rounds} (the first does not count)"));
         let with_few = one.downloads()?;
         register(bed, &one.replica)?;
         let with_many = one.downloads()?;
+        let pages = one.lists()?;
         forget(bed)?;
         if round > 0 {
             few.many(&with_few);
             many.many(&with_many);
+            listed.many(&pages);
+            second.one(1000.0);
         }
     }
     let line =
@@ -67,6 +73,14 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
         ),
         line("one of the 50, from request to answer", "all, one after another", Unit::Seconds, each, in_turn, None),
         line("delta, empty, 5,000 replicas", "50 replicas", Unit::Milliseconds, many, few, Some(Goal::AtMost(1.2))),
+        line(
+            "the console's list of 5,000 replicas",
+            "a second",
+            Unit::Milliseconds,
+            listed,
+            second,
+            Some(Goal::AtMost(1.0)),
+        ),
     ])
 }
 
@@ -163,6 +177,22 @@ impl Device {
         let answer: Json = serde_json::from_slice(&answer)?;
         self.generation = answer["replicaServerGen"].as_i64().ok_or("the answer has no replicaServerGen")?;
         Ok(took)
+    }
+
+    /// Asks for the page of those furthest behind, as the console does. Returns the milliseconds of each.
+    fn lists(&mut self) -> Result<Vec<f64>> {
+        let parameters =
+            [("orderByFields", "changesBehind DESC"), ("resultRecordCount", "100"), ("token", bed::ADMIN_TOKEN)];
+        (0..N_LISTS)
+            .map(|_| {
+                let (answer, took) = self.client.send(&Request::plain("/arcgis/rest/admin/replicas", &parameters))?;
+                let answer: Json = serde_json::from_slice(&answer)?;
+                match answer["count"].as_u64() {
+                    Some(count) if count > u64::from(N_REPLICAS) => Ok(took.as_secs_f64() * 1000.0),
+                    _ => Err(format!("{} replicas are listed", answer["count"]).into()),
+                }
+            })
+            .collect()
     }
 
     /// Downloads nothing, again and again. Returns the milliseconds of each.

@@ -459,6 +459,7 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         | Kind::Job
         | Kind::Uploads
         | Kind::UploadItem
+        | Kind::Console(_)
         | Kind::Other => None,
     }
 }

@@ -84,7 +84,8 @@ pub(crate) fn document(frame: &Frame<'_>, content: impl FnOnce(&mut Html)) -> St
     html.raw("</div>\n");
     content(&mut html);
     html.raw("</main>\n<footer><ul><li>").link("/arcgis/rest/info", "Server").raw("</li><li>");
-    html.link("/openapi.json", "Description of the interface (OpenAPI)").raw("</li></ul></footer>\n</body>\n</html>\n");
+    html.link("/openapi.json", "Description of the interface (OpenAPI)").raw("</li><li>");
+    html.link("/arcgis/console", "Console for administrators").raw("</li></ul></footer>\n</body>\n</html>\n");
     html.finish()
 }
 

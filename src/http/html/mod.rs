@@ -5,6 +5,7 @@
 //! made from JSON have the same frame: [`document`].
 
 mod admin_forms;
+mod console;
 mod editing_forms;
 mod forms;
 mod frame;
@@ -24,6 +25,7 @@ use super::assets::Asset;
 
 use writer::percent_encode;
 
+pub(crate) use console::Console as ConsolePage;
 pub(crate) use frame::{Basemap, Crumb, Frame, Visitor, document};
 pub(crate) use layer_choice::gathered;
 pub(crate) use login::login;
@@ -114,6 +116,8 @@ pub(crate) enum Kind {
     DeleteUpload,
     /// The `generateToken` operation.
     GenerateToken,
+    /// A page of the console.
+    Console(ConsolePage),
     /// Anything else: its JSON, laid out for reading.
     Other,
 }
@@ -129,6 +133,7 @@ impl Kind {
             | Kind::CreateReplica
             | Kind::ExtractChanges
             | Kind::Editing { operation: "deleteFeatures" } => MAPS,
+            Kind::Console(_) => &[Asset::LeafletStyle, Asset::ConsoleStyle, Asset::Console],
             _ => &[],
         }
     }
@@ -213,6 +218,9 @@ pub(crate) fn refresh_seconds(kind: Kind, body: Option<&Value>) -> Option<u32> {
 /// A body with a top-level `error` is shown as an error on a page of any kind, above the form if the kind has one.
 pub(crate) fn page(page: &Page<'_>) -> String {
     document(&page.frame, |html| {
+        if let Kind::Console(which) = page.kind {
+            return console::write(html, page, which);
+        }
         let form = forms::form(page.kind);
         if let Some(body) = page.body {
             match body.get("error").filter(|error| !error.is_null()) {
@@ -281,7 +289,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
             result_heading(html);
             results::answer(html, body, 3);
         }
-        Kind::Other => results::answer(html, body, 2),
+        Kind::Console(_) | Kind::Other => results::answer(html, body, 2),
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`operations`] has one entry for each resource and operation, with its parameters. Tests hold it against the routes
 //! and against the parameters that are really read.
 
+mod console;
 mod operations;
 mod parameters;
 mod querying;
@@ -22,8 +23,8 @@ pub(super) fn document(base: &str) -> Json {
     for operation in OPERATIONS {
         let path = operation.path();
         // What clients make of the address of a service by replacing `rest`.
-        if let Some(rest) = path.strip_prefix("/arcgis/rest/admin/") {
-            paths.insert(format!("/arcgis/admin/{rest}"), path_item(operation, "Alias"));
+        if let Some(rest) = path.strip_prefix("/arcgis/rest/admin/services/") {
+            paths.insert(format!("/arcgis/admin/services/{rest}"), path_item(operation, "Alias"));
         }
         paths.insert(path, path_item(operation, ""));
     }

@@ -1,6 +1,7 @@
 //! Every resource and operation there is.
 
 use super::{
+    console as c,
     parameters::{self as p, Parameter},
     querying as q,
 };
@@ -523,6 +524,82 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("books", Post, "conflicts/{number}/restore", "restoreConflict", "Puts back what was overwritten.")
         .takes(&[p::FORCE])
         .gives(Object(&[("conflictId", "integer"), ("success", "flag")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/health",
+        "adminHealth",
+        "How the server, its database and its services are doing, with verdicts and what to do.",
+    )
+    .gives(Object(&[("verdict", "text"), ("checks", "array"), ("services", "array"), ("expiryPolicy", "object")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/settings",
+        "adminSettings",
+        "The settings, without secrets.",
+    )
+    .gives(Object(&[("settings", "array")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/pulse",
+        "adminPulse",
+        "A text that changes whenever something changes that the console shows; cheap to ask for.",
+    )
+    .gives(Object(&[("pulse", "text")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/replicas",
+        "adminReplicas",
+        "The replicas of all services: who holds what, how far behind, and what that keeps.",
+    )
+    .takes(&[p::PAGE, c::REPLICAS])
+    .gives(Object(&[("replicas", "array"), ("count", "integer"), ("exceededTransferLimit", "flag")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/replicas/lag",
+        "adminLag",
+        "How far replicas lag on the line of their service's history.",
+    )
+    .takes(&[c::SERVICE])
+    .gives(Object(&[("services", "array")])),
+    Operation::new(
+        "console",
+        Post,
+        "/arcgis/rest/admin/replicas/unregister",
+        "adminUnregister",
+        "Forgets several replicas, or says what that would do.",
+    )
+    .takes(&[c::REPLICA_IDS, p::PREVIEW]),
+    Operation::new(
+        "console",
+        Post,
+        "/arcgis/rest/admin/replicas/expire",
+        "adminExpire",
+        "Sets after how many days without a synchronization replicas expire.",
+    )
+    .takes(&[c::EXPIRE])
+    .gives(Object(&[("success", "flag")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/replicas/{replicaId}",
+        "adminReplica",
+        "A replica of whichever service.",
+    )
+    .gives(Object(&[("replicaID", "text"), ("service", "text"), ("state", "text"), ("layers", "array")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/replicas/{replicaId}/timeline",
+        "adminTimeline",
+        "The last synchronizations of a replica, failed ones included.",
+    )
+    .takes(&[p::PAGE])
+    .gives(Object(&[("synchronizations", "array"), ("exceededTransferLimit", "flag")])),
     Operation::new(
         "administration",
         Post,

@@ -1,0 +1,345 @@
+// What the pages of the console have in common: asking, making elements of text, times and sizes, questions before what destroys.
+
+import { ask as askPlainly, useToken } from "./api.js";
+
+const ADMIN = "/arcgis/rest/admin";
+const KEPT = "syncline-token";
+
+/** Asks a resource for administrators, by its path below `admin`. */
+export function admin(path, parameters) {
+  return ask(`${ADMIN}/${path}`, parameters);
+}
+
+/** Asks a resource of a service, by its path below FeatureServer. */
+export function ofService(service, path, parameters) {
+  return ask(`${serviceAddress(service)}${path ? `/${path}` : ""}`, parameters);
+}
+
+export function serviceAddress(service) {
+  return `/arcgis/rest/services/${encodeURIComponent(service)}/FeatureServer`;
+}
+
+/** The page of a replica. */
+export function replicaAddress(id) {
+  return `/arcgis/console/replicas/${encodeURIComponent(id)}`;
+}
+
+async function ask(address, parameters) {
+  const kept = sessionStorage.getItem(KEPT);
+  if (kept) {
+    useToken(kept);
+  }
+  try {
+    return await askPlainly(address, parameters);
+  } catch (error) {
+    if (error.code === 498 && kept) {
+      sessionStorage.removeItem(KEPT);
+      useToken(undefined);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Makes an element. Text stays text: nothing that comes from a table or a client becomes markup.
+ *
+ * @param {string} name such as `div`, or `td.number`
+ * @param {object} [attributes] `on…` are listeners, `dataset` an object; true sets an attribute, false and null leave it out
+ * @param {...(Node|string|number|null|undefined|Array)} children
+ */
+export function h(name, attributes = {}, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const made = document.createElement(tag);
+  if (classes.length) {
+    made.className = classes.join(" ");
+  }
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) {
+      made.addEventListener(key.slice(2), value);
+    } else if (key === "dataset") {
+      Object.assign(made.dataset, value);
+    } else if (["checked", "indeterminate", "disabled", "hidden", "value", "selected", "required", "open"].includes(key)) {
+      made[key] = value;
+    } else if (value !== null && value !== undefined && value !== false) {
+      made.setAttribute(key, value === true ? "" : String(value));
+    }
+  }
+  append(made, children);
+  return made;
+}
+
+function append(to, children) {
+  for (const child of children.flat(3)) {
+    if (child !== null && child !== undefined && child !== false) {
+      to.append(child instanceof Node ? child : String(child));
+    }
+  }
+}
+
+/** Puts other content into an element. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+  return element;
+}
+
+export function link(href, text, attributes = {}) {
+  return h("a", { href, ...attributes }, text);
+}
+
+export function button(text, onclick, name = "button.second.small", attributes = {}) {
+  return h(name, { type: "button", onclick, ...attributes }, text);
+}
+
+/** Numbers with a space between thousands. */
+export function number(value) {
+  return value === null || value === undefined ? "" : String(value).replace(/\B(?=(\d{3})+$)/g, "\u2009");
+}
+
+/** One or several of something. */
+export function count(n, one, several = `${one}s`) {
+  return `${number(n)} ${n === 1 ? one : several}`;
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) {
+    return "";
+  }
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let index = 0;
+  let size = value;
+  while (size >= 1024 && index + 1 < units.length) {
+    size /= 1024;
+    index += 1;
+  }
+  return `${index && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[index]}`;
+}
+
+/** How long ago, or how long until. */
+export function relative(ms, now = Date.now()) {
+  const seconds = Math.round(Math.abs(now - ms) / 1000);
+  const steps = [[45, 1, "s"], [5400, 60, "min"], [129_600, 3600, "h"], [7_776_000, 86_400, "d"], [47_304_000, 2_592_000, "months"], [Infinity, 31_536_000, "years"]];
+  const [, unit, name] = steps.find(([upto]) => seconds < upto);
+  if (seconds < 5) {
+    return "now";
+  }
+  const text = `${Math.max(1, Math.round(seconds / unit))} ${name}`;
+  return ms > now ? `in ${text}` : `${text} ago`;
+}
+
+/** The exact time, in UTC. */
+export function exact(ms) {
+  return `${new Date(ms).toISOString().replace("T", " ").slice(0, 19)} UTC`;
+}
+
+/** A time for people: relative, exact when somebody points at it; it goes on by itself. */
+export function time(ms, otherwise = "never") {
+  if (ms === null || ms === undefined) {
+    return h("span.none", {}, otherwise);
+  }
+  return h("time", { datetime: new Date(ms).toISOString(), title: exact(ms), dataset: { ms } }, relative(ms));
+}
+
+setInterval(() => {
+  for (const one of document.querySelectorAll("time[data-ms]")) {
+    one.textContent = relative(Number(one.dataset.ms));
+  }
+}, 20_000);
+
+const STATES = {
+  live: ["good", "live"],
+  idle: ["warn", "idle"],
+  expired: ["bad", "expired"],
+  foreign: ["info", "foreign"],
+  busy: ["info", "synchronizing"],
+  neverSynchronized: ["", "never came back"],
+  needsSnapshot: ["warn", "needs a snapshot"],
+  ok: ["good", "ok"],
+  warning: ["warn", "look at this"],
+  problem: ["bad", "problem"],
+  completed: ["good", "completed"],
+  completed_with_errors: ["warn", "edits refused"],
+  needs_snapshot: ["bad", "history gone"],
+  refused: ["bad", "request refused"],
+  failed: ["bad", "server failed"],
+};
+
+export function badge(state, text) {
+  const [kind, word] = STATES[state] ?? ["", state];
+  return h(kind ? `span.badge.${kind}` : "span.badge", {}, text ?? word);
+}
+
+/** The states of a replica. */
+export function stateOf(replica) {
+  const shown = [badge(replica.state)];
+  for (const flag of ["busy", "needsSnapshot", "neverSynchronized"]) {
+    if (replica[flag]) {
+      shown.push(" ", badge(flag));
+    }
+  }
+  return shown;
+}
+
+/** A table of facts. */
+export function facts(pairs) {
+  return h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+/** A table that scrolls in itself. */
+export function table(caption, heads, rows) {
+  return h(
+    "div.wide",
+    { tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => (head instanceof Node ? head : h("th", { scope: "col" }, head))))), h("tbody", {}, rows)),
+  );
+}
+
+/** Says that there is nothing, and why. */
+export function empty(title, why) {
+  return h("div.hint.empty", {}, h("p", {}, h("strong", {}, title)), why ? h("p", {}, why) : null);
+}
+
+/** Shows what the server refused, in its words. */
+export function failure(error) {
+  const codes = {
+    403: "Sign in as an administrator.",
+    409: "Wait a moment, and try again.",
+    503: "Wait a moment, and try again; the overview says how the server is doing.",
+  };
+  const advice = error instanceof TypeError ? "The server cannot be reached. Look whether it runs, and try again." : codes[error.code];
+  return h("div.error", { role: "alert" }, h("p", {}, error.code ? `Error ${error.code}` : "That did not work"), h("p", {}, error.message), advice ? h("p", {}, advice) : null);
+}
+
+/** Says what was done. */
+export function done(...children) {
+  return h("div.done", { role: "status" }, h("p", {}, ...children));
+}
+
+/**
+ * Asks before something is done that cannot be taken back, or shows something beside the page.
+ *
+ * @param {object} question `title`, `content` (nodes), `action` (the word on the button; none to only show), `danger`, `perform`
+ *   (does it; an error stays in the dialog)
+ * @returns {Promise<any>} what `perform` returned; undefined if somebody changed their mind
+ */
+export function question({ title, content, action, danger = false, perform }) {
+  return new Promise((resolve) => {
+    const trouble = h("div", {});
+    let result;
+    const close = () => dialog.close();
+    const act = async () => {
+      go.disabled = true;
+      fill(trouble);
+      try {
+        result = (await perform?.()) ?? true;
+        dialog.close();
+      } catch (error) {
+        fill(trouble, failure(error));
+        go.disabled = false;
+      }
+    };
+    const go = h(danger ? "button.destroy" : "button", { type: "button", onclick: act }, action ?? "");
+    const dialog = h(
+      "dialog.question",
+      { "aria-labelledby": "question-title" },
+      h("h2", { id: "question-title" }, title),
+      h("div.question-content", { tabindex: "0" }, content),
+      trouble,
+      h("div.buttons", {}, action ? go : null, button(action ? "Cancel" : "Close", close, "button.second")),
+    );
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(result);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    // Nobody should destroy by pressing Enter too often.
+    (danger ? dialog.querySelector("button.second") : action ? go : dialog.querySelector("button.second")).focus();
+  });
+}
+
+/** A form that lets an administrator in who has a key or the token of the settings. */
+export function signIn(place, error, again) {
+  const field = h("input", { type: "password", id: "key", name: "key", autocomplete: "off", required: true });
+  const enter = async (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(KEPT, field.value.trim());
+    useToken(field.value.trim());
+    try {
+      await admin("pulse");
+    } catch (refused) {
+      sessionStorage.removeItem(KEPT);
+      useToken(undefined);
+      return signIn(place, refused, again);
+    }
+    return again();
+  };
+  const back = encodeURIComponent(location.pathname + location.search);
+  fill(
+    place,
+    error.code === 499 ? null : failure(error),
+    h("h2", {}, "Administrators only"),
+    h("p", {}, link(`/arcgis/login?redirect=${back}`, "Sign in", { class: "button" }), " with an account that has the role Administrator, or enter a key of one, or the admin_token of the settings."),
+    h("form.key", { onsubmit: enter }, h("label", { for: "key" }, "Key or token"), field, h("button", { type: "submit" }, "Open the console"), h("p", {}, h("small", {}, "It is kept until this tab is closed."))),
+  );
+  field.focus();
+}
+
+/** Runs `render` now, and again when something has changed on the server; asks cheaply, and only while somebody looks. */
+export function live(render, { seconds = 15 } = {}) {
+  let last;
+  const look = async () => {
+    if (document.hidden || document.querySelector("dialog[open]")) {
+      return;
+    }
+    try {
+      const { pulse } = await admin("pulse");
+      if (last !== undefined && pulse !== last) {
+        await render();
+      }
+      last = pulse;
+      document.body.classList.remove("offline");
+    } catch {
+      // The next look may go better; the page keeps what it has, and says so.
+      document.body.classList.add("offline");
+    }
+  };
+  setInterval(look, seconds * 1000);
+  document.addEventListener("visibilitychange", look);
+  look();
+}
+
+/** The parameters in the page's address. */
+export function inAddress() {
+  return Object.fromEntries(new URLSearchParams(location.search));
+}
+
+/** Keeps them there, so that a page can be shared and come back to. */
+export function toAddress(parameters) {
+  const kept = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  history.replaceState(null, "", kept.size ? `?${kept}` : location.pathname);
+}
+
+/** A choice with a label. */
+export function choice(label, name, options, value, onchange) {
+  const id = `choice-${name}`;
+  return h("p.field", {}, h("label", { for: id }, label), h("select", { id, name, onchange }, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text))));
+}
+
+/** Does `perform` and shows its error in a place if it fails; the button is off meanwhile. */
+export async function trying(place, pressed, perform) {
+  if (pressed) {
+    pressed.disabled = true;
+  }
+  fill(place);
+  try {
+    return await perform();
+  } catch (error) {
+    fill(place, failure(error));
+    return undefined;
+  } finally {
+    if (pressed) {
+      pressed.disabled = false;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// Jobs, and the settings.
+
+import { admin, badge, choice, count, empty, exact, fill, h, inAddress, link, live, ofService, serviceAddress, table, time, toAddress, trying } from "./console-kit.js";
+
+const JOB_STATES = { Completed: "ok", CompletedWithErrors: "warning", Failed: "problem", Pending: "", InProgress: "busy" };
+
+export async function jobs(place) {
+  const { services, checks } = await admin("health");
+  const wanted = { service: services[0]?.name, ...inAddress() };
+  const list = h("div", {});
+  const check = checks.find((one) => one.name === "jobs");
+  const load = async () => {
+    const { jobs } = wanted.service ? await ofService(wanted.service, "jobs") : { jobs: [] };
+    fill(list, jobs.length
+      ? table("Jobs", ["Job", "Operation", "Status", "Submitted", "Last change"], jobs.map((job) => h("tr", {},
+        h("th", { scope: "row" }, link(`${serviceAddress(wanted.service)}/jobs/${job.jobId}`, h("code", {}, job.jobId))),
+        h("td", {}, job.operation),
+        h("td", {}, badge(JOB_STATES[job.status] || "plain", job.status), job.status === "Failed" ? reason(wanted.service, job.jobId) : null),
+        h("td", {}, time(job.submissionTime)),
+        h("td", {}, time(job.lastUpdatedTime)))))
+      : empty("No jobs.", "Requests with async=true run as jobs; they are here until a day after they ended."));
+  };
+  fill(place, h("p", {}, badge(check.verdict), " ", check.summary, " ", check.advice),
+    h("form.filter", { onsubmit: (event) => event.preventDefault() }, choice("Service", "service", services.map((one) => [one.name, one.name]), wanted.service, (event) => {
+      wanted.service = event.target.value;
+      toAddress(wanted);
+      trying(list, null, load);
+    })), list);
+  await load();
+  live(load);
+}
+
+/** Why a job failed, asked for when somebody wants to know. */
+function reason(service, id) {
+  const said = h("small.of.told", {});
+  const more = h("details", { ontoggle: () => trying(said, null, async () => {
+    const job = await ofService(service, `jobs/${id}`);
+    fill(said, job.error ? `${job.error.code}: ${job.error.message} ${(job.error.details ?? []).join(" ")}` : "no reason was kept");
+  }) }, h("summary", {}, "Why"), said);
+  return more;
+}
+
+export async function settings(place) {
+  const [{ settings, version }, { expiryPolicy, currentDate }] = await Promise.all([admin("settings"), admin("health")]);
+  const days = (n) => (n ? count(n, "day") : "never");
+  const changed = settings.filter((one) => !one.default);
+  fill(
+    place,
+    h("p", {}, `Syncline ${version}; the server's clock says ${exact(currentDate)}. Settings are changed in the file config/syncline.toml or in the environment; the server reads them when it starts.`),
+    h("h2", {}, "Replicas"),
+    h("p", {}, `Without a synchronization, a replica is idle after ${days(expiryPolicy.warnDays)}, expires after ${days(expiryPolicy.expireDays)}, and is unregistered ${days(expiryPolicy.graceDays)} later. History is kept for ${days(expiryPolicy.keepHistoryDays)} at least, receipts for ${days(expiryPolicy.keepReceiptsDays)}.`),
+    expiryPolicy.services.length ? h("p", {}, "Services with a rule of their own: ", expiryPolicy.services.map((one) => `${one.service}: ${one.expireDays ? count(one.expireDays, "day") : "never"}`).join("; "), ".") : null,
+    h("h2", {}, "All settings"),
+    h("p.note", {}, `${count(changed.length, "setting")} of ${settings.length} ${changed.length === 1 ? "is" : "are"} not as they come; secrets are not shown.`),
+    [...new Set(settings.map((one) => one.group))].map((group) => [
+      h("h3", {}, group),
+      table(group, ["Setting", "Value", ""], settings.filter((one) => one.group === group).map((one) => h("tr", {},
+        h("th", { scope: "row" }, h("code", {}, one.name), h("small.of.told", {}, one.description)),
+        h("td.long", {}, one.value === null ? h("span.none", {}, "not set") : h("code", {}, one.value)),
+        h("td", {}, one.default ? h("span.none", {}, "default") : badge("info", "set"))))),
+    ]),
+  );
+}
