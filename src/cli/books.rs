@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-use super::{replicas::instant, say};
+use super::{counted, replicas::instant, say};
 
 /// The most entries that a command lists.
 const MAX_LISTED: i64 = 1_000;
@@ -267,8 +267,8 @@ impl Batches {
                 if entry.json {
                     return say(shown.to_string());
                 }
-                let done = if preview { "would be taken back" } else { "were taken back" };
-                say(format!("{} features {done}.", shown["undoneCount"]))?;
+                let done = if preview { "To be taken back" } else { "Taken back" };
+                say(format!("{done}: {}.", counted(&shown["undoneCount"], "feature")))?;
                 for (list, heading) in
                     [("skipped", "Left alone, since they were changed later:"), ("failed", "Refused by the database:")]
                 {

@@ -9,8 +9,10 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios;
 use serde_json::{Value as Json, json};
 
+use super::counted;
 use crate::client::{
     Said,
     clone::{self, Wanted},
@@ -75,7 +77,7 @@ pub(super) struct Clone {
 
 #[derive(Debug, Args)]
 pub(super) struct Sync {
-    /// The file that syncline clone made
+    /// The file: of syncline clone, or a GeoPackage of a replica that the server made
     file: PathBuf,
     /// Send what was refused again, as it stands in the file now
     #[arg(long)]
@@ -92,7 +94,7 @@ pub(super) struct Sync {
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// The file that syncline clone made
+    /// The file: of syncline clone, or a GeoPackage of a replica that the server made
     file: PathBuf,
     /// Do not ask the server
     #[arg(long)]
@@ -150,7 +152,7 @@ impl Client {
 
 impl Clone {
     fn run(self) -> Result<ExitCode> {
-        let server = Server::connect(&self.url, &self.access)?;
+        let server = Server::connect(&self.url, &with_password(self.access)?)?;
         let wanted = Wanted {
             layers: self.layers,
             bbox: self.bbox.map(|bbox| bbox.0),
@@ -177,7 +179,7 @@ impl Clone {
 impl Sync {
     fn run(self) -> Result<ExitCode> {
         let mut replica = Replica::open(&self.file)?;
-        let server = Server::connect(&replica.url, &self.access)?;
+        let server = Server::connect(&replica.url, &with_password(self.access)?)?;
         let mut shown = Shown::new(self.json);
         let wishes = sync::Wishes { retry: self.retry, snapshot: self.snapshot };
         let done = sync::run(&mut replica, &server, wishes, &mut |said| shown.hear(said))?;
@@ -190,14 +192,17 @@ impl Sync {
             });
             print(&summary.to_string())?;
         } else {
-            print(&format!("{} edits sent, {} rows received, {} deleted", done.sent, done.received, done.deleted))?;
+            let (sent, received) = (counted(done.sent, "edit"), counted(done.received, "row"));
+            print(&format!("{sent} sent, {received} received, {} deleted", done.deleted))?;
             if n_refused > 0 {
-                print(&format!("{n_refused} edits are refused; syncline status {} shows them", self.file.display()))?;
+                let refused = counted(n_refused, "edit");
+                print(&format!("{refused} refused: see syncline status {}", self.file.display()))?;
             }
             if done.conflicts > 0 {
+                let rows = counted(done.conflicts, "row");
                 print(&format!(
-                    "{} rows were edited here and by others meanwhile; syncline status shows them",
-                    done.conflicts
+                    "{rows} edited here and by others meanwhile: see syncline status {}",
+                    self.file.display()
                 ))?;
             }
         }
@@ -210,7 +215,7 @@ impl Status {
         let replica = Replica::look(&self.file)?;
         let server = match self.offline {
             true => None,
-            false => Some(Server::connect(&replica.url, &self.access)?),
+            false => Some(Server::connect(&replica.url, &with_password(self.access)?)?),
         };
         let status = match status::of(&replica, server.as_ref()) {
             // What the file knows is worth telling also where the server is out of reach.
@@ -223,6 +228,36 @@ impl Status {
         print(&if self.json { status.to_string() } else { described(&status) })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Asks for the password of a user where it is not known yet: at a terminal, or else of the first line that is piped in.
+fn with_password(mut access: Access) -> Result<Access> {
+    let Some(user) = access.user.as_ref().filter(|_| access.password.is_none()) else { return Ok(access) };
+    let failed = |error: std::io::Error| Error::Unfit(format!("--user: the password cannot be read: {error}"));
+    let input = std::io::stdin();
+    let shown = if input.is_terminal() {
+        let _ = write!(std::io::stderr(), "Password of {user}: ");
+        let shown = termios::tcgetattr(&input).map_err(|error| failed(error.into()))?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(termios::LocalModes::ECHO);
+        termios::tcsetattr(&input, termios::OptionalActions::Flush, &hidden).map_err(|error| failed(error.into()))?;
+        Some(shown)
+    } else {
+        None
+    };
+    let mut line = String::new();
+    let read = input.read_line(&mut line);
+    if let Some(shown) = shown {
+        termios::tcsetattr(&input, termios::OptionalActions::Now, &shown).map_err(|error| failed(error.into()))?;
+        let _ = writeln!(std::io::stderr());
+    }
+    if read.map_err(failed)? == 0 {
+        return Err(Error::Unfit(
+            "--user: there is no password; set SYNCLINE_PASSWORD, or write it on the standard input".to_owned(),
+        ));
+    }
+    access.password = Some(line.trim_end_matches(['\r', '\n']).to_owned());
+    Ok(access)
 }
 
 /// A status for people.
@@ -247,16 +282,16 @@ fn described(status: &Json) -> String {
             }
         }
     }
-    lines.push(format!("to be sent: {n_pending} edits"));
+    lines.push(format!("to be sent: {}", counted(n_pending, "edit")));
     lines.append(&mut details);
     if let Some(n) = status["unanswered"].as_i64() {
-        lines.push(format!("unanswered: a request with {n} edits; syncline sync goes on with it"));
+        lines.push(format!("unanswered: a request with {}; syncline sync goes on with it", counted(n, "edit")));
     }
     if let Some(n) = status["attachmentsToFetch"].as_i64().filter(|n| *n > 0) {
-        lines.push(format!("to be fetched: {n} attachments"));
+        lines.push(format!("to be fetched: {}", counted(n, "attachment")));
     }
     match (&status["behind"]["changes"], &status["behind"]["why"]) {
-        (Json::Number(n), _) => lines.push(format!("behind:     {n} rows changed on the server since")),
+        (Json::Number(n), _) => lines.push(format!("behind:     {} changed on the server since", counted(n, "row"))),
         (_, Json::String(why)) => lines.push(format!("behind:     not known: {why}")),
         _ => {}
     }

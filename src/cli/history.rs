@@ -8,7 +8,7 @@ use crate::{
     store::{Store, prune::Retention},
 };
 
-use super::say;
+use super::{counted, say};
 
 #[derive(Debug, Args)]
 pub(super) struct Prune {
@@ -27,15 +27,16 @@ impl Prune {
         let pruned = store.prune(keep, self.dry_run).await?.ok_or_else(|| {
             Error::Unavailable("another process is pruning at the moment; there is nothing to do here".to_owned())
         })?;
-        let verb = if self.dry_run { "would be" } else { "were" };
         for service in &pruned {
             let held = match service.held_by {
                 Some(replica) => format!("; replica {replica} needs what comes next"),
                 None => String::new(),
             };
+            let verb = if self.dry_run { "to be deleted" } else { "deleted" };
+            let changes = counted(service.n_changes, "change");
             say(format!(
-                "{}: history begins at generation {} (before: {}), {} changes {verb} deleted{held}",
-                service.service, service.to, service.from, service.n_changes
+                "{}: history begins at generation {} (before: {}), {changes} {verb}{held}",
+                service.service, service.to, service.from
             ))?;
         }
         if pruned.is_empty() { say("No services.") } else { Ok(()) }

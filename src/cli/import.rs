@@ -14,7 +14,7 @@ use crate::{
     store::publish::Publication,
 };
 
-use super::{Database, publish::read_definition, say};
+use super::{Database, counted, publish::read_definition, say};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -89,7 +89,8 @@ impl Import {
             None => 0,
         };
         let base = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
-        say(format!("{n_rows} rows of {} are in table {schema}.{table}.", self.file.display()))?;
+        let rows = counted(n_rows, "row");
+        say(format!("{} is loaded: table {schema}.{table} has {rows}.", self.file.display()))?;
         say(format!("{base}/arcgis/rest/services/{}/FeatureServer/{}", published.service, published.layer_id))
     }
 
@@ -222,7 +223,7 @@ async fn show_progress(mut stdout: tokio::process::ChildStdout, source: &Source)
         bar.set_style(style);
     }
     bar.set_message(match source.n_features {
-        Some(n) => format!("Loading {n} features of {}", source.layer),
+        Some(n) => format!("Loading {} of {}", counted(n, "feature"), source.layer),
         None => format!("Loading {}", source.layer),
     });
     bar.enable_steady_tick(Duration::from_millis(200));

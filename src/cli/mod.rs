@@ -284,6 +284,18 @@ pub(crate) fn say(text: impl AsRef<str>) -> Result<()> {
     writeln!(std::io::stdout(), "{}", text.as_ref()).map_err(|error| Error::internal("printing", error))
 }
 
+/// A number with what it counts: `1 edit`, `2 edits`.
+pub(crate) fn counted(n: impl std::fmt::Display, what: &str) -> String {
+    let n = n.to_string();
+    let plural = if n == "1" { "" } else { "s" };
+    format!("{n} {what}{plural}")
+}
+
+/// `was` of one, `were` of others.
+pub(crate) fn were(n: usize) -> &'static str {
+    if n == 1 { "was" } else { "were" }
+}
+
 /// What is left to do after the schema was brought up to date.
 async fn migrated(database: &Database) -> Result<()> {
     say("The database schema is up to date.")?;

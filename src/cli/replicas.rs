@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-use super::{give::Giving, say};
+use super::{counted, give::Giving, say, were};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Replicas {
@@ -109,8 +109,12 @@ impl Import {
             say(format!("Replica {} of service {} is re-based.", imported["replicaID"], service.name))?;
             for layer in imported["layers"].as_array().into_iter().flatten() {
                 say(format!(
-                    "Layer {}: {} features added, {} changed, {} deleted; {} edited here stay as they are.",
-                    layer["id"], layer["addCount"], layer["updateCount"], layer["deleteCount"], layer["keptCount"]
+                    "Layer {}: {} added, {} changed, {} deleted; edited here and left as they are: {}.",
+                    layer["id"],
+                    counted(&layer["addCount"], "feature"),
+                    layer["updateCount"],
+                    layer["deleteCount"],
+                    layer["keptCount"]
                 ))?;
             }
             return Ok(());
@@ -124,7 +128,7 @@ impl Import {
             text("syncDirection")
         ))?;
         for layer in imported["layers"].as_array().into_iter().flatten() {
-            say(format!("Layer {}: {} features loaded.", layer["id"], layer["count"]))?;
+            say(format!("Layer {}: {} loaded.", layer["id"], counted(&layer["count"], "feature")))?;
         }
         Ok(())
     }
@@ -155,7 +159,7 @@ impl List {
         print(all.iter().map(|(service, life, _)| (service.as_str(), life)), policy)?;
         for (_, life, alone) in &all {
             if let Some((_, n_changes)) = alone {
-                say(format!("{n_changes} changes are kept for replica {} ({}) alone.", life.id, life.name))?;
+                say(format!("Kept for replica {} ({}) alone: {}.", life.id, life.name, counted(n_changes, "change")))?;
             }
         }
         Ok(())
@@ -241,14 +245,15 @@ impl One {
             say(format!("{:12} {} UTC unless it synchronizes", format!("{what}:"), instant(ends)))?;
         }
         let more = if life.has_more { "more than " } else { "" };
-        say(format!("Behind:      {more}{} changes", life.n_behind))?;
+        say(format!("Behind:      {more}{}", counted(life.n_behind, "change")))?;
         if !life.can_go_on {
             say("             the changes since its last synchronization are no longer kept: it needs a snapshot")?;
         }
         if let Some(alone) = alone {
             say(format!(
-                "Keeps alone: {} changes over {} generations, which nobody else needs",
-                alone.n_changes, alone.n_generations
+                "Keeps alone: {} over {}, which nobody else needs",
+                counted(alone.n_changes, "change"),
+                counted(alone.n_generations, "generation")
             ))?;
         }
         for layer in &replica.layers {
@@ -313,8 +318,8 @@ impl Unregistration {
         if !done.is_empty() {
             print(done.iter().map(|(service, life)| (service.as_str(), life)), policy)?;
         }
-        let verb = if self.dry_run { "would be" } else { "were" };
-        say(format!("{} replicas {verb} unregistered.", done.len()))
+        let verb = if self.dry_run { "would be" } else { were(done.len()) };
+        say(format!("{} {verb} unregistered.", counted(done.len(), "replica")))
     }
 }
 
@@ -405,7 +410,7 @@ impl Adoption {
             (0, Some(id)) => format!(
                 "Replica {id} is none that could be adopted; syncline replicas list shows those that are foreign."
             ),
-            (n, _) => format!("{n} replicas were adopted."),
+            (n, _) => format!("{} {} adopted.", counted(n, "replica"), were(n)),
         })
     }
 }

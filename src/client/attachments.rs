@@ -172,10 +172,7 @@ pub(crate) fn bytes(
         std::io::copy(&mut blob, &mut file).map_err(failed)?;
     }
     let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
-    let mut send = |name: &str| {
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        server.upload(&server.at("uploads/upload"), name, &file, size)
-    };
+    let mut send = |name: &str| server.upload(&server.at("uploads/upload"), name, &mut file, size);
     // Servers look at the names of uploads, which are not those of attachments.
     let answer = match send(file_name) {
         Err(error) if error.is_final() => send("attachment.txt")?,

@@ -13,11 +13,14 @@ use serde_json::{Map, Value as Json};
 use super::{
     answer::Op,
     error::{Error, Result},
-    file::{LOCAL_IDS, Replica, Table, make_way, table},
+    file::{Replica, Table, make_way, table},
     geometry, values,
     values::now_ms,
 };
-use crate::{model::id::GlobalId, sqlite::quoted};
+use crate::{
+    model::id::GlobalId,
+    sqlite::{geopackage::log::LOCAL_IDS, quoted},
+};
 
 /// The most edits in a request.
 pub(crate) const MAX_EDITS: usize = 10_000;

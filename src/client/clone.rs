@@ -160,6 +160,7 @@ pub(crate) fn run(
     }
     let part = beside(path, "part");
     let service = Service::ask(server, &wanted.layers)?;
+    schema::require_distinct_fields(&service)?;
     let queries = wanted.queries(&service)?;
     let (_lock, mut db) = begin(server, wanted, &part)?;
     let tables = schema::tables(&service, wanted.attachments);

@@ -27,7 +27,13 @@ use super::{
     geometry,
     service::{Layer, Offers},
 };
-use crate::sqlite::{geopackage::log::VERSION, quoted};
+use crate::sqlite::{
+    geopackage::{
+        log::{LOCAL_IDS, VERSION},
+        schema,
+    },
+    quoted,
+};
 
 /// How long the file may be held by another program's writing.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -176,7 +182,10 @@ impl Replica {
                 row.get(0)
             })?;
         let unfit = || {
-            Error::Unfit(format!("{} is not a replica of a feature service; syncline clone makes one", path.display()))
+            Error::Unfit(format!(
+                "{} is not a replica of a feature service; syncline clone makes one, and so does createReplica with dataFormat=geoPackage",
+                path.display()
+            ))
         };
         if !is_there {
             return Err(unfit());
@@ -194,6 +203,10 @@ impl Replica {
             }
         }
         db.execute_batch(TABLES)?;
+        // A file that the server made knows nothing of the client's tables yet.
+        for name in NAMES {
+            schema::enter_sync_table(&db, name)?;
+        }
         // The notes of the clone that made it.
         db.execute_batch("DROP TABLE IF EXISTS sync_clone")?;
         let (id, name, url, model, direction, service): (
@@ -286,7 +299,7 @@ pub(crate) fn table(tables: &[Table], layer: i64) -> Result<&Table> {
 
 fn tables(db: &Connection) -> Result<Vec<Table>> {
     let mut listed = db.prepare(
-        "SELECT l.layer_id, l.table_name, l.attachments_table, l.layer_json, g.column_name, g.srs_id, g.z, g.m
+        "SELECT l.layer_id, l.table_name, l.attachments_table, l.layer_json, g.column_name, g.srs_id, g.z, g.m, g.geometry_type_name LIKE 'MULTI%'
          FROM sync_layers l LEFT JOIN gpkg_geometry_columns g ON g.table_name = l.table_name ORDER BY l.layer_id",
     )?;
     let mut rows = listed.query([])?;
@@ -296,7 +309,8 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
         let document: Json = text.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default();
         let layer = Layer::read(document).map_err(|_| {
             Error::Unfit(format!(
-                "the file does not have the description of layer {id}; make a new one with syncline clone"
+                "the file does not have the description of layer {id}: it was made by an earlier version of the server, or of a service without global ids; \
+                 make a new one with syncline clone, or send it as editsUploadId of synchronizeReplica"
             ))
         })?;
         let geometry = match (row.get::<_, Option<String>>(4)?, layer.geometry) {
@@ -307,6 +321,7 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
                     srs_id: row.get(5)?,
                     z: row.get::<_, i64>(6)? == 1,
                     m: row.get::<_, i64>(7)? == 1,
+                    multi: row.get(8)?,
                 },
             )),
             _ => None,
@@ -351,6 +366,3 @@ pub(crate) fn make_way(
     }
     Ok(())
 }
-
-/// Object ids of rows that the server does not know yet begin after this, out of the way of those that it gives.
-pub(crate) const LOCAL_IDS: i64 = 1_000_000_000;

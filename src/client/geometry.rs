@@ -24,6 +24,8 @@ pub(crate) enum Kind {
 pub(crate) struct Form {
     /// Their kind.
     pub(crate) kind: Kind,
+    /// Whether lines and polygons of one part are written as collections of one, and points as multipoints of one.
+    pub(crate) multi: bool,
     /// The number of their spatial reference in the file.
     pub(crate) srs_id: i32,
     /// Whether they have heights.
@@ -180,14 +182,21 @@ impl GeometryJson {
         }
         let mut out = Blob::begin(form, bounds_of(parts.iter().flatten()));
         match form.kind {
-            Kind::Point => parts.iter().flatten().for_each(|p| out.point(p)),
+            Kind::Point => {
+                if form.multi {
+                    out.head(4, 1);
+                }
+                parts.iter().flatten().for_each(|p| out.point(p));
+            }
             Kind::Multipoint => {
                 let points = parts.concat();
                 out.head(4, points.len());
                 points.iter().for_each(|p| out.point(p));
             }
             Kind::Polyline => {
-                out.head(5, parts.len());
+                if form.multi || parts.len() > 1 {
+                    out.head(5, parts.len());
+                }
                 for part in &parts {
                     out.head(2, part.len());
                     part.iter().for_each(|p| out.position(p));
@@ -195,7 +204,9 @@ impl GeometryJson {
             }
             Kind::Polygon => {
                 let polygons = assemble(&parts)?;
-                out.head(6, polygons.len());
+                if form.multi || polygons.len() > 1 {
+                    out.head(6, polygons.len());
+                }
                 for polygon in polygons {
                     out.head(3, polygon.len());
                     for ring in polygon {
@@ -326,7 +337,7 @@ pub(crate) fn to_json(blob: Option<&[u8]>, kind: Kind) -> Result<String, String>
     };
     out.push('{');
     match (content.kind, kind) {
-        (Kind::Point, Kind::Point) => {
+        (Kind::Point | Kind::Multipoint, Kind::Point) => {
             let p = content.parts.iter().flatten().flatten().next().ok_or("the geometry has no position")?;
             for (name, value, there) in [("x", p.x, true), ("y", p.y, true), ("z", p.z, z), ("m", p.m, m)] {
                 if there {
@@ -530,7 +541,7 @@ mod tests {
     }
 
     fn form(kind: Kind, z: bool, m: bool) -> Form {
-        Form { kind, srs_id: 4326, z, m }
+        Form { kind, multi: true, srs_id: 4326, z, m }
     }
 
     #[test]

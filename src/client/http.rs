@@ -4,6 +4,7 @@
 //! to another host that an answer names.
 
 use std::{
+    cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -23,6 +24,8 @@ use super::error::{Error, Result};
 
 /// The largest document that is read into memory; data goes to the disk.
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
+/// The largest document that is taken for an error in the place of a file.
+const MAX_ERROR_BYTES: u64 = 1 << 16;
 /// How long a line may be silent. Some servers prepare an answer for minutes before they say a word.
 const SILENCE: Duration = Duration::from_secs(300);
 /// How often what changes nothing is asked again before it is given up.
@@ -31,9 +34,15 @@ const N_ATTEMPTS: u32 = 4;
 /// How to reach a server, and as whom.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Access {
-    /// A token of the server's [environment: SYNCLINE_TOKEN]; or write USER:PASSWORD@ before the host in the URL
+    /// A token of the server's [environment: SYNCLINE_TOKEN]
     #[arg(long, env = "SYNCLINE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// Sign in as this user, with the password in SYNCLINE_PASSWORD, or else on the first line of the standard input
+    #[arg(long, value_name = "NAME", conflicts_with = "token")]
+    pub(crate) user: Option<String>,
+    /// The user's password. Not meant to be written into a command, where others can read it.
+    #[arg(long, env = "SYNCLINE_PASSWORD", hide = true, hide_env_values = true)]
+    pub(crate) password: Option<String>,
     /// Certificates (PEM) to trust instead of the usual ones
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -43,9 +52,14 @@ pub(crate) struct Access {
     /// The proxy, http://… or socks5://… [default: as the environment says: HTTPS_PROXY, ALL_PROXY …]
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
-    /// The user and password of the URL.
-    #[arg(skip)]
-    pub(crate) user: Option<(String, String)>,
+}
+
+/// Who signs in, and where.
+struct Login {
+    /// The address that gives tokens.
+    address: String,
+    user: String,
+    password: String,
 }
 
 /// A feature server.
@@ -53,9 +67,14 @@ pub(crate) struct Server {
     agent: Agent,
     /// The service's address, without a slash at the end and without who asks.
     pub(crate) url: Url,
-    token: Option<String>,
+    /// The token that is sent; another one when it has run out.
+    token: RefCell<Option<String>>,
     basic: Option<String>,
+    login: Option<Login>,
 }
+
+/// How many other addresses a file may be found at.
+const MAX_REDIRECTS: u32 = 5;
 
 impl Server {
     /// Finds out how to reach the service at `url`. Asks for a token if there are a user and a password, and the server has
@@ -69,15 +88,17 @@ impl Server {
         }
         let of_url = (!url.username().is_empty())
             .then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())));
-        let user = of_url.or_else(|| access.user.clone());
+        let of_access = || Some((access.user.clone()?, access.password.clone().unwrap_or_default()));
+        let user = of_url.or_else(of_access);
         let _ = (url.set_username(""), url.set_password(None));
         url.set_query(None);
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
-        let mut server = Server { agent: agent(access)?, url, token: access.token.clone(), basic: None };
-        if let (None, Some((user, password))) = (&server.token, user) {
-            server.sign_in(&user, &password)?;
+        let token = RefCell::new(access.token.clone());
+        let mut server = Server { agent: agent(access)?, url, token, basic: None, login: None };
+        if let (None, Some((user, password))) = (&access.token, user) {
+            server.introduce(user, password)?;
         }
         Ok(server)
     }
@@ -87,23 +108,54 @@ impl Server {
         format!("{}/{path}", self.url)
     }
 
-    fn sign_in(&mut self, user: &str, password: &str) -> Result<()> {
-        let info = self.url.as_str().split_once("/rest/services").map(|(root, _)| format!("{root}/rest/info"));
-        let info = info.and_then(|info| self.document(&info, &[]).ok()).unwrap_or_default();
+    /// Finds out how the server wants to be told who asks, and tells it.
+    fn introduce(&mut self, user: String, password: String) -> Result<()> {
+        let info = match self.url.as_str().split_once("/rest/services") {
+            Some((root, _)) => match self.document(&format!("{root}/rest/info"), &[]) {
+                // A server that does not say has no tokens.
+                Err(Error::Refused { .. } | Error::Protocol(_)) => Json::Null,
+                info => info?,
+            },
+            None => Json::Null,
+        };
         let auth = &info["authInfo"];
         let address = auth["tokenServicesUrl"].as_str().filter(|_| auth["isTokenBasedSecurity"] == true);
         let Some(address) = address else {
-            // No tokens: a proxy in front of the server asks.
+            // A proxy in front of the server asks.
             let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
             self.basic = Some(format!("Basic {credentials}"));
             return Ok(());
         };
-        let form = [("username", user), ("password", password), ("client", "requestip"), ("expiration", "60")];
-        let answer = self.document(address, &form)?;
+        if self.url.scheme() == "https" && !address.starts_with("https:") {
+            return Err(Error::Unfit(format!(
+                "the server wants the password sent to {address}, in the clear; nothing was sent. Ask its owner to correct tokenServicesUrl, or give --token"
+            )));
+        }
+        self.login = Some(Login { address: address.to_owned(), user, password });
+        self.sign_in()
+    }
+
+    /// Gets a token. Nothing happens if nobody has said who asks.
+    fn sign_in(&self) -> Result<()> {
+        let Some(Login { address, user, password }) = &self.login else { return Ok(()) };
+        self.token.replace(None);
+        let form = [("username", user.as_str()), ("password", password), ("client", "requestip"), ("expiration", "60")];
+        let answer = retrying(|| read_document(self.post(address, &form)?))?;
         let token =
             answer["token"].as_str().ok_or_else(|| Error::Protocol("generateToken gave no token".to_owned()))?;
-        self.token = Some(token.to_owned());
+        self.token.replace(Some(token.to_owned()));
         Ok(())
+    }
+
+    /// Asks again with another token where that of a user has run out: what was asked before was not looked at.
+    pub(crate) fn signed<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+        match ask() {
+            Err(Error::Refused { code: 498 | 499, .. }) if self.login.is_some() => {
+                self.sign_in()?;
+                ask()
+            }
+            done => done,
+        }
     }
 
     /// Whether an address is of the service's own host, to which who asks may be told.
@@ -114,16 +166,7 @@ impl Server {
     /// A document, asked for by a POST with `f=json` and the pairs given. Repeated if the line breaks: only for what changes
     /// nothing, or nothing twice.
     pub(crate) fn document(&self, address: &str, form: &[(&str, &str)]) -> Result<Json> {
-        retrying(|| {
-            let mut answer = self.post(address, form)?;
-            let text = answer
-                .body_mut()
-                .with_config()
-                .limit(MAX_DOCUMENT_BYTES)
-                .read_to_vec()
-                .map_err(|error| broken(&error))?;
-            document(&text)
-        })
+        retrying(|| self.signed(|| read_document(self.post(address, form)?)))
     }
 
     /// Sends a form, and keeps what is answered as a file, however large.
@@ -137,7 +180,8 @@ impl Server {
         let own = self.is_own(address);
         let mut pairs: Vec<(&str, &str)> = vec![("f", "json")];
         pairs.extend_from_slice(form);
-        if let Some(token) = self.token.as_deref().filter(|_| own) {
+        let token = self.token.borrow();
+        if let Some(token) = token.as_deref().filter(|_| own) {
             pairs.push(("token", token));
         }
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
@@ -151,7 +195,7 @@ impl Server {
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {
-        let token = self.token.as_ref().map(|token| ("X-Esri-Authorization", format!("Bearer {token}")));
+        let token = self.token.borrow().as_ref().map(|token| ("X-Esri-Authorization", format!("Bearer {token}")));
         let basic = self.basic.as_ref().map(|basic| ("Authorization", basic.clone()));
         token.into_iter().chain(basic).collect()
     }
@@ -159,7 +203,7 @@ impl Server {
     /// Fetches a file into `into`. What a broken attempt left there is gone on with, if the file is still the same; its tag is
     /// noted beside it. `told` hears how many bytes are there.
     pub(crate) fn download(&self, address: &str, into: &Path, told: &mut dyn FnMut(u64)) -> Result<()> {
-        retrying(|| self.download_once(address, into, told))
+        retrying(|| self.signed(|| self.download_once(address, into, told)))
     }
 
     fn download_once(&self, address: &str, into: &Path, told: &mut dyn FnMut(u64)) -> Result<()> {
@@ -175,18 +219,8 @@ impl Server {
             .open(into)
             .map_err(|error| Error::file(into, &error))?;
         let there = file.metadata().map_err(|error| Error::file(into, &error))?.len();
-        let mut asked = self.with_token(address);
-        let mut request = self.agent.get(&asked);
-        if let Some(tag) = known.as_deref().filter(|_| there > 0) {
-            request = request.header("Range", format!("bytes={there}-")).header("If-Range", tag);
-        }
-        if self.is_own(address) {
-            for (name, value) in self.identity() {
-                request = request.header(name, value);
-            }
-        }
-        asked.clear();
-        let mut answer = request.call().map_err(|error| broken(&error))?;
+        let range = known.as_deref().filter(|_| there > 0).map(|tag| (there, tag));
+        let mut answer = self.get(address, range)?;
         let status = answer.status().as_u16();
         if status == 416 && known.is_some() {
             // All of it was there already, or another file is there now: begin anew.
@@ -206,17 +240,48 @@ impl Server {
             }
             file.set_len(0).map_err(|error| Error::file(into, &error))?;
         }
+        let may_be_error = status != 206 && is_plain_json(&answer);
         let mut done = file.seek(SeekFrom::End(0)).map_err(|error| Error::file(into, &error))?;
         copy(&mut answer.body_mut().with_config().limit(u64::MAX).reader(), &mut file, into, &mut |n| {
             done += n;
             told(done);
         })?;
-        remove(&tag_path)
+        remove(&tag_path)?;
+        if may_be_error && done < MAX_ERROR_BYTES {
+            let text = std::fs::read(into).map_err(|error| Error::file(into, &error))?;
+            if let Err(error @ Error::Refused { .. }) = document(&text) {
+                remove(into)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a file, or for what it has behind so many bytes if it still has a tag. Goes where the server points to; who asks is told to the
+    /// service's own host alone.
+    fn get(&self, address: &str, range: Option<(u64, &str)>) -> Result<Response<Body>> {
+        let mut address = address.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.agent.get(self.with_token(&address));
+            if let Some((there, tag)) = range {
+                request = request.header("Range", format!("bytes={there}-")).header("If-Range", tag);
+            }
+            if self.is_own(&address) {
+                for (name, value) in self.identity() {
+                    request = request.header(name, value);
+                }
+            }
+            let answer = request.call().map_err(|error| broken(&error))?;
+            let Some(next) = elsewhere(&answer) else { return Ok(answer) };
+            let next = Url::parse(&address).and_then(|base| base.join(next));
+            address = next.map_err(|_| Error::Protocol("it points to an address that is none".to_owned()))?.into();
+        }
+        Err(Error::Protocol(format!("a file is at none of {MAX_REDIRECTS} addresses that point to each other")))
     }
 
     /// The address with the token that files are fetched with.
     fn with_token(&self, address: &str) -> String {
-        match (&self.token, Url::parse(address)) {
+        match (self.token.borrow().as_deref(), Url::parse(address)) {
             (Some(token), Ok(mut url)) if self.is_own(address) => {
                 url.query_pairs_mut().append_pair("token", token);
                 url.into()
@@ -226,11 +291,20 @@ impl Server {
     }
 
     /// Sends a file as the part `file` of a form, without holding it in memory.
-    pub(crate) fn upload(&self, address: &str, name: &str, content: impl Read, size: u64) -> Result<Json> {
+    pub(crate) fn upload(&self, address: &str, name: &str, file: &mut File, size: u64) -> Result<Json> {
+        self.signed(|| {
+            file.seek(SeekFrom::Start(0))
+                .map_err(|error| Error::File(format!("an attachment cannot be read: {error}")))?;
+            self.upload_once(address, name, &*file, size)
+        })
+    }
+
+    fn upload_once(&self, address: &str, name: &str, content: impl Read, size: u64) -> Result<Json> {
         let boundary = format!("syncline-{}", uuid::Uuid::new_v4().simple());
         let plain: String =
             name.chars().map(|c| if c.is_control() || matches!(c, '"' | '\\') { '_' } else { c }).collect();
-        let fields = [("f", Some("json")), ("token", self.token.as_deref())];
+        let token = self.token.borrow().clone();
+        let fields = [("f", Some("json")), ("token", token.as_deref())];
         let mut head: String = fields
             .into_iter()
             .filter_map(|(key, value)| {
@@ -251,13 +325,7 @@ impl Server {
             request = request.header(name, value);
         }
         let answer = request.send(ureq::SendBody::from_reader(&mut body)).map_err(|error| broken(&error))?;
-        let text = usable(answer)?
-            .body_mut()
-            .with_config()
-            .limit(MAX_DOCUMENT_BYTES)
-            .read_to_vec()
-            .map_err(|error| broken(&error))?;
-        document(&text)
+        read_document(usable(answer)?)
     }
 }
 
@@ -278,6 +346,9 @@ fn agent(access: &Access) -> Result<Agent> {
     }
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
+        // Followed one by one: what is sent to the server is not for whoever it points to.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_per_read(Some(SILENCE))
         .timeout_per_write(Some(SILENCE))
@@ -295,6 +366,18 @@ fn agent(access: &Access) -> Result<Agent> {
     Ok(config.build().into())
 }
 
+/// Whether an answer is JSON without a tag. Servers answer errors so in the place of a file, with a status that says nothing.
+fn is_plain_json(answer: &Response<Body>) -> bool {
+    let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.contains("json") && !answer.headers().contains_key("etag")
+}
+
+/// Where an answer says that what was asked for is.
+fn elsewhere(answer: &Response<Body>) -> Option<&str> {
+    let status = answer.status().as_u16();
+    answer.headers().get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))?.to_str().ok()
+}
+
 /// Refuses what is no answer of the API's.
 fn usable(answer: Response<Body>) -> Result<Response<Body>> {
     let status = answer.status();
@@ -303,8 +386,12 @@ fn usable(answer: Response<Body>) -> Result<Response<Body>> {
         401 | 407 => Err(Error::Refused {
             code: 499,
             message: "who asks must say who they are".to_owned(),
-            details: vec!["give --token, or USER:PASSWORD@ in the URL".to_owned()],
+            details: vec!["give --token, or --user and the password".to_owned()],
         }),
+        300..=399 => Err(Error::Unfit(match elsewhere(&answer) {
+            Some(place) => format!("the service is no longer at this address, but at {place}; give that one"),
+            None => format!("the address leads nowhere (HTTP {status}); it is not that of a FeatureServer"),
+        })),
         502..=504 => {
             Err(Error::Unreachable(format!("the server is not there at the moment (HTTP {status}); try again later")))
         }
@@ -321,6 +408,12 @@ fn usable(answer: Response<Body>) -> Result<Response<Body>> {
             }))
         }
     }
+}
+
+/// Reads the document that is an answer.
+fn read_document(mut answer: Response<Body>) -> Result<Json> {
+    let body = answer.body_mut().with_config().limit(MAX_DOCUMENT_BYTES);
+    document(&body.read_to_vec().map_err(|error| broken(&error))?)
 }
 
 /// Reads a document, which may be an error.

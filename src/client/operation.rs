@@ -46,14 +46,17 @@ pub(crate) fn carry_out(server: &Server, mut known: Known, request: Request<'_>)
     let Request { address, form, into, note, told } = request;
     if known.head.is_none() && known.status_url.is_none() {
         told("sent", 0);
-        // What a download left there is of another answer.
-        remove(into)?;
         let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        server.submit(&address, &form, into)?;
-        let (head, has_rows) = answer::head(into)?;
-        if let Some(error) = refusal(&Json::Object(head.clone())) {
-            return Err(error);
-        }
+        let (head, has_rows) = server.signed(|| {
+            // What a download left there is of another answer.
+            remove(into)?;
+            server.submit(&address, &form, into)?;
+            let (head, has_rows) = answer::head(into)?;
+            match refusal(&Json::Object(head.clone())) {
+                Some(error) => Err(error),
+                None => Ok((head, has_rows)),
+            }
+        })?;
         if has_rows {
             return Ok(Answer { head, has_rows });
         }

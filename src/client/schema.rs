@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{
     error::{Error, Result},
-    file::{self, LOCAL_IDS, Table},
+    file::{self, Table},
     geometry,
     service::{Layer, Service, wkid},
     values::{Kind, now_ms},
@@ -34,6 +34,22 @@ pub(crate) fn srs_id(reference: &Json) -> i32 {
     }
 }
 
+/// Refuses layers with fields that are the same to SQLite, which does not tell `Name` from `name`.
+pub(crate) fn require_distinct_fields(service: &Service) -> Result<()> {
+    for layer in &service.layers {
+        for (position, field) in layer.fields.iter().enumerate() {
+            let before = layer.fields.get(..position).unwrap_or_default();
+            if let Some(same) = before.iter().find(|known| known.name.eq_ignore_ascii_case(&field.name)) {
+                return Err(Error::Unfit(format!(
+                    "layer {} ({}) has the fields '{}' and '{}', which a GeoPackage cannot tell apart; leave the layer out with --layers",
+                    layer.id, layer.name, same.name, field.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The tables of a service's layers, by the names that they have in files.
 pub(crate) fn tables(service: &Service, with_attachments: bool) -> Vec<Table> {
     let srs_id = srs_id(&service.spatial_reference);
@@ -41,7 +57,10 @@ pub(crate) fn tables(service: &Service, with_attachments: bool) -> Vec<Table> {
     let mut tables = Vec::new();
     for layer in &service.layers {
         let name = free_name(layer, &mut taken);
-        let geometry = layer.geometry.map(|(kind, z, m)| (column_name(layer), geometry::Form { kind, srs_id, z, m }));
+        let geometry = layer.geometry.map(|(kind, z, m)| {
+            let multi = matches!(kind, geometry::Kind::Polyline | geometry::Kind::Polygon);
+            (column_name(layer), geometry::Form { kind, multi, srs_id, z, m })
+        });
         let attachments = (with_attachments && layer.has_attachments).then(|| geopackage::attachments_name(&name));
         tables.push(Table { layer: layer.clone(), name, geometry, attachments });
     }
@@ -79,10 +98,7 @@ pub(crate) fn create(db: &Connection, service: &Service, tables: &[Table]) -> Re
     db.execute_batch(file::TABLES)?;
     references(db, &service.spatial_reference)?;
     for name in log::NAMES.into_iter().chain(file::NAMES) {
-        db.execute(
-            "INSERT INTO gpkg_extensions VALUES (?1, NULL, ?2, 'https://github.com/syncline/syncline', 'write-only')",
-            [name, schema::SYNC],
-        )?;
+        schema::enter_sync_table(db, name)?;
     }
     for table in tables {
         create_table(db, table)?;
@@ -221,26 +237,14 @@ pub(crate) fn complete(db: &Connection, tables: &[Table], spatial_index: bool) -
             };
             db.execute_batch(&logged.triggers())?;
             db.execute_batch(&log::with_feature(&table.name, &layer.globalid_field, attachments))?;
-            reserve(db, attachments, "ATTACHMENTID")?;
+            log::reserve(db, attachments, "ATTACHMENTID")?;
         }
         db.execute_batch(&logged.triggers())?;
-        reserve(db, &table.name, &layer.oid_field)?;
+        log::reserve(db, &table.name, &layer.oid_field)?;
         if let Some((column, _)) = &table.geometry {
             extent(db, table, column, spatial_index)?;
         }
     }
-    Ok(())
-}
-
-/// Lets rows that are added here have object ids that the server will hardly give to others.
-fn reserve(db: &Connection, table: &str, oid_field: &str) -> Result<()> {
-    let highest: i64 = db.query_row(
-        &format!("SELECT max({LOCAL_IDS}, coalesce(max({}), 0)) FROM {}", quoted(oid_field), quoted(table)),
-        [],
-        |row| row.get(0),
-    )?;
-    db.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [table])?;
-    db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, highest])?;
     Ok(())
 }
 

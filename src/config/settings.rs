@@ -160,6 +160,14 @@ settings! {
         /// How the names of files may end that clients send, without a dot; `*` for anything. In the environment, with commas between.
         upload_extensions: Vec<String> = UPLOAD_EXTENSIONS.split_whitespace().map(str::to_owned).collect();
     }
+    "Conversions" {
+        /// How many seconds GDAL may take for an export in one of its formats (csv, shapefile, filegdb and so on).
+        max_conversion_seconds: u32 = 3600, range: Some((1, 24 * 3600));
+        /// How many bytes it may write for one, before they are packed.
+        max_conversion_bytes: u64 = 16 << 30, range: Some((1 << 20, ANY));
+        /// How many bytes of memory it may take. Workbooks are held in memory while they are written.
+        max_conversion_memory_bytes: u64 = 4 << 30, range: Some((256 << 20, ANY));
+    }
     "History and books" {
         /// How many days of changes are kept although no replica needs them any more. For a replica, they are kept as long as it lives.
         keep_history_days: i32 = 90, range: Some((1, MAX_DAYS));

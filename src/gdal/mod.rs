@@ -30,17 +30,8 @@ use crate::{
     model::{data_format::DataFormat, layer::Layer, query::Columns},
 };
 
-/// How long a conversion may take.
-const MAX_TIME: Duration = Duration::from_mins(60);
-
 /// How long the program may think about what it can.
 const ASKED: Duration = Duration::from_secs(30);
-
-/// How many bytes a conversion may write, before they are packed.
-const MAX_BYTES: u64 = 16 << 30;
-
-/// How much memory the program may take. Workbooks are held in memory while they are written.
-const MAX_MEMORY: u64 = 4 << 30;
 
 /// How much of what the program complains of is read.
 const MAX_COMPLAINT_BYTES: usize = 1 << 16;
@@ -92,6 +83,17 @@ pub(crate) fn needs_own_keys(format: DataFormat) -> bool {
     format != DataFormat::FileGeodatabase
 }
 
+/// What one conversion may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long.
+    pub(crate) time: Duration,
+    /// How many bytes it may write, before they are packed.
+    pub(crate) bytes: u64,
+    /// How many bytes of memory the program may take. Workbooks are held in memory while they are written.
+    pub(crate) memory: u64,
+}
+
 /// A GeoPackage that is to be converted.
 pub(crate) struct Conversion {
     /// To what.
@@ -129,6 +131,7 @@ pub(crate) async fn convert(
     files: &Files,
     package: &Finished,
     conversion: &Conversion,
+    limits: Limits,
     progress: &Progress,
 ) -> Result<Converted> {
     let place = files.workplace().await?;
@@ -137,14 +140,15 @@ pub(crate) async fn convert(
     let directory = place.path().join("made");
     tokio::fs::create_dir(&directory).await.map_err(|error| Error::internal("making a directory", error))?;
     let mut remarks = recipe::remarks(conversion);
-    let (ends, n_rows) = (Instant::now() + MAX_TIME, conversion.layers.iter().map(|layer| layer.n_rows).sum::<u64>());
+    let (ends, n_rows) =
+        (Instant::now() + limits.time, conversion.layers.iter().map(|layer| layer.n_rows).sum::<u64>());
     let mut n_before = 0;
     for step in recipe::steps(conversion, &source, &directory)? {
         let tell = |percent: u64| {
             let done = n_before * 100 + step.n_rows * percent;
             progress.tell_converted(done.checked_div(n_rows).unwrap_or(100).min(100));
         };
-        for complaint in run(&step.arguments, &directory, ends, tell).await? {
+        for complaint in run(&step.arguments, &directory, (limits, ends), tell).await? {
             if !remarks.contains(&complaint) && remarks.len() < MAX_COMPLAINTS {
                 remarks.push(complaint);
             }
@@ -169,21 +173,32 @@ fn program() -> Command {
 }
 
 /// Runs `ogr2ogr` to its end, telling how far it is in percent. Returns what it warned of.
-async fn run(arguments: &[OsString], directory: &Path, ends: Instant, tell: impl Fn(u64)) -> Result<Vec<String>> {
+async fn run(
+    arguments: &[OsString],
+    directory: &Path,
+    (limits, ends): (Limits, Instant),
+    tell: impl Fn(u64),
+) -> Result<Vec<String>> {
     let mut command = program();
     command.args(arguments).current_dir(directory).env("CPL_TMPDIR", directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| {
         Error::Unavailable(format!("GDAL's ogr2ogr cannot be run ({error}); ask for dataFormat=geoPackage or json"))
     })?;
-    limit(&child)?;
+    limit(&child, limits)?;
     let complaints = child.stderr.take().map(|stderr| tokio::spawn(read_complaints(stderr)));
     if let Some(stdout) = child.stdout.take() {
-        follow(stdout, directory, ends, tell).await?;
+        follow(stdout, directory, (limits, ends), tell).await?;
     }
     let status = child.wait().await.map_err(|error| Error::internal("waiting for ogr2ogr", error))?;
     let text = match complaints {
-        Some(complaints) => complaints.await.unwrap_or_default(),
+        Some(complaints) => {
+            let failed = |error| Error::internal("reading what ogr2ogr complains of", error);
+            complaints
+                .await
+                .map_err(failed)?
+                .map_err(|error| Error::internal("reading what ogr2ogr complains of", error))?
+        }
         None => String::new(),
     };
     // What could not be written is told on a line of its own, whatever the program says in the end.
@@ -201,9 +216,9 @@ async fn run(arguments: &[OsString], directory: &Path, ends: Instant, tell: impl
 }
 
 /// Holds the program to its memory and to the size of each file. The whole is watched, see [`follow`].
-fn limit(child: &Child) -> Result<()> {
+fn limit(child: &Child, limits: Limits) -> Result<()> {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return Ok(()) };
-    for (resource, most) in [(Resource::As, MAX_MEMORY), (Resource::Fsize, MAX_BYTES)] {
+    for (resource, most) in [(Resource::As, limits.memory), (Resource::Fsize, limits.bytes)] {
         let limits = Rlimit { current: Some(most), maximum: Some(most) };
         match prlimit(Some(pid), resource, limits) {
             // It has ended already; its status says how.
@@ -215,7 +230,12 @@ fn limit(child: &Child) -> Result<()> {
 }
 
 /// Follows GDAL's `0...10...20...` to its end.
-async fn follow(mut stdout: impl AsyncRead + Unpin, directory: &Path, ends: Instant, tell: impl Fn(u64)) -> Result<()> {
+async fn follow(
+    mut stdout: impl AsyncRead + Unpin,
+    directory: &Path,
+    (limits, ends): (Limits, Instant),
+    tell: impl Fn(u64),
+) -> Result<()> {
     let mut chunk = [0_u8; 256];
     let mut n_dots = 0;
     let mut looking = interval(Duration::from_secs(1));
@@ -233,14 +253,14 @@ async fn follow(mut stdout: impl AsyncRead + Unpin, directory: &Path, ends: Inst
                 tell((n_dots * 10 / 3).min(100));
             }
             _ = looking.tick() => {
-                if size(directory.to_owned()).await? > MAX_BYTES {
-                    return Err(Error::TooLarge { what: "the export", limit: format!("{MAX_BYTES} bytes") });
+                if size(directory.to_owned()).await? > limits.bytes {
+                    return Err(Error::TooLarge { what: "the export", limit: format!("{} bytes (max_conversion_bytes)", limits.bytes) });
                 }
             }
             () = sleep_until(ends) => {
                 return Err(Error::NotSupported(format!(
-                    "converting the export took longer than {} minutes and was ended; ask for fewer rows, or for dataFormat=geoPackage or json",
-                    MAX_TIME.as_secs() / 60
+                    "converting the export took longer than {} seconds (max_conversion_seconds) and was ended; ask for fewer rows, or for dataFormat=geoPackage or json",
+                    limits.time.as_secs()
                 )));
             }
         }
@@ -259,17 +279,17 @@ async fn size(directory: PathBuf) -> Result<u64> {
 }
 
 /// Reads the beginning of what the program complains of, and passes over the rest, so that it is never held up.
-async fn read_complaints(mut stderr: impl AsyncRead + Unpin) -> String {
+async fn read_complaints(mut stderr: impl AsyncRead + Unpin) -> std::io::Result<String> {
     let mut text = Vec::new();
     let mut chunk = [0_u8; 4096];
-    while let Ok(n_read) = stderr.read(&mut chunk).await {
+    loop {
+        let n_read = stderr.read(&mut chunk).await?;
         if n_read == 0 {
-            break;
+            return Ok(String::from_utf8_lossy(&text).into_owned());
         }
         let free = MAX_COMPLAINT_BYTES.saturating_sub(text.len());
         text.extend_from_slice(chunk.get(..n_read.min(free)).unwrap_or_default());
     }
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The text of ` 6: text`.

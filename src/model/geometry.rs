@@ -134,18 +134,6 @@ impl Geometry {
         }
     }
 
-    /// Its rings as x and y, if it is an area and its coordinates are those of `srid`.
-    pub fn rings_in(&self, srid: i32) -> Option<Vec<Vec<[f64; 2]>>> {
-        match &self.shape {
-            _ if self.srid != srid => None,
-            Shape::Envelope { min, max } => {
-                Some(vec![vec![[min.x, min.y], [min.x, max.y], [max.x, max.y], [max.x, min.y], [min.x, min.y]]])
-            }
-            Shape::Polygon(rings) => Some(rings.iter().map(|ring| ring.iter().map(|p| [p.x, p.y]).collect()).collect()),
-            Shape::Point(_) | Shape::Multipoint(_) | Shape::Polyline(_) => None,
-        }
-    }
-
     /// Whether it is a box that has an area.
     pub fn is_box(&self) -> bool {
         matches!(&self.shape, Shape::Envelope { min, max } if min.x < max.x && min.y < max.y)

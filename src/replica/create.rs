@@ -20,7 +20,7 @@ use crate::{
         query::Columns,
         replica::{NewReplica, Replica, SyncDirection, TargetType},
     },
-    sqlite::esri::Details,
+    sqlite::{esri::Details, geopackage::Documents},
     store::{
         ReadTx, Session,
         replicas::{Holding, filter_of},
@@ -62,11 +62,15 @@ pub(crate) async fn create(
     }
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
-    let details = match format {
-        DataFormat::MobileGeodatabase => Some(database::details(app, service, &new, open_mirror).await?),
+    let documents = match format {
+        DataFormat::MobileGeodatabase | DataFormat::GeoPackage => {
+            Some(database::documents(app, service, &new, format).await?)
+        }
         _ => None,
     };
-    let delivery = Delivery { address, transport, format, details, bytes };
+    let is_geodatabase = format == DataFormat::MobileGeodatabase;
+    let details = is_geodatabase.then(|| database::details(service, &new, open_mirror));
+    let delivery = Delivery { address, transport, format, documents, details, bytes };
     match purpose {
         Purpose::Replica => with_data(app, service, &new, &delivery, run).await,
         Purpose::Export if !format.is_for_replicas() => {
@@ -83,6 +87,8 @@ struct Delivery<'a> {
     address: &'a str,
     transport: Transport,
     format: DataFormat,
+    /// What a database says of the service.
+    documents: Option<Documents>,
     /// What a mobile geodatabase holds beside rows.
     details: Option<Details>,
     /// How a document has the bytes of attachments.
@@ -116,6 +122,7 @@ async fn with_data(
         id: Some(id),
         is_converted: false,
         own_keys: false,
+        documents: delivery.documents.as_ref(),
         details: delivery.details.as_ref(),
     };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;
@@ -172,6 +179,7 @@ async fn export(
         id: None,
         is_converted: false,
         own_keys: false,
+        documents: delivery.documents.as_ref(),
         details: delivery.details.as_ref(),
     };
     let content = write_content_as(app, &mut tx, delivery, &file, &filters, run).await?;

@@ -4,13 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     files::{Files, Place},
     model::{
         data_format::DataFormat,
         definition::Facts,
         edit::EditResult,
-        filter::{Filter, LayerQuery},
+        filter::{Area, Filter, LayerQuery},
         id::{Generation, LayerKey, ReplicaId},
         layer::{Layer, Service},
         query::Columns,
@@ -18,7 +18,7 @@ use crate::{
     },
     sqlite::{
         esri::{self, Details},
-        geopackage::{self, Plan, Relation, Synced, Table, table_names},
+        geopackage::{self, Documents, Plan, Relation, Synced, Table, table_names},
         message::Message,
         write::Writing,
     },
@@ -50,6 +50,8 @@ pub(super) struct NewFile<'a> {
     pub(super) is_converted: bool,
     /// Whether rows have keys of their own in it, see [`Table`].
     pub(super) own_keys: bool,
+    /// What the service says of itself; `None` for what is converted.
+    pub(super) documents: Option<&'a Documents>,
     /// What a mobile geodatabase holds beside; `None` for a GeoPackage.
     pub(super) details: Option<&'a Details>,
 }
@@ -63,28 +65,48 @@ fn begin(place: Place, plan: Plan, details: Option<Details>) -> Writing<Message>
     }
 }
 
-/// What the mobile geodatabase of a new replica holds beside rows. Takes a connection of its own.
-pub(super) async fn details(app: &App, service: &Service, new: &NewReplica, mirror: bool) -> Result<Details> {
+/// What a file of this format holds beside rows. Takes a connection of its own.
+pub(super) async fn documents(app: &App, service: &Service, new: &NewReplica, format: DataFormat) -> Result<Documents> {
     let facts = app.store.facts(service).await?;
-    let layers = new.layers.iter().map(|(layer, _)| layer);
-    let area = new.area.as_ref().and_then(|area| area.geometry.rings_in(new.srid));
-    let attachments = Some((new.return_attachments, new.attachments_direction));
-    Ok(Details { area, attachments, mirror, ..documents(service, layers, &facts) })
+    Ok(documents_with(service, new.layers.iter().map(|(layer, _)| layer), &facts, format))
 }
 
-/// The documents of a service and of its layers, as a mobile geodatabase has them. No generations are told: each file has its own.
-fn documents<'l>(service: &Service, layers: impl Iterator<Item = &'l Arc<Layer>>, facts: &[Facts]) -> Details {
+/// The documents of a service and of its layers. No generations are told: each file has its own.
+fn documents_with<'l>(
+    service: &Service,
+    layers: impl Iterator<Item = &'l Arc<Layer>>,
+    facts: &[Facts],
+    format: DataFormat,
+) -> Documents {
     let unknown = Facts::default();
     let of_layer = |layer: &Arc<Layer>| {
         let position = service.layers.iter().position(|known| known.key == layer.key);
         let facts = position.and_then(|position| facts.get(position)).unwrap_or(&unknown);
-        service::layer(service, layer, facts).to_string()
+        let document = match format {
+            DataFormat::MobileGeodatabase => service::layer(service, layer, facts),
+            _ => service::held_layer(service, layer, facts),
+        };
+        document.to_string()
     };
-    let of_service = service::service(service, facts, Generation::ZERO, &[]).to_string();
-    Details {
-        service: service.name.clone(),
-        documents: Some((of_service, layers.map(of_layer).collect())),
-        ..Details::default()
+    Documents {
+        service: service::service(service, facts, Generation::ZERO, &[]).to_string(),
+        layers: layers.map(of_layer).collect(),
+    }
+}
+
+/// What the mobile geodatabase of a new replica holds beside, but for its area.
+pub(super) fn details(service: &Service, new: &NewReplica, mirror: bool) -> Details {
+    let attachments = Some((new.return_attachments, new.attachments_direction));
+    Details { service: service.name.clone(), area: None, attachments, mirror }
+}
+
+/// The geometry of a new replica in the spatial reference of its file, as EWKB.
+async fn area(tx: &mut ReadTx<'_>, new: &NewReplica) -> Result<Option<Vec<u8>>> {
+    let Some(Area { geometry, .. }) = &new.area else { return Ok(None) };
+    let ewkb = geometry.to_area(new.srid).map_err(|problem| Error::invalid("geometry", problem))?;
+    match geometry.srid == new.srid {
+        true => Ok(Some(ewkb)),
+        false => tx.area_for(&ewkb, new.srid).await.map(Some),
     }
 }
 
@@ -118,7 +140,9 @@ pub(super) async fn write_new<'a>(
         let columns = file.columns(position, layer);
         let attachments = (new.return_attachments || new.attachments_direction.uploads()) && !file.is_converted;
         let synced = file.id.map(|_| (tx.generation, query, false));
-        tables.push(Table { own_keys: file.own_keys, ..table(service, layer, columns, attachments, synced) });
+        let table = Table { own_keys: file.own_keys, ..table(service, layer, columns, attachments, synced) };
+        table.require_distinct_columns(if file.details.is_some() { &esri::RESERVED_COLUMNS } else { &[] })?;
+        tables.push(table);
     }
     let replica = file.id.map(|id| geopackage::Replica {
         id,
@@ -131,8 +155,13 @@ pub(super) async fn write_new<'a>(
     let relations = if file.is_converted { Vec::new() } else { relations(service, &tables) };
     let layers: Vec<(Columns, bool)> =
         tables.iter().map(|table| (table.columns.clone(), table.attachments && new.return_attachments)).collect();
-    let plan = Plan { reference, tables, relations, replica, only_changes: file.is_converted };
-    let mut database = Database::new(begin(app.files.place(), plan, file.details.cloned()), &app.files, &run.progress);
+    let details = match file.details {
+        Some(details) => Some(Details { area: area(tx, new).await?, ..details.clone() }),
+        None => None,
+    };
+    let documents = file.documents.cloned();
+    let plan = Plan { reference, tables, relations, replica, documents, only_changes: file.is_converted };
+    let mut database = Database::new(begin(app.files.place(), plan, details), &app.files, &run.progress);
     let mut n_rows = Vec::with_capacity(layers.len());
     for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
         let (columns, attachments) = &layers[position];
@@ -181,7 +210,9 @@ pub(super) async fn write_changes<'a>(
         let attachments = replica.return_attachments || replica.attachments_direction.uploads();
         let replaces = planned.direction == SyncDirection::Snapshot;
         let synced = Some((generation, &known.query, replaces));
-        tables.push(table(service, layer, Columns::all(layer, replica.srid), attachments, synced));
+        let table = table(service, layer, Columns::all(layer, replica.srid), attachments, synced);
+        table.require_distinct_columns(&[])?;
+        tables.push(table);
     }
     let note = geopackage::Replica {
         id: replica.id,
@@ -191,8 +222,12 @@ pub(super) async fn write_changes<'a>(
         direction: replica.direction,
     };
     let reference = tx.reference(replica.srid).await?;
-    let contents = Plan { reference, tables, relations: Vec::new(), replica: Some(note), only_changes: true };
-    let writing = match synchronization.request.format {
+    let format = synchronization.request.format;
+    let layers = plan.layers.iter().map(|planned| &replica.layers[planned.index].layer);
+    let documents = Some(documents_with(service, layers, &[], format));
+    let contents =
+        Plan { reference, tables, relations: Vec::new(), replica: Some(note), documents, only_changes: true };
+    let writing = match format {
         DataFormat::MobileGeodatabase => begin_geodatabase(app, synchronization, contents, plan),
         _ => begin(app.files.place(), contents, None),
     };
@@ -233,9 +268,8 @@ fn begin_geodatabase(
     if plan.layers.iter().all(|planned| planned.direction != SyncDirection::Snapshot) {
         return begin(app.files.place(), contents, Some(Details::default()));
     }
-    let layers = plan.layers.iter().map(|planned| &replica.layers[planned.index].layer);
     let attachments = Some((replica.return_attachments, replica.attachments_direction));
-    let details = Details { attachments, ..documents(service, layers, &[]) };
+    let details = Details { service: service.name.clone(), attachments, ..Details::default() };
     let relations = relations(service, &contents.tables);
     let contents = Plan { relations, only_changes: false, ..contents };
     begin(app.files.place(), contents, Some(details))
@@ -314,7 +348,7 @@ fn relations(service: &Service, tables: &[Table]) -> Vec<Relation> {
         let origin = end(relationship.origin, relationship.origin_field);
         let destination = end(relationship.destination, relationship.destination_field);
         if let (Some(origin), Some(destination)) = (origin, destination) {
-            found.push(Relation { name: relationship.name.clone(), origin, destination });
+            found.push(Relation { name: relationship.name.clone(), origin, destination, single: relationship.single });
         }
     }
     found

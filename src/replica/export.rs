@@ -1,6 +1,6 @@
 //! Exports in formats that nobody can synchronize: a document for web maps, and what GDAL makes of a GeoPackage.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     app::App,
@@ -53,7 +53,8 @@ pub(super) async fn export(
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
     let is_converted = gdal::converts(format);
     let own_keys = is_converted && gdal::needs_own_keys(format);
-    let file = NewFile { service, address, new, fields, id: None, is_converted, own_keys, details: None };
+    let file =
+        NewFile { service, address, new, fields, id: None, is_converted, own_keys, documents: None, details: None };
     let data = if is_converted {
         let (database, n_rows) = database::write_new(app, &mut tx, &file, &filters, run).await?;
         Data::Package(database, conversion(&file, format, &n_rows))
@@ -102,7 +103,7 @@ async fn finish(app: &App, data: Data<'_>, run: &Run) -> Result<(Finished, Vec<S
         }
         Data::Package(database, conversion) => {
             let package = database.finish(None).await?;
-            let converted = gdal::convert(&app.files, &package, &conversion, &run.progress).await?;
+            let converted = gdal::convert(&app.files, &package, &conversion, limits(app), &run.progress).await?;
             let Converted { finished, remarks } = converted;
             Ok((finished, remarks))
         }
@@ -147,4 +148,13 @@ fn write_definition(service: &Service, layer: &Arc<Layer>, facts: &[Facts], spoo
     spool.buffer().extend_from_slice(b"{\"layerDefinition\":");
     spool.buffer().extend_from_slice(definition.as_bytes());
     Ok(())
+}
+
+/// What converting an export may take.
+fn limits(app: &App) -> gdal::Limits {
+    gdal::Limits {
+        time: Duration::from_secs(app.config.max_conversion_seconds.into()),
+        bytes: app.config.max_conversion_bytes,
+        memory: app.config.max_conversion_memory_bytes,
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Documents may be large: features come out piece by piece, whether the document is a file or a text.
 
-use std::{fmt, fs::File, io::BufReader, path::PathBuf, sync::Arc};
+use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc};
 
-use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed as _, Error as _, IgnoredAny, MapAccess};
 use serde_json::{Map, Value as Json, value::RawValue};
 
 use crate::{
@@ -17,7 +17,13 @@ use crate::{
     },
 };
 
-use super::{edits::layer_of, geometry::parse_spatial_reference, options::layer_generations, params::Params};
+use super::{
+    edits::layer_of,
+    geometry::parse_spatial_reference,
+    options::layer_generations,
+    params::Params,
+    stream::{Items, Members, Object, Objects},
+};
 
 /// The most features or attachments that are handed over at once …
 const ITEMS_AT_ONCE: usize = 1_000;
@@ -53,144 +59,84 @@ impl Source {
         let broken = |error: serde_json::Error| {
             Error::invalid("layers", format!("the document is not the JSON that createReplica answers: {error}"))
         };
+        let mut layer = OneLayer { id: None, sink };
         match self {
             Source::Layers(text) => {
                 let mut json = serde_json::Deserializer::from_str(text);
-                Layers(sink).deserialize(&mut json).map_err(broken)?;
+                Objects(&mut layer).deserialize(&mut json).map_err(broken)?;
                 Ok(Map::new())
             }
             Source::File(path) => {
                 let file = File::open(path)
                     .map_err(|error| Error::NotFound(format!("{} cannot be read: {error}", path.display())))?;
                 let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 18, file));
-                let members = json.deserialize_map(Document(sink)).map_err(broken)?;
+                let mut document = Document { members: Map::new(), layer };
+                Object(&mut document).deserialize(&mut json).map_err(broken)?;
                 json.end().map_err(broken)?;
-                Ok(members)
+                Ok(document.members)
             }
         }
     }
 }
 
-struct Document<'a, 'b>(&'a mut Sink<'b>);
+/// The document.
+struct Document<'a, 'b> {
+    /// Its members beside the layers.
+    members: Map<String, Json>,
+    layer: OneLayer<'a, 'b>,
+}
 
-impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = Map<String, Json>;
+impl Members for Document<'_, '_> {
+    const EXPECTED: &'static str = "an object with replicaID and layers";
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with replicaID and layers")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut members = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "layers" => map.next_value_seed(Layers(self.0))?,
-                _ => {
-                    members.insert(name, map.next_value()?);
-                }
-            }
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> std::result::Result<(), A::Error> {
+        if name == "layers" {
+            return map.next_value_seed(Objects(&mut self.layer));
         }
-        Ok(members)
-    }
-}
-
-struct Layers<'a, 'b>(&'a mut Sink<'b>);
-
-impl<'de> DeserializeSeed<'de> for Layers<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Layers<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of {\"id\":0,\"features\":[]}")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-        while seq.next_element_seed(OneLayer(self.0))?.is_some() {}
+        self.members.insert(name.to_owned(), map.next_value()?);
         Ok(())
     }
 }
 
-struct OneLayer<'a, 'b>(&'a mut Sink<'b>);
-
-impl<'de> DeserializeSeed<'de> for OneLayer<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OneLayer<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with id and features")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-        let mut id = None;
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "id" => {
-                    let known = LayerId(map.next_value()?);
-                    (self.0)(Piece::Layer(known));
-                    id = Some(known);
-                }
-                "features" | "attachments" => {
-                    // Nothing is held back until the layer is known.
-                    let id = id.ok_or_else(|| A::Error::custom("the id of a layer must come before its features"))?;
-                    let piece = if name == "features" { Piece::Features } else { Piece::Attachments };
-                    map.next_value_seed(Items { id, piece, sink: self.0 })?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Items<'a, 'b> {
-    id: LayerId,
-    piece: fn(LayerId, Vec<Box<RawValue>>) -> Piece,
+/// A layer with its features.
+struct OneLayer<'a, 'b> {
+    id: Option<LayerId>,
     sink: &'a mut Sink<'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
-    type Value = ();
+impl Members for OneLayer<'_, '_> {
+    const EXPECTED: &'static str = "an object with id and features";
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
+    fn begin(&mut self) {
+        self.id = None;
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> std::result::Result<(), A::Error> {
+        let piece = match name {
+            "id" => {
+                let known = LayerId(map.next_value()?);
+                (self.sink)(Piece::Layer(known));
+                self.id = Some(known);
+                return Ok(());
+            }
+            "features" => Piece::Features,
+            "attachments" => Piece::Attachments,
+            _ => return map.next_value::<IgnoredAny>().map(drop),
+        };
+        // Nothing is held back until the layer is known.
+        let id = self.id.ok_or_else(|| A::Error::custom("the id of a layer must come before its features"))?;
         let (mut gathered, mut text_bytes, mut wanted) = (Vec::new(), 0, true);
-        while let Some(item) = seq.next_element::<Box<RawValue>>()? {
+        map.next_value_seed(Items(|item: Box<RawValue>| {
             text_bytes += item.get().len();
             gathered.push(item);
             if gathered.len() == ITEMS_AT_ONCE || text_bytes > TEXT_AT_ONCE {
-                wanted = wanted && (self.sink)((self.piece)(self.id, std::mem::take(&mut gathered)));
+                wanted = wanted && (self.sink)(piece(id, std::mem::take(&mut gathered)));
                 text_bytes = 0;
             }
-        }
+            true
+        }))?;
         if wanted && !gathered.is_empty() {
-            (self.sink)((self.piece)(self.id, gathered));
+            (self.sink)(piece(id, gathered));
         }
         Ok(())
     }

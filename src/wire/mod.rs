@@ -32,6 +32,7 @@ pub(crate) mod replica;
 pub(crate) mod selected;
 pub(crate) mod service;
 pub(crate) mod statistics;
+mod stream;
 pub(crate) mod synchronize;
 pub(crate) mod upload_item;
 pub(crate) mod url;

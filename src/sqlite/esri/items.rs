@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
+    format::vertices::{Outer, Vertices},
     model::{
         filter::QueryOption,
         geometry::GeometryType,
@@ -12,7 +13,7 @@ use crate::{
     },
     sqlite::{
         cannot_write,
-        geopackage::{self, Relation},
+        geopackage::{self, Documents, Relation},
     },
 };
 
@@ -93,6 +94,7 @@ struct Relating {
     origin: (Member, String),
     destination: (Member, String),
     labels: (String, String),
+    single: bool,
 }
 
 /// A class of the file.
@@ -147,7 +149,7 @@ pub(super) fn write(file: &Geodatabase<'_, '_>, name: &str) -> Result<()> {
     for relation in &relations {
         relationship(relation, &classes, root, &mut items);
     }
-    replica(file, name, &classes, &mut items);
+    replica(file, name, &classes, &mut items)?;
     let connection = file.connection;
     let write = || -> rusqlite::Result<()> {
         let extent = items.list.iter().filter_map(|(_, item)| item.bounds).reduce(around);
@@ -285,7 +287,7 @@ fn attachments_class(table: &Table, item: i64, relationships: Vec<String>) -> It
 /// The relationships of the plan, and those of attachments to their features.
 fn relations(file: &Geodatabase<'_, '_>) -> Vec<Relating> {
     let mut made: Vec<Relating> = Vec::new();
-    for Relation { name, origin, destination } in &file.plan.relations {
+    for Relation { name, origin, destination, single } in &file.plan.relations {
         let plain: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).take(100).collect();
         let mut plain = format!("main.{plain}");
         while made.iter().any(|known| known.name.eq_ignore_ascii_case(&plain)) {
@@ -297,6 +299,7 @@ fn relations(file: &Geodatabase<'_, '_>) -> Vec<Relating> {
             origin: (Member::Features(origin.0), origin.1.clone()),
             destination: (Member::Features(destination.0), destination.1.clone()),
             labels: (of_layer(destination.0), of_layer(origin.0)),
+            single: *single,
         });
     }
     for (position, filling) in file.layers.iter().enumerate() {
@@ -307,6 +310,7 @@ fn relations(file: &Geodatabase<'_, '_>) -> Vec<Relating> {
             origin: (Member::Features(position), global_id.name.clone()),
             destination: (Member::Attachments(position), "REL_GLOBALID".to_owned()),
             labels: ("attachment".to_owned(), "object".to_owned()),
+            single: false,
         });
     }
     made
@@ -323,6 +327,7 @@ fn relationship(relation: &Relating, classes: &[(Member, Known<'_>)], root: Uuid
         destination: (&names[1], &relation.destination.1),
         of_attachments: matches!(relation.destination.0, Member::Attachments(_)),
         labels: (&relation.labels.0, &relation.labels.1),
+        single: relation.single,
     }
     .document();
     let uuid = items.push(Item {
@@ -330,8 +335,8 @@ fn relationship(relation: &Relating, classes: &[(Member, Known<'_>)], root: Uuid
         path: format!("\\{}", relation.name),
         name: relation.name.clone(),
         properties: 1,
-        // One to many; nobody is told of anything.
-        subtypes: (Some(2), Some(0)),
+        // One to one, or to many; nobody is told of anything.
+        subtypes: (Some(if relation.single { 1 } else { 2 }), Some(0)),
         definition: Some(definition),
         ..Item::default()
     });
@@ -340,8 +345,9 @@ fn relationship(relation: &Relating, classes: &[(Member, Known<'_>)], root: Uuid
     items.relations.push((DATASETS_RELATED_THROUGH, destination.uuid, uuid));
 }
 
-fn replica(file: &Geodatabase<'_, '_>, name: &str, classes: &[(Member, Known<'_>)], items: &mut Items) {
-    let Some(replica) = &file.plan.replica else { return };
+fn replica(file: &Geodatabase<'_, '_>, name: &str, classes: &[(Member, Known<'_>)], items: &mut Items) -> Result<()> {
+    let Some(replica) = &file.plan.replica else { return Ok(()) };
+    let area = file.details.area.as_deref().map(rings).transpose()?.flatten();
     let direction = direction(replica.direction);
     let mut datasets = Vec::with_capacity(classes.len());
     for (member, known) in classes {
@@ -380,7 +386,7 @@ fn replica(file: &Geodatabase<'_, '_>, name: &str, classes: &[(Member, Known<'_>
             AttachmentsDirection::Upload => "esriAttachmentsSyncDirectionUpload",
             AttachmentsDirection::Bidirectional => "esriAttachmentsSyncDirectionBidirectional",
         },
-        area: file.details.area.as_deref().map(|rings| (rings, &file.reference)),
+        area: area.as_deref().map(|rings| (rings, &file.reference)),
         datasets: &datasets,
     }
     .document();
@@ -407,6 +413,19 @@ fn replica(file: &Geodatabase<'_, '_>, name: &str, classes: &[(Member, Known<'_>
         let class = classes.iter().find(|(_, known)| known.item == dataset.class);
         items.relations.extend(class.map(|(_, known)| (DATASET_OF_SYNC_DATASET, uuid, known.uuid)));
     }
+    Ok(())
+}
+
+/// The rings of an area, outer ones clockwise. `None` if it is a point or a line, or what becomes of an area that crosses itself.
+fn rings(ewkb: &[u8]) -> Result<Option<Vec<Vec<[f64; 2]>>>> {
+    const POLYGON: u8 = 3;
+    const MULTIPOLYGON: u8 = 6;
+    if !matches!(ewkb.get(1), Some(&POLYGON | &MULTIPOLYGON)) {
+        return Ok(None);
+    }
+    let mut vertices = Vertices::default();
+    vertices.read(ewkb, Outer::Clockwise)?;
+    Ok(Some(vertices.each_part().map(|(ring, _)| ring.iter().map(|[x, y, ..]| [*x, *y]).collect()).collect()))
 }
 
 fn entries(connection: &Connection, items: &Items) -> rusqlite::Result<()> {
@@ -447,7 +466,7 @@ fn entries(connection: &Connection, items: &Items) -> rusqlite::Result<()> {
 
 /// Enters the documents of the service and its layers, by which clients draw and edit.
 fn services(file: &Geodatabase<'_, '_>) -> rusqlite::Result<()> {
-    let Some((service, layers)) = &file.details.documents else { return Ok(()) };
+    let Some(Documents { service, layers }) = &file.plan.documents else { return Ok(()) };
     let mut insert = file.connection.prepare("INSERT INTO GDB_ServiceItems VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?;
     insert.execute(params![1, 0, service, -1, file.details.service])?;
     for (number, (planned, document)) in (2_i64..).zip(file.plan.tables.iter().zip(layers)) {

@@ -25,15 +25,16 @@ use crate::model::replica::AttachmentsDirection;
 
 pub(crate) use write::write;
 
+/// Columns that tables have in a mobile geodatabase beside those of their layers.
+pub(crate) const RESERVED_COLUMNS: [&str; 3] = ["gdb_archive_oid", "gdb_from_date", "gdb_to_date"];
+
 /// What a mobile geodatabase holds beside what every file of a replica does.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
     /// The name of the service.
     pub(crate) service: String,
-    /// The document of the service, and those of the layers and tables by their position in the plan.
-    pub(crate) documents: Option<(String, Vec<String>)>,
-    /// The replica's geometry: rings of x and y, in the spatial reference of the file.
-    pub(crate) area: Option<Vec<Vec<[f64; 2]>>>,
+    /// The replica's geometry, in the spatial reference of the file, as EWKB.
+    pub(crate) area: Option<Vec<u8>>,
     /// Whether the replica came with attachments, and which way they go.
     pub(crate) attachments: Option<(bool, AttachmentsDirection)>,
     /// Whether open programs find a copy that they understand.

@@ -57,7 +57,7 @@ pub(super) fn write(
         last = last.max(table.registration);
     }
     tables.execute(params![last + 1, "GDB_ServiceItems", "OBJECTID", 3, seconds])?;
-    let n_documents = file.details.documents.as_ref().map_or(0, |(_, layers)| count(layers.len()) + 1);
+    let n_documents = file.plan.documents.as_ref().map_or(0, |documents| count(documents.layers.len()) + 1);
     ids.execute(params![last + 1, n_documents + 1])?;
     for name in ["GDB_Layers", "GDB_TableRegistry"] {
         connection.execute("INSERT INTO GDB_TablesModified VALUES (?1, ?2)", params![name, seconds])?;

@@ -366,6 +366,8 @@ pub(super) struct Relationship<'a> {
     pub(super) of_attachments: bool,
     /// What its two directions are called.
     pub(super) labels: (&'a str, &'a str),
+    /// Whether no more than one row belongs to a row.
+    pub(super) single: bool,
 }
 
 impl Relationship<'_> {
@@ -379,7 +381,8 @@ impl Relationship<'_> {
             xml.text("AliasName", "").text("ModelName", "");
             xml.flag("HasGlobalID", false).text("GlobalIDFieldName", "");
             xml.empty_extensions();
-            xml.text("Cardinality", "esriRelCardinalityOneToMany").text("Notification", "esriRelNotificationNone");
+            let cardinality = if self.single { "esriRelCardinalityOneToOne" } else { "esriRelCardinalityOneToMany" };
+            xml.text("Cardinality", cardinality).text("Notification", "esriRelNotificationNone");
             xml.flag("IsAttributed", false).flag("IsComposite", self.of_attachments);
             xml.names("OriginClassNames", &[self.origin.0.to_owned()]);
             xml.names("DestinationClassNames", &[self.destination.0.to_owned()]);

@@ -45,6 +45,9 @@ CREATE TABLE sync_results (
 /// The tables' names.
 pub(crate) const NAMES: [&str; 4] = ["sync_replica", "sync_layers", "sync_changes", "sync_results"];
 
+/// Object ids of rows that the server does not know yet begin after this, out of the way of those that it gives.
+pub(crate) const LOCAL_IDS: i64 = 1_000_000_000;
+
 /// A global id as it must look, for GLOB.
 const BRACED: &str = "{[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]-\
 [0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]-[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]-\
@@ -63,9 +66,11 @@ pub(super) fn begin(connection: &Connection, plan: &Plan, replica: &Replica) -> 
         SyncModel::PerReplica => generations().min(),
         SyncModel::PerLayer => None,
     };
+    // What the file has is what there is now.
     connection.execute(
-        "INSERT INTO sync_replica (id, format_version, replica_id, replica_name, service_url, sync_model, sync_direction, server_gen, created_ms, tracking)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), 1)",
+        "INSERT INTO sync_replica (id, format_version, replica_id, replica_name, service_url, sync_model, sync_direction, server_gen, created_ms,
+           last_sync_ms, tracking, service_json)
+         SELECT 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, now, now, 1, ?8 FROM (SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now)",
         params![
             VERSION,
             replica.id.to_string(),
@@ -73,7 +78,8 @@ pub(super) fn begin(connection: &Connection, plan: &Plan, replica: &Replica) -> 
             replica.service_url,
             replica.model.name(),
             replica.direction.name(),
-            oldest
+            oldest,
+            plan.documents.as_ref().map(|documents| &documents.service)
         ],
     )?;
     let mut layers = connection.prepare(
@@ -81,9 +87,9 @@ pub(super) fn begin(connection: &Connection, plan: &Plan, replica: &Replica) -> 
            use_geometry, query_option, include_related, attachments_table, layer_json, replaces)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
-    for table in &plan.tables {
+    for (position, table) in plan.tables.iter().enumerate() {
         let Some(synced) = &table.synced else { continue };
-        let definition = table.layer.definition.document().map(|document| document.to_string()).ok();
+        let document = plan.documents.as_ref().and_then(|documents| documents.layers.get(position));
         layers.execute(params![
             table.layer.id.0,
             table.name,
@@ -97,7 +103,7 @@ pub(super) fn begin(connection: &Connection, plan: &Plan, replica: &Replica) -> 
             synced.query.option.name(),
             synced.query.include_related,
             table.attachments.then(|| table.attachments_name()),
-            definition,
+            document,
             synced.replaces
         ])?;
     }
@@ -119,6 +125,7 @@ pub(super) fn triggers(connection: &Connection, table: &Table) -> rusqlite::Resu
         compared: &compared,
     };
     connection.execute_batch(&logged.triggers())?;
+    reserve(connection, &table.name, table.object_id())?;
     if table.attachments {
         let name = attachments_name(&table.name);
         let logged = Logged {
@@ -130,8 +137,21 @@ pub(super) fn triggers(connection: &Connection, table: &Table) -> rusqlite::Resu
             ..logged
         };
         connection.execute_batch(&logged.triggers())?;
+        reserve(connection, &name, "ATTACHMENTID")?;
         connection.execute_batch(&with_feature(&table.name, table.global_id(), &name))?;
     }
+    Ok(())
+}
+
+/// Lets rows that are added in the file have object ids that the server will hardly give to others: those after [`LOCAL_IDS`].
+pub(crate) fn reserve(connection: &Connection, table: &str, object_id: &str) -> rusqlite::Result<()> {
+    let highest: i64 = connection.query_row(
+        &format!("SELECT max({LOCAL_IDS}, coalesce(max({}), 0)) FROM {}", quoted(object_id), quoted(table)),
+        [],
+        |row| row.get(0),
+    )?;
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [table])?;
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, highest])?;
     Ok(())
 }
 
@@ -184,10 +204,11 @@ impl Logged<'_> {
             .collect();
         let changed = if changed.is_empty() { "''".to_owned() } else { changed.join(" || ") };
         let (insert, update, keep, delete, replace) = (name("ins"), name("upd"), name("gid"), name("del"), name("rep"));
-        // A row that is replaced fires no trigger of a deletion, so whoever inserts looks first.
+        // A row that is replaced fires no trigger of a deletion, so whoever inserts looks first: both keys are unique.
         format!(
-            "CREATE TRIGGER {replace} BEFORE INSERT ON {table} WHEN {on} AND EXISTS (SELECT 1 FROM {table} WHERE {oid} = NEW.{oid}) BEGIN
-               INSERT INTO sync_changes (layer_id, is_attachment, op, globalid, oid) SELECT {layer}, {flag}, 'D', {id}, {oid} FROM {table} WHERE {oid} = NEW.{oid}; END;
+            "CREATE TRIGGER {replace} BEFORE INSERT ON {table} WHEN {on} AND EXISTS (SELECT 1 FROM {table} WHERE {oid} = NEW.{oid} OR {id} = NEW.{id}) BEGIN
+               INSERT INTO sync_changes (layer_id, is_attachment, op, globalid, oid)
+               SELECT {layer}, {flag}, 'D', {id}, {oid} FROM {table} WHERE {oid} = NEW.{oid} OR {id} = NEW.{id}; END;
              CREATE TRIGGER {insert} AFTER INSERT ON {table} WHEN {on} BEGIN
                UPDATE {table} SET {id} = {NEW_ID} WHERE {oid} = NEW.{oid} AND ({id} IS NULL OR ({id} NOT GLOB {braced} AND '{{' || {id} || '}}' NOT GLOB {braced}));
                INSERT INTO sync_changes (layer_id, is_attachment, op, globalid, oid) SELECT {layer}, {flag}, 'I', {id}, {oid} FROM {table} WHERE {oid} = NEW.{oid}; END;

@@ -17,6 +17,7 @@ mod write;
 
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::model::{
     filter::LayerQuery,
     geometry::SpatialReference,
@@ -38,8 +39,19 @@ pub(crate) struct Plan {
     pub(crate) relations: Vec<Relation>,
     /// The replica whose data it is; `None` for an export, which nobody synchronizes.
     pub(crate) replica: Option<Replica>,
+    /// What the service says of itself and of them, for who holds the file.
+    pub(crate) documents: Option<Documents>,
     /// Whether it is only read from beginning to end, as a file of changes is: then it has neither log nor spatial indexes.
     pub(crate) only_changes: bool,
+}
+
+/// Documents of the API, as JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Documents {
+    /// That of the service.
+    pub(crate) service: String,
+    /// Those of the layers and tables, by their position in the plan.
+    pub(crate) layers: Vec<String>,
 }
 
 /// A layer or table in the file.
@@ -90,9 +102,35 @@ pub(crate) struct Relation {
     pub(crate) origin: (usize, String),
     /// The table of the rows that belong, and the field that holds the key.
     pub(crate) destination: (usize, String),
+    /// Whether no more than one row belongs to a row.
+    pub(crate) single: bool,
 }
 
 impl Table {
+    /// Refuses columns that are the same to SQLite, which does not tell `Name` from `name`, and those whose names are `reserved`.
+    pub(crate) fn require_distinct_columns(&self, reserved: &[&'static str]) -> Result<()> {
+        let names = schema::columns(self);
+        let refused = |problem: String| {
+            Error::NotSupported(format!(
+                "layer {} ({}) {problem}; use dataFormat=json, or rename the column and repair the layer",
+                self.layer.id, self.layer.name
+            ))
+        };
+        for (position, name) in names.iter().enumerate() {
+            if let Some(same) = names[..position].iter().find(|known| known.eq_ignore_ascii_case(name)) {
+                return Err(refused(format!(
+                    "has the columns '{same}' and '{name}', which a database file cannot tell apart"
+                )));
+            }
+            if reserved.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+                return Err(refused(format!(
+                    "has the column '{name}', a name that a mobile geodatabase needs for itself"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The table of its attachments.
     fn attachments_name(&self) -> String {
         attachments_name(&self.name)

@@ -59,7 +59,7 @@ AUTHORITY[\"EPSG\",\"9122\"]],AUTHORITY[\"EPSG\",\"4326\"]]";
 const RTREE: &str = "http://www.geopackage.org/spec120/#extension_rtree";
 const RELATED: &str = "http://www.geopackage.org/18-000.html";
 /// Named by who defined it; a program that does not know it can read everything else.
-pub(crate) const SYNC: &str = "syncline_sync";
+const SYNC: &str = "syncline_sync";
 
 /// Makes the container.
 pub(super) fn container(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
@@ -78,12 +78,19 @@ pub(super) fn container(connection: &Connection, plan: &Plan) -> rusqlite::Resul
     }
     if plan.replica.is_some() {
         for name in log::NAMES {
-            connection.execute(
-                "INSERT INTO gpkg_extensions VALUES (?1, NULL, ?2, 'https://github.com/syncline/syncline', 'write-only')",
-                [name, SYNC],
-            )?;
+            enter_sync_table(connection, name)?;
         }
     }
+    Ok(())
+}
+
+/// Enters a table by which a file is synchronized, unless it is: programs do not take it for one of theirs.
+pub(crate) fn enter_sync_table(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO gpkg_extensions SELECT ?1, NULL, ?2, 'https://github.com/syncline/syncline', 'write-only'
+         WHERE NOT EXISTS (SELECT 1 FROM gpkg_extensions WHERE table_name = ?1)",
+        [name, SYNC],
+    )?;
     Ok(())
 }
 

@@ -87,7 +87,8 @@ async fn sqlite_finds_no_fault_and_the_index_finds_what_is_in_a_box() {
     assert_eq!(package.list("SELECT coalesce(single, double, moment) FROM kinds WHERE objectid = 3"), "null");
     assert_eq!(package.list("SELECT hex(substr(shape, 1, 4)) FROM kinds WHERE objectid = 3"), "47500011");
     assert_eq!(package.list("SELECT shape FROM kinds WHERE objectid = 2"), "null");
-    assert_eq!(package.list("SELECT seq FROM sqlite_sequence WHERE name = 'oak'"), "700", "ids are not given twice");
+    let next = package.list("SELECT seq FROM sqlite_sequence WHERE name = 'oak'");
+    assert_eq!(next, "1000000000", "new rows keep out of the way of those of the server");
     assert_eq!(package.list("SELECT min_x || ' ' || max_x FROM gpkg_contents WHERE table_name = 'oak'"), "10.0 7000.0");
 }
 
@@ -111,6 +112,11 @@ async fn the_file_says_whose_it_is_and_what_it_holds() {
     assert_eq!(package.list("SELECT where_clause FROM sync_layers WHERE layer_id = 2"), "small = -3");
     assert_eq!(package.list("SELECT globalid FROM kinds"), "{CCCCCCCC-0001-4000-8000-000000000001}");
     assert_eq!(package.list("SELECT count(*) FROM sync_changes"), "0");
+    let fields = package.list("SELECT json_array_length(layer_json, '$.fields') FROM sync_layers WHERE layer_id = 2");
+    assert_eq!(fields, "13", "the layer is described");
+    let offers =
+        package.list("SELECT json_extract(service_json, '$.syncCapabilities.supportsPerLayerSync') FROM sync_replica");
+    assert_eq!(offers, "1", "the service is described");
     // A second one of the same name is called otherwise, in the file as in the answer.
     let second = create(&server, &[("layers", "0"), ("replicaName", "walk")]).await;
     assert_ne!(second.answer["replicaName"], "walk");

@@ -115,14 +115,16 @@ async fn what_the_log_comes_to_is_what_is_done() {
              INSERT OR REPLACE INTO visit (objectid, note) VALUES (3, 'another');
              -- Replaced with its identity: it is the same.
              INSERT OR REPLACE INTO visit (objectid, globalid, note) SELECT 4, globalid, 'the same' FROM visit WHERE note = 'note 4';
+             INSERT OR REPLACE INTO visit (globalid, note) SELECT globalid, 'doomed' FROM visit WHERE note = 'note 6';
+             DELETE FROM visit WHERE note = 'doomed';
              -- A copy in a program that makes values unique by adding to them.
              INSERT INTO visit (globalid, note) SELECT globalid || '_1', 'copied' FROM visit WHERE note = 'note 5'",
         )
         .unwrap();
-    assert!(package.open().execute_batch("UPDATE visit SET globalid = NULL WHERE note = 'note 6'").is_err());
+    assert!(package.open().execute_batch("UPDATE visit SET globalid = NULL WHERE note = 'note 5'").is_err());
     synchronize(&server, &package, &[]).await;
     let notes: String = server.database.value("select string_agg(note, ',' order by note) from visit").await;
-    assert_eq!(notes, "another,b,changed,copied,note 5,note 6,the same");
+    assert_eq!(notes, "another,b,changed,copied,note 5,the same");
     assert_eq!(
         server.database.value::<i64>("select count(*) from visit where objectid in (1, 4)").await,
         2,

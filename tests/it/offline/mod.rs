@@ -1,9 +1,11 @@
 //! The offline client: `syncline clone`, `sync` and `status`, the real program on both sides of the line, and other programs at
 //! the files.
 
+mod access;
 mod histories;
 mod interrupted;
 mod round_trip;
+mod served;
 mod stranger;
 
 use std::path::{Path, PathBuf};

@@ -239,14 +239,19 @@ async fn a_row_that_is_replaced_or_comes_and_goes_is_understood() {
     db.execute("insert or replace into tree (objectid, globalid, species, girth) select objectid, globalid, 'again', 1 from tree where girth = 1", []).unwrap();
     db.execute("delete from tree where girth = 2", []).unwrap();
     db.execute("insert into tree (globalid, species) values (?1, 'back')", [tree(2)]).unwrap();
+    // Replaced by its global id alone, then deleted: the server's row goes, too.
+    db.execute("insert or replace into tree (globalid, species) values (?1, 'by its id')", [tree(4)]).unwrap();
+    db.execute("delete from tree where species = 'by its id'", []).unwrap();
+    db.execute("insert or replace into tree (globalid, species) values (?1, 'replaced')", [tree(5)]).unwrap();
     // A program's own spelling of a new id.
     db.execute("insert into tree (globalid, species) values ('d00d0000-0000-4000-8000-00000000000b', 'spelled')", [])
         .unwrap();
     let said = field.synced(&path);
-    assert_eq!(said["sent"], 3, "{said}");
+    assert_eq!(said["sent"], 5, "{said}");
     assert_eq!(trees_in(&path), field.trees().await);
-    assert_eq!(field.count("tree where species in ('again', 'back', 'spelled')").await, 3);
-    assert_eq!(field.count("tree").await, 6);
+    assert_eq!(field.count("tree where species in ('again', 'back', 'replaced', 'spelled')").await, 4);
+    assert_eq!(field.count("tree where objectid <= 5").await, 4, "rows keep their identity");
+    assert_eq!(field.count("tree").await, 5);
 }
 
 #[tokio::test]
