@@ -250,7 +250,7 @@ pub(crate) fn complete(db: &Connection, tables: &[Table], spatial_index: bool) -
 
 /// Enters the box round all rows, and makes the spatial index.
 fn extent(db: &Connection, table: &Table, column: &str, spatial_index: bool) -> Result<()> {
-    let mut boxes = Boxes::default();
+    let mut boxes = Boxes::beside(db);
     let mut around = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
     let mut read = db.prepare(&format!(
         "SELECT {}, {} FROM {}",
@@ -264,7 +264,7 @@ fn extent(db: &Connection, table: &Table, column: &str, spatial_index: bool) -> 
         let Some(found) = geometry::bounds(blob) else { continue };
         let [a, b, c, d] = around;
         around = [a.min(found[0]), b.min(found[1]), c.max(found[2]), d.max(found[3])];
-        boxes.add(row.get(0)?, found);
+        boxes.add(row.get(0)?, found)?;
     }
     if around[0].is_finite() {
         db.execute(

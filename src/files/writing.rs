@@ -43,16 +43,23 @@ impl Place {
     pub(crate) fn finish(self) -> Result<Finished> {
         let failed = |error| Error::internal("reading a result", error);
         let mut file = std::fs::File::open(&self.0.path).map_err(failed)?;
+        let same = file.try_clone().map_err(failed)?;
         let (mut sha256, mut size_bytes) = (Sha256::new(), 0);
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let n_read = file.read(&mut chunk).map_err(failed)?;
-            if n_read == 0 {
-                break;
+        // It goes to the disk while it is read.
+        std::thread::scope(|scope| {
+            let synced = scope.spawn(move || same.sync_all());
+            let mut chunk = vec![0; CHUNK_BYTES];
+            loop {
+                let n_read = file.read(&mut chunk)?;
+                if n_read == 0 {
+                    break;
+                }
+                sha256.update(chunk.get(..n_read).unwrap_or_default());
+                size_bytes += n_read as u64;
             }
-            sha256.update(chunk.get(..n_read).unwrap_or_default());
-            size_bytes += n_read as u64;
-        }
+            synced.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that syncs it has failed")))
+        })
+        .map_err(failed)?;
         Ok(Finished::File(Written {
             file: Arc::new(file),
             size_bytes,

@@ -60,6 +60,23 @@ impl<'c> Inserts<'c> {
         })
     }
 
+    /// Inserts all rows that come, of which no more are in memory than go into one statement.
+    pub(crate) fn insert_all<R>(
+        &mut self,
+        rows: impl Iterator<Item = rusqlite::Result<R>>,
+        mut bind: impl FnMut(&R, &mut Slots<'_, 'c>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let mut gathered = Vec::with_capacity(self.n_rows);
+        for row in rows {
+            gathered.push(row?);
+            if gathered.len() == self.n_rows {
+                self.insert(&gathered, &mut bind)?;
+                gathered.clear();
+            }
+        }
+        self.insert(&gathered, bind)
+    }
+
     /// Inserts rows; `bind` puts as many values as there are columns.
     pub(crate) fn insert<R, E: From<rusqlite::Error>>(
         &mut self,

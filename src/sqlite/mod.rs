@@ -1,7 +1,7 @@
 //! SQLite files: results that are databases, and databases that clients send.
 //!
-//! What every kind of file needs is here: [`mod@write`] makes a file on a thread of its own, [`packed`] gives it a spatial index,
-//! [`read`] opens one that a stranger made. What stands in the tables is the matter of the rooms below.
+//! What every kind of file needs is here: [`mod@write`] makes a file on a thread of its own, [`packed`] gives it a spatial index and [`sorted`]
+//! others, [`read`] opens one that a stranger made. What stands in the tables is the matter of the rooms below.
 
 pub(crate) mod esri;
 pub(crate) mod geopackage;
@@ -9,6 +9,7 @@ mod insert;
 pub(crate) mod message;
 pub(crate) mod packed;
 pub(crate) mod read;
+pub(crate) mod sorted;
 pub(crate) mod upload;
 pub(crate) mod write;
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, types::ValueRef};
 
 use super::{
     packed::Boxes,
     read::{Bounds, Reader},
+    sorted::{Index, Sorter, distinct, id_key, number, ordered},
     write::Writing,
 };
 use crate::{error::Error, files::Files, model::data_format::DataFormat};
@@ -16,9 +17,9 @@ const BOUNDS: Bounds = Bounds { max_value_bytes: 1 << 20, time: Duration::from_s
 fn indexed(boxes: &[(i64, [f64; 4])]) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch("CREATE VIRTUAL TABLE \"tree \"\"x\" USING rtree(id, minx, maxx, miny, maxy)").unwrap();
-    let mut packed = Boxes::default();
+    let mut packed = Boxes::beside(&connection);
     for &(id, bounds) in boxes {
-        packed.add(id, bounds);
+        packed.add(id, bounds).unwrap();
     }
     packed.write(&connection, "tree \"x").unwrap();
     connection
@@ -89,6 +90,77 @@ fn boxes_without_a_place_are_left_out() {
         .map(Result::unwrap)
         .collect();
     assert_eq!(ids, [3]);
+}
+
+#[test]
+fn records_are_sorted_also_beyond_the_memory_and_leave_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = Connection::open(directory.path().join("it.db")).unwrap();
+    connection.execute_batch("CREATE TABLE t (n)").unwrap();
+    for n in [0, 1, 1000, 300_000] {
+        let mut sorter = Sorter::<16>::beside(&connection);
+        let mut expected = Vec::new();
+        for (id, [x, ..]) in scattered(n) {
+            let mut record = [0; 16];
+            record[..8].copy_from_slice(&x.to_bits().to_be_bytes());
+            record[8..].copy_from_slice(&ordered(id));
+            sorter.push(record).unwrap();
+            expected.push(record);
+        }
+        expected.sort_unstable();
+        let sorted = sorter.sorted().unwrap();
+        for _ in 0..2 {
+            let read: Vec<[u8; 16]> = sorted.iter().unwrap().map(Result::unwrap).collect();
+            assert!(read == expected, "{n} records");
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "only the database");
+    let numbers = [i64::MIN, -1, 0, 1, i64::MAX];
+    assert!(numbers.map(ordered).is_sorted() && numbers.map(ordered).map(number) == numbers);
+}
+
+#[test]
+fn an_index_built_of_sorted_entries_is_like_one_of_sqlites() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("it.db");
+    for n in [0, 1, 5000] {
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch("DROP TABLE IF EXISTS t; BEGIN; CREATE TABLE t (k INTEGER PRIMARY KEY, a TEXT)")
+            .unwrap();
+        let mut entries = Vec::new();
+        for k in 0..n {
+            let a = format!("{:08}", k * 7919 % n);
+            connection.execute("INSERT INTO t VALUES (?, ?)", (k, &a)).unwrap();
+            entries.push(Ok((a, k)));
+        }
+        entries.sort_by(|a: &rusqlite::Result<_>, b| a.as_ref().unwrap().cmp(b.as_ref().unwrap()));
+        let index =
+            Index { name: "the_index", table: "t", sql: "CREATE UNIQUE INDEX the_index ON t (a)", n_columns: 1 };
+        index
+            .build(&connection, entries.into_iter(), |(a, k), slots| {
+                slots.put(ValueRef::Text(a.as_bytes()))?;
+                slots.put(ValueRef::Integer(*k))
+            })
+            .unwrap();
+        connection.execute_batch("COMMIT").unwrap();
+        drop(connection);
+        let connection = Connection::open(&path).unwrap();
+        let text = |query: &str| connection.query_row(query, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(text("PRAGMA integrity_check"), "ok", "{n} rows");
+        assert_eq!(text("SELECT group_concat(type) FROM sqlite_schema"), "table,index");
+        let plan =
+            connection.query_row("EXPLAIN QUERY PLAN SELECT k FROM t WHERE a = 'x'", [], |row| row.get::<_, String>(3));
+        assert!(plan.unwrap().contains("the_index"), "it is used");
+        if n > 1 {
+            assert!(connection.execute("INSERT INTO t VALUES (-1, '00000001')", []).is_err(), "it is unique");
+            connection.execute_batch("DELETE FROM t WHERE k % 2 = 0; INSERT INTO t VALUES (-2, 'x')").unwrap();
+            assert_eq!(text("PRAGMA integrity_check"), "ok");
+        }
+    }
+    let twice = [id_key([1; 16], 1), id_key([2; 16], 2), id_key([2; 16], 3)];
+    let results: Vec<_> = distinct(twice.into_iter().map(Ok)).collect();
+    assert!(results[1].is_ok() && results[2].is_err());
 }
 
 #[tokio::test]

@@ -78,10 +78,11 @@ where
 
 fn create(place: &Place) -> rusqlite::Result<Connection> {
     let connection = Connection::open(place.path())?;
-    // Nobody sees the file before it is whole and on the disk, so SQLite need not care for either.
+    // Nobody sees the file before it is whole and on the disk, so SQLite need not care for either. Rows and keys are appended, and what was
+    // written is not read again, so that a large cache would hold nothing of use.
     connection.execute_batch(
         "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-         PRAGMA cache_size = -32768; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; BEGIN",
+         PRAGMA cache_size = -8192; PRAGMA foreign_keys = OFF; BEGIN",
     )?;
     Ok(connection)
 }

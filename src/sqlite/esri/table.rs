@@ -3,9 +3,14 @@
 //! A table that is synchronized keeps every version of a row, with the Julian days from and to which it held; a client finds out from them what to
 //! upload. The triggers call functions that only its library has: they are made when the rows are in.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, types::ValueRef};
 
-use crate::sqlite::{packed::Boxes, quoted};
+use crate::sqlite::{
+    geopackage::values::guid,
+    packed::Boxes,
+    quoted,
+    sorted::{IdKeys, Index, Sorter, id_key, number, of_id_key, ordered},
+};
 
 use super::column::{Column, Kind, identifier};
 
@@ -34,6 +39,72 @@ pub(super) struct Table {
     pub(super) tracked: bool,
     /// Columns by which rows belong to others.
     pub(super) foreign_keys: Vec<String>,
+}
+
+/// What the indexes of a table are made of: what rows are known by, gathered while they are written.
+pub(super) struct Keys {
+    ids: IdKeys,
+    /// Object ids, with the keys of their rows.
+    object_ids: Sorter<16>,
+    n_rows: i64,
+}
+
+/// The name of an index, and how it would be made.
+type Named = (String, String);
+
+impl Keys {
+    /// None yet, of a table in the file of `connection`.
+    pub(super) fn beside(connection: &Connection) -> Keys {
+        Keys { ids: IdKeys::beside(connection), object_ids: Sorter::beside(connection), n_rows: 0 }
+    }
+
+    /// Adds those of the next row: keys are counted.
+    pub(super) fn add(&mut self, key: i64, object_id: i64, global_id: Option<[u8; 16]>) -> rusqlite::Result<()> {
+        self.n_rows += 1;
+        if let Some(global_id) = global_id {
+            self.ids.push(id_key(global_id, key))?;
+        }
+        let mut record = [0; 16];
+        record[..8].copy_from_slice(&ordered(object_id));
+        record[8..].copy_from_slice(&ordered(key));
+        self.object_ids.push(record)
+    }
+
+    fn build(
+        self,
+        connection: &Connection,
+        table: &str,
+        (of_ids, of_versions): (Option<Named>, Option<[Named; 3]>),
+    ) -> rusqlite::Result<()> {
+        if let Some((name, sql)) = of_ids {
+            let ids = self.ids.sorted()?;
+            Index { name: &name, table, sql: &sql, n_columns: 1 }.build(connection, ids.iter()?, |entry, slots| {
+                let (id, key) = of_id_key(entry);
+                slots.put(ValueRef::Text(&guid(id)))?;
+                slots.put(ValueRef::Integer(key))
+            })?;
+        }
+        let Some([by_end, by_dates, by_begin]) = of_versions else { return Ok(()) };
+        let object_ids = self.object_ids.sorted()?;
+        for ((name, sql), date) in [(&by_end, FOREVER), (&by_begin, DELIVERED)] {
+            let index = Index { name, table, sql, n_columns: 2 };
+            index.build(connection, object_ids.iter()?, |entry, slots| {
+                let (mut object_id, mut key) = ([0; 8], [0; 8]);
+                object_id.copy_from_slice(&entry[..8]);
+                key.copy_from_slice(&entry[8..]);
+                slots.put(ValueRef::Integer(number(object_id)))?;
+                slots.put(ValueRef::Real(date))?;
+                slots.put(ValueRef::Integer(number(key)))
+            })?;
+        }
+        // All versions begin and end at the same time, and stand in the order of their keys.
+        let (name, sql) = &by_dates;
+        Index { name, table, sql, n_columns: 2 }.build(connection, (1..=self.n_rows).map(Ok), |key, slots| {
+            slots.put(ValueRef::Real(DELIVERED))?;
+            slots.put(ValueRef::Real(FOREVER))?;
+            slots.put(ValueRef::Integer(*key))
+        })
+    }
 }
 
 impl Table {
@@ -68,19 +139,29 @@ impl Table {
         connection.execute_batch(&format!("CREATE TABLE {} ({})", identifier(&self.name), columns.join(", ")))
     }
 
-    /// Makes indexes, triggers and the view, when the rows are in. `boxes` are those of the geometries, by their rows' keys.
-    pub(super) fn finish(&self, connection: &Connection, boxes: Boxes) -> rusqlite::Result<()> {
+    /// Makes indexes, triggers and the view, when the rows are in. `boxes` are those of the geometries, by their rows' keys; `keys` of all rows, or
+    /// `None` if SQLite is to find them itself.
+    pub(super) fn finish(&self, connection: &Connection, boxes: Boxes, keys: Option<Keys>) -> rusqlite::Result<()> {
         let (table, number) = (identifier(&self.name), self.registration);
         let object_id = identifier(self.object_id());
         let mut script = Vec::new();
-        if let Some(global_id) = self.column(Kind::GlobalId) {
-            let global_id = identifier(&global_id.name);
-            script.push(format!("CREATE INDEX UUID_{number} ON {table} ({global_id} ASC)"));
-        }
-        if self.tracked {
-            script.push(format!("CREATE UNIQUE INDEX r{number}_gdb_xpk ON {table} ({object_id} ASC,gdb_to_date ASC)"));
-            script.push(format!("CREATE INDEX gdb_ct1_{number} ON {table} (gdb_from_date ASC,gdb_to_date ASC)"));
-            script.push(format!("CREATE UNIQUE INDEX gdb_ct4_{number} ON {table} ({object_id} ASC,gdb_from_date ASC)"));
+        let of_ids = self.column(Kind::GlobalId).map(|global_id| {
+            let (name, column) = (format!("UUID_{number}"), identifier(&global_id.name));
+            let sql = format!("CREATE INDEX {name} ON {table} ({column} ASC)");
+            (name, sql)
+        });
+        let of_versions = self.tracked.then(|| {
+            let unique =
+                |name: &str, date: &str| format!("CREATE UNIQUE INDEX {name} ON {table} ({object_id} ASC,{date} ASC)");
+            let [xpk, ct1, ct4] =
+                [format!("r{number}_gdb_xpk"), format!("gdb_ct1_{number}"), format!("gdb_ct4_{number}")];
+            let by_dates = format!("CREATE INDEX {ct1} ON {table} (gdb_from_date ASC,gdb_to_date ASC)");
+            let (by_end, by_begin) = (unique(&xpk, "gdb_to_date"), unique(&ct4, "gdb_from_date"));
+            [(xpk, by_end), (ct1, by_dates), (ct4, by_begin)]
+        });
+        match keys {
+            Some(keys) => keys.build(connection, &self.name, (of_ids, of_versions))?,
+            None => script.extend(of_ids.into_iter().chain(of_versions.into_iter().flatten()).map(|(_, sql)| sql)),
         }
         for (position, key) in self.foreign_keys.iter().enumerate() {
             let (index, key) = (quoted(&format!("GDB_{number}_key_{position}")), identifier(key));

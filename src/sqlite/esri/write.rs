@@ -12,7 +12,7 @@ use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
 use crate::{
     error::{Error, Result},
     files::Place,
-    format::json::integer_of,
+    format::{array, json::integer_of},
     model::{attachment::AttachmentInfo, geometry::GeometryType},
     sqlite::{
         cannot_write,
@@ -31,7 +31,7 @@ use super::{
     items,
     mirror::{self, Mirror},
     reference::SpatialReference,
-    table::{DELIVERED, FOREVER, Table},
+    table::{DELIVERED, FOREVER, Keys, Table},
 };
 
 /// `Esri`, by which the kind of file is known.
@@ -69,6 +69,9 @@ pub(super) struct Filling<'c> {
     order: Vec<usize>,
     encoder: Option<Encoder>,
     boxes: Boxes,
+    keys: Keys,
+    /// Where the global id is in the rows that come.
+    at_global_id: Option<usize>,
     /// The box round all rows.
     pub(super) extent: Option<[f64; 4]>,
     mirror: Option<Mirror<'c>>,
@@ -225,7 +228,9 @@ impl<'c> Filling<'c> {
             inserts,
             order,
             encoder: encoder(planned, reference),
-            boxes: Boxes::default(),
+            boxes: Boxes::beside(connection),
+            keys: Keys::beside(connection),
+            at_global_id: fields.iter().position(|&index| index == planned.layer.global_id),
             extent: None,
             mirror,
             blob: Vec::new(),
@@ -236,7 +241,7 @@ impl<'c> Filling<'c> {
         if let Some(mirror) = &mut self.mirror {
             mirror.rows(planned, first, rows)?;
         }
-        let Filling { features, inserts, order, encoder, boxes, extent, blob, .. } = self;
+        let Filling { features, inserts, order, encoder, boxes, keys, at_global_id, extent, blob, .. } = self;
         inserts
             .insert(rows, |row, slots: &mut Slots<'_, '_>| -> std::result::Result<(), Failure> {
                 features.n_rows += 1;
@@ -245,12 +250,13 @@ impl<'c> Filling<'c> {
                     .map_err(|Failure(error)| of_row(error, planned, object_id))?;
                 features.last_id = features.last_id.max(object_id);
                 let key = if features.table.tracked { features.n_rows } else { object_id };
+                keys.add(key, object_id, at_global_id.map(|at| global_id(row, first + at)).transpose()?)?;
                 if let Some(encoder) = encoder {
                     let bounds = put_shape(encoder, row, first + order.len(), blob, slots)
                         .map_err(|error| of_row(error, planned, object_id))?;
                     if let Some(bounds) = bounds {
                         *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
-                        boxes.add(key, bounds);
+                        boxes.add(key, bounds)?;
                     }
                 }
                 if features.table.tracked {
@@ -265,9 +271,11 @@ impl<'c> Filling<'c> {
 
     /// Makes what is made when all rows are in.
     fn complete(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.features.table.finish(connection, std::mem::take(&mut self.boxes))?;
+        let boxes = std::mem::replace(&mut self.boxes, Boxes::beside(connection));
+        let keys = std::mem::replace(&mut self.keys, Keys::beside(connection));
+        self.features.table.finish(connection, boxes, Some(keys))?;
         match &self.attachments {
-            Some(attachments) => attachments.table.finish(connection, Boxes::default()),
+            Some(attachments) => attachments.table.finish(connection, Boxes::beside(connection), None),
             None => Ok(()),
         }
     }
@@ -291,6 +299,12 @@ pub(super) fn object_id(planned: &geopackage::Table, row: &PgRow, first: usize) 
     let at = fields.iter().position(|&index| index == planned.layer.object_id).unwrap_or_default();
     let value = row.try_get_raw(first + at)?;
     integer_of(value.as_bytes().map_err(|error| Error::internal("reading an object id", error))?)
+}
+
+/// The global id of a row, at a place in it.
+fn global_id(row: &PgRow, at: usize) -> Result<[u8; 16]> {
+    let value = row.try_get_raw(at)?;
+    array(value.as_bytes().map_err(|error| Error::internal("reading a global id", error))?)
 }
 
 /// Puts the fields of a row, in this order.

@@ -1,6 +1,6 @@
 //! The tables of the standard and of its extensions, and what is entered in them.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, types::ValueRef};
 use serde_json::Value as Json;
 
 use crate::{
@@ -9,7 +9,10 @@ use crate::{
         geometry::{GeometryType, SpatialReference},
         layer::ShapeColumn,
     },
-    sqlite::quoted,
+    sqlite::{
+        quoted,
+        sorted::{IdKeys, Index, distinct, of_id_key},
+    },
 };
 
 use super::{Plan, Relation, Table, attachments_name, log, values};
@@ -167,9 +170,9 @@ pub(crate) fn attachments(connection: &Connection, table: &str) -> rusqlite::Res
 }
 
 /// Makes what is not needed while rows come in: unique ids, and how tables belong together.
-pub(super) fn finish_table(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
+pub(super) fn finish_table(connection: &Connection, table: &Table, ids: IdKeys) -> rusqlite::Result<()> {
     if table.has_global_ids() {
-        unique(connection, &table.name, table.global_id())?;
+        unique_of(connection, &table.name, table.global_id(), ids)?;
     }
     if table.attachments {
         let name = attachments_name(&table.name);
@@ -190,8 +193,24 @@ pub(super) fn finish_table(connection: &Connection, table: &Table) -> rusqlite::
 
 /// Makes a unique index.
 pub(crate) fn unique(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(&unique_sql(table, column))
+}
+
+/// Makes the unique index of a column of global ids out of the ids.
+fn unique_of(connection: &Connection, table: &str, column: &str, ids: IdKeys) -> rusqlite::Result<()> {
+    let (name, sql) = (format!("idx_{table}_{column}"), unique_sql(table, column));
+    let index = Index { name: &name, table, sql: &sql, n_columns: 1 };
+    let ids = ids.sorted()?;
+    index.build(connection, distinct(ids.iter()?), |entry, slots| {
+        let (id, key) = of_id_key(entry);
+        slots.put(ValueRef::Text(&values::guid(id)))?;
+        slots.put(ValueRef::Integer(key))
+    })
+}
+
+fn unique_sql(table: &str, column: &str) -> String {
     let index = quoted(&format!("idx_{table}_{column}"));
-    connection.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quoted(table), quoted(column)))
+    format!("CREATE UNIQUE INDEX {index} ON {} ({})", quoted(table), quoted(column))
 }
 
 /// Enters a relationship between two tables of the plan.

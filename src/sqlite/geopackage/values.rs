@@ -86,7 +86,7 @@ fn real(value: f64) -> ValueRef<'static> {
 }
 
 /// A GUID in braces, in capitals.
-pub(super) fn guid(bytes: [u8; 16]) -> [u8; 38] {
+pub(in crate::sqlite) fn guid(bytes: [u8; 16]) -> [u8; 38] {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = *b"{00000000-0000-0000-0000-000000000000}";
     let mut at = 1;

@@ -20,6 +20,7 @@ use crate::{
         message::Message,
         packed::Boxes,
         quoted,
+        sorted::{IdKeys, id_key},
         write::{Coming, Writing},
     },
 };
@@ -45,6 +46,9 @@ struct Package<'p, 'c> {
 struct Filling<'c> {
     inserts: Inserts<'c>,
     boxes: Boxes,
+    /// The global ids, for their index.
+    ids: IdKeys,
+    n_rows: i64,
     /// The box round all rows.
     extent: Option<[f64; 4]>,
     /// Memory that is used again for each geometry.
@@ -60,7 +64,9 @@ impl<'p, 'c> Package<'p, 'c> {
                 schema::table(connection, plan.reference.srid, table)?;
                 tables.push(Filling {
                     inserts: Inserts::new(connection, &table.name, &schema::columns(table))?,
-                    boxes: Boxes::default(),
+                    boxes: Boxes::beside(connection),
+                    ids: IdKeys::beside(connection),
+                    n_rows: 0,
                     extent: None,
                     shape: Vec::new(),
                 });
@@ -112,13 +118,14 @@ impl<'p, 'c> Package<'p, 'c> {
     fn rows(&mut self, position: usize, first: usize, rows: &[PgRow]) -> Result<()> {
         let table = &self.plan.tables[position];
         let srid = self.plan.reference.srid;
-        let (fields, object_id) = (&table.columns.fields, table.layer.object_id);
+        let (fields, object_id, global_id) = (&table.columns.fields, table.layer.object_id, table.layer.global_id);
         let with_boxes = !self.plan.only_changes;
         let has_geometry = table.geometry().is_some();
-        let Filling { inserts, boxes, extent, shape } = &mut self.tables[position];
+        let Filling { inserts, boxes, ids, n_rows, extent, shape } = &mut self.tables[position];
         inserts
             .insert(rows, |row, slots: &mut Slots<'_, '_>| -> std::result::Result<(), Failure> {
-                let mut id = 0;
+                *n_rows += 1;
+                let (mut id, mut global) = (0, None);
                 for (at, &index) in fields.iter().enumerate() {
                     let value = row.try_get_raw(first + at).map_err(Error::from)?;
                     if value.is_null() {
@@ -128,8 +135,14 @@ impl<'p, 'c> Package<'p, 'c> {
                     let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
                     if index == object_id {
                         id = values::integer(bytes)?;
+                    } else if index == global_id {
+                        global = Some(array(bytes)?);
                     }
                     values::put(bytes, table.layer.fields[index].field_type, slots)?;
+                }
+                if let Some(global) = global {
+                    // Keys of their own are counted.
+                    ids.push(id_key(global, if table.own_keys { *n_rows } else { id }))?;
                 }
                 if !has_geometry {
                     return Ok(());
@@ -142,7 +155,7 @@ impl<'p, 'c> Package<'p, 'c> {
                 if let Some(bounds) = geometry::write(bytes, srid, shape)? {
                     *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
                     if with_boxes {
-                        boxes.add(id, bounds);
+                        boxes.add(id, bounds)?;
                     }
                 }
                 Ok(slots.put(ValueRef::Blob(shape))?)
@@ -240,7 +253,8 @@ impl<'p, 'c> Package<'p, 'c> {
     /// Makes what is made when all rows are in.
     fn complete(&mut self) -> rusqlite::Result<()> {
         for (table, filling) in self.plan.tables.iter().zip(&mut self.tables) {
-            schema::finish_table(self.connection, table)?;
+            let ids = std::mem::replace(&mut filling.ids, IdKeys::beside(self.connection));
+            schema::finish_table(self.connection, table, ids)?;
             if let Some([min_x, min_y, max_x, max_y]) = filling.extent {
                 self.connection.execute(
                     "UPDATE gpkg_contents SET min_x = ?2, min_y = ?3, max_x = ?4, max_y = ?5 WHERE table_name = ?1",
@@ -252,7 +266,7 @@ impl<'p, 'c> Package<'p, 'c> {
             }
             if let Some(column) = table.geometry() {
                 schema::rtree(self.connection, &table.name, column)?;
-                let boxes = std::mem::take(&mut filling.boxes);
+                let boxes = std::mem::replace(&mut filling.boxes, Boxes::beside(self.connection));
                 boxes.write(self.connection, &schema::rtree_name(&table.name, column))?;
                 schema::rtree_triggers(self.connection, &table.name, column, table.object_id())?;
             }
