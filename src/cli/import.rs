@@ -89,8 +89,8 @@ impl Import {
             None => 0,
         };
         let base = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
-        let rows = counted(n_rows, "row");
-        say(format!("{} is loaded: table {schema}.{table} has {rows}.", self.file.display()))?;
+        let (rows, are) = (counted(n_rows, "row"), if n_rows == 1 { "is" } else { "are" });
+        say(format!("{rows} of {} {are} in table {schema}.{table}.", self.file.display()))?;
         say(format!("{base}/arcgis/rest/services/{}/FeatureServer/{}", published.service, published.layer_id))
     }
 

@@ -477,6 +477,14 @@ fn broken(error: &ureq::Error) -> Error {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Error::Unfit(format!(
             "no secure line to the server: {error}; if its certificate is your own, give it with --ca-file"
         )),
+        // What is wrong with a certificate comes as a failure of the line.
+        ureq::Error::Io(inner)
+            if inner.kind() == io::ErrorKind::InvalidData && inner.to_string().contains("certificate") =>
+        {
+            Error::Unfit(format!(
+                "no secure line to the server: {inner}; if its certificate is your own, give that of who signed it with --ca-file"
+            ))
+        }
         ureq::Error::BodyExceedsLimit(_) => Error::Protocol("a document of more than 64 MiB".to_owned()),
         // Not with their words, which hold the address, and so the token.
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {

@@ -153,6 +153,7 @@ impl<const N: usize> Iterator for Merge<'_, N> {
 }
 
 /// A failure of the file with the runs, as SQLite would tell it of its own.
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped by")]
 fn failed(error: io::Error) -> rusqlite::Error {
     let code = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => ffi::SQLITE_FULL,

@@ -196,11 +196,11 @@ async fn t_k3_a_write_that_fails_fails_one_request_which_leaves_nothing_and_can_
 }
 
 /// A small disk of its own, which goes when this is dropped.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where this user may mount nothing.
-    fn mount(at: &Path, size: &str) -> Option<SmallDisk> {
+    pub fn mount(at: &Path, size: &str) -> Option<SmallDisk> {
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
         done.is_ok_and(|done| done.status.success()).then(|| SmallDisk(at.to_owned()))
     }

@@ -1,7 +1,7 @@
 //! Faults as the normal case: answers that are lost, connections that break, processes that are killed.
 
 mod convergence;
-mod disk;
+pub mod disk;
 mod dropped;
 mod files;
 mod kills;

@@ -114,3 +114,31 @@ async fn clients_of_esris_get_no_mirror_unless_they_ask() {
         );
     }
 }
+
+#[tokio::test]
+async fn relationships_have_their_cardinality_and_an_area_comes_in_the_reference_of_the_file() {
+    let server = with_everything().await;
+    server
+        .database
+        .sql(
+            "create table holder (objectid serial primary key, globalid uuid not null unique default gen_random_uuid(), code integer unique,
+               shape geometry(Point, 3857));
+             create table licence (objectid serial primary key, globalid uuid not null unique default gen_random_uuid(), holder integer unique references holder (code));
+             create table fine (objectid serial primary key, globalid uuid not null unique default gen_random_uuid(), holder integer references holder (code))",
+        )
+        .await;
+    for table in ["holder", "licence", "fine"] {
+        server.publish(table).await;
+    }
+    let degrees =
+        [("geometry", "1,2,3,4"), ("geometryType", "esriGeometryEnvelope"), ("inSR", "4326"), ("replicaSR", "3857")];
+    let file = create(&server, &[&[("layers", "3,4,5"), ("syncModel", "perLayer")], &degrees[..]].concat()).await;
+    let of = |table: &str, what: &str| {
+        file.list(&format!("SELECT {what} FROM GDB_Items WHERE Definition LIKE '<DERelationshipClassInfo%<DestinationClassNames%main.{table}<%'"))
+    };
+    assert_eq!((of("licence", "DatasetSubtype1"), of("fine", "DatasetSubtype1")), ("1".to_owned(), "2".to_owned()));
+    assert!(of("licence", "Definition").contains("<Cardinality>esriRelCardinalityOneToOne<"));
+    assert!(of("fine", "Definition").contains("<Cardinality>esriRelCardinalityOneToMany<"));
+    let replica = file.list("SELECT Definition FROM GDB_Items WHERE Definition LIKE '<GPSyncReplica%'");
+    assert!(replica.contains("<QueryGeometry") && replica.contains("<XMin>111319.49"), "{replica}");
+}

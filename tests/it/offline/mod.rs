@@ -4,6 +4,7 @@
 mod access;
 mod histories;
 mod interrupted;
+mod limits;
 mod round_trip;
 mod served;
 mod stranger;
