@@ -24,7 +24,7 @@ async fn many_rows_take_no_more_memory_than_few() {
     let most = Rlimit { current: Some(120 << 20), maximum: Some(120 << 20) };
     for arguments in [vec!["clone", &url, file], vec!["sync", file, "--snapshot"]] {
         let mut child = field.program.start(&arguments);
-        prlimit(Some(Pid::from_child(&child)), Resource::Data, most.clone()).unwrap();
+        prlimit(Some(Pid::from_child(&child)), Resource::Data, most).unwrap();
         assert!(child.wait().unwrap().success(), "{arguments:?}");
     }
     let n: i64 = open(&path).query_row("select count(*) from tree", [], |row| row.get(0)).unwrap();

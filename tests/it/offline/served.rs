@@ -17,6 +17,14 @@ fn served(field: &Field, name: &str, parameters: &[(&str, &str)]) -> PathBuf {
     path
 }
 
+/// Waits until the server has heard of a layer that was published beside it.
+fn await_layer(field: &Field, id: i32) {
+    let path = format!("trees/FeatureServer/{id}");
+    while field.server.post(&path, &[("f", "json")]).get("error").is_some() {
+        std::thread::yield_now();
+    }
+}
+
 fn tree(n: u32) -> String {
     format!("{{51170000-0000-4000-8000-{n:012}}}")
 }
@@ -92,6 +100,7 @@ async fn geometries_keep_the_form_of_the_file_and_hidden_fields_are_carried_alon
     let definition = field.path("plot.json");
     std::fs::write(&definition, r#"{"fields": [{"name": "secret", "visible": false}]}"#).unwrap();
     field.program.done(&["definition", "set", "--service", "trees", "--layer", "plot", definition.to_str().unwrap()]);
+    await_layer(&field, 2);
     let path = served(&field, "plots.gpkg", &[("layers", "2")]);
     field
         .database
@@ -121,6 +130,7 @@ async fn columns_that_a_file_cannot_tell_apart_are_refused_by_name() {
         .sql("create table twins (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, \"Name\" text, name text)")
         .await;
     field.program.done(&["publish", "--service", "trees", "--table", "twins"]);
+    await_layer(&field, 2);
     for format in ["geopackage", "sqlite"] {
         let parameters = [("layers", "2"), ("layerQueries", r#"{"2":{"queryOption":"all"}}"#), ("dataFormat", format)];
         let answer = field.server.post("trees/FeatureServer/createReplica", &parameters);
