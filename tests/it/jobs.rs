@@ -83,9 +83,8 @@ const ORPHAN: &str =
 
 #[tokio::test]
 async fn a_job_waits_runs_and_leads_to_what_the_request_would_have_answered() {
-    let mut server = with_elm().await;
-    server.configure(|config| config.admin_token = Some("secret-token-of-a-client".to_owned()));
-    let parameters = [("layers", "0,1"), ("replicaName", "Crew 7"), EMBEDDED, ("token", "secret-token-of-a-client")];
+    let server = with_elm().await;
+    let parameters = [("layers", "0,1"), ("replicaName", "Crew 7"), EMBEDDED];
     let path = submit(&server, "createReplica", &parameters).await;
     assert!(path.contains("/FeatureServer/jobs/j"), "{path}");
     let waiting = server.get(&path, &[]).await;
@@ -122,6 +121,15 @@ async fn a_job_waits_runs_and_leads_to_what_the_request_would_have_answered() {
     assert_eq!(server.get(&format!("{path}/status"), &[]).await, done, "old clients append a word");
     let list = server.get("jobs", &[]).await;
     assert_eq!((&list["jobs"][0]["jobId"], &list["jobs"][0]["status"]), (&done["jobId"], &json!("Completed")));
+}
+
+#[tokio::test]
+async fn a_job_keeps_the_parameters_of_its_request_but_no_token() {
+    let mut server = with_elm().await;
+    server.configure(|config| config.admin_token = Some("secret-token-of-a-client".to_owned()));
+    let token = ("token", "secret-token-of-a-client");
+    let path = submit(&server, "createReplica", &[("layers", "0,1"), ("replicaName", "Crew 7"), token]).await;
+    assert_eq!(server.get(&path, &[token]).await["status"], "Pending");
     let kept: String = server.database.value("select parameters from syncline.job").await;
     assert!(kept.contains("Crew 7") && !kept.contains("secret-token"), "{kept}");
 }
