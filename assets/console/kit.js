@@ -279,7 +279,7 @@ export function signIn(place, error, again) {
     place,
     error.code === 499 ? null : failure(error),
     h("h2", {}, "Administrators only"),
-    h("p", {}, link(`/arcgis/login?redirect=${back}`, "Sign in", { class: "button" }), " with an account that has the role Administrator, or enter a key of one, or the admin_token of the settings."),
+    h("p", {}, link(`/arcgis/login?next=${back}`, "Sign in", { class: "button" }), " with an account that has the role Administrator, or enter a key of one, or the admin_token of the settings."),
     h("form.key", { onsubmit: enter }, h("label", { for: "key" }, "Key or token"), field, h("button", { type: "submit" }, "Open the console"), h("p", {}, h("small", {}, "It is kept until this tab is closed."))),
   );
   field.focus();
