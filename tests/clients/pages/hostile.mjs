@@ -79,6 +79,23 @@ await scenarios({
     }
   },
 
+  "no parameter of a form runs": async (visit) => {
+    const { hostile } = visit.facts;
+    for (const path of ["/0/query", "/query", "/0/queryRelatedRecords", "/0/queryAttachments", "/extractChanges", "/createReplica", "/0/applyEdits"]) {
+      await visit.open(SERVICE + path);
+      const names = await visit.page.$$eval("form [name]", (all) => [...new Set(all.map((one) => one.name))]);
+      assert.ok(names.length > 3, path);
+      const all = new URLSearchParams(names.filter((name) => name !== "f").map((name) => [name, hostile]));
+      await visit.page.goto(`${visit.base}${SERVICE}${path}?${all}`);
+      await visit.fits();
+      for (const name of path === "/0/query" ? names : []) {
+        await visit.page.goto(`${visit.base}${SERVICE}${path}?${new URLSearchParams({ where: "1=1", [name]: hostile })}`);
+      }
+    }
+    const padded = await fetch(`${visit.base}${SERVICE}/0?f=json&callback=${encodeURIComponent("alert(1)//")}`);
+    assert.match(padded.headers.get("content-type"), /^application\/json/, "what is no name of a function is not called");
+  },
+
   "a map shows hostile features and runs nothing": async (visit) => {
     await visit.open(`${SERVICE}/0`);
     await visit.until(() => document.querySelector(".map[data-ready] .leaflet-overlay-pane path"));

@@ -71,7 +71,9 @@ await scenarios({
         continue;
       }
       await visit.show({ phone: titles.length % 2 === 1, dark: titles.length % 3 === 1 });
-      await visit.open(address);
+      await visit.page.goto(address);
+      // A form that was sent empty may say what it needs.
+      assert.match((await visit.error()) ?? "it is missing", /it is missing/, address);
       titles.push(await visit.text("h1"));
       await visit.fits();
       await visit.accessible();
