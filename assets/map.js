@@ -52,7 +52,11 @@ export function showMap(element, { features = [], extent, renderer, onSelect, ba
           layer.addTo(drawn);
           describe(layer, feature);
           // A thousand stops on the way past a map are of no use; rows and pages lead to features, too.
-          partsOf(layer).forEach((part) => part.getElement?.()?.setAttribute("tabindex", "-1"));
+          partsOf(layer).forEach((part) => {
+            const pass = () => part.getElement?.()?.setAttribute("tabindex", "-1");
+            part.on("add", pass);
+            pass();
+          });
           layer.on("click", () => {
             handle.select(feature.id, { move: false });
             onSelect?.(feature.id);

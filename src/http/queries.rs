@@ -33,7 +33,7 @@ pub(super) async fn of_service(call: &Call, service: &Service) -> Result<Reply> 
 
 /// `queryRelatedRecords` of a layer.
 pub(super) async fn related(call: &Call, service: &Service, layer: &Layer) -> Result<Reply> {
-    if wants_form(call, &["objectIds", "relationshipId"]) {
+    if wants_form(call, &["objectIds"]) {
         return Ok(Reply::Form);
     }
     let wanted = related::parse_related(&call.params, service, layer)?;

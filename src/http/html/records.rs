@@ -334,8 +334,8 @@ fn is_picture(attachment: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kind;
     use super::super::tests::made_with;
-    use super::super::{Kind, Page};
     use super::*;
     use serde_json::json;
 

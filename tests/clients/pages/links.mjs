@@ -47,6 +47,7 @@ function kindOf(address) {
   const { pathname, search } = new URL(address);
   const path = pathname
     .replace(/\/FeatureServer\/2\b/, "/FeatureServer/0")
+    .replace(/\/FeatureServer\/1\/(?!query\b)/, "/FeatureServer/0/")
     .replace(/\/FeatureServer\/0\/\d+/, "/FeatureServer/0/N")
     .replace(/\/(replicas|jobs|uploads)\/[0-9a-f-]{8,}[^/]*/i, "/$1/ID")
     .replace(/\/(batches|rejectedEdits|conflicts)\/\d+/, "/$1/N");
