@@ -555,7 +555,7 @@ fn write_drawing(html: &mut Html, page: &Page<'_>) {
     html.raw("><summary>Draw it on a map</summary><div class=\"map\" role=\"region\" aria-label=\"Map to draw on\" data-draw");
     html.attribute("data-of", page.parent());
     if page.about["layer"].is_null() {
-        let with_geometry = items(&page.about, "layers").iter().filter(|layer| layer["geometryType"].is_string());
+        let with_geometry = items(page.about, "layers").iter().filter(|layer| layer["geometryType"].is_string());
         let ids: Vec<String> = with_geometry.map(|layer| plain(&layer["id"])).collect();
         html.attribute("data-layers", &ids.join(","));
     }
@@ -578,7 +578,7 @@ impl Control {
     fn write(&self, html: &mut Html, page: &Page<'_>) {
         let sent = page.form_value(self.name);
         match self.input {
-            Input::Layers if !items(&page.about, "layers").is_empty() => return layer_choice::write(html, page),
+            Input::Layers if !items(page.about, "layers").is_empty() => return layer_choice::write(html, page),
             Input::Relationship if !items(&page.about["layer"], "relationships").is_empty() => {
                 let relationships = items(&page.about["layer"], "relationships");
                 let options: Vec<(String, String)> = relationships

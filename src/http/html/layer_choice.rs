@@ -34,7 +34,7 @@ pub(super) fn write(html: &mut Html, page: &Page<'_>) {
     let is_sent = page.form_values.iter().any(|(name, _)| name.starts_with(ROWS)) || !ticked.is_empty();
     html.raw("<div class=\"row\" role=\"group\" aria-labelledby=\"label-layers\">");
     html.raw("<span class=\"label\" id=\"label-layers\">Layers</span><div class=\"layers\">\n");
-    for layer in items(&page.about, "layers") {
+    for layer in items(page.about, "layers") {
         let (id, name) = (plain(&layer["id"]), plain(&layer["name"]));
         html.raw("<div class=\"layer\"><label class=\"option\"><input type=\"checkbox\" name=\"layers\"");
         html.attribute("value", &id).raw(if !is_sent || ticked.contains(&id.as_str()) { " checked> " } else { "> " });

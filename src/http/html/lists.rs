@@ -430,7 +430,7 @@ pub(super) fn administration(html: &mut Html, page: &Page<'_>, body: &Value) {
     html.heading(2, None, "Document");
     folded(html, "All that everybody sees", &Value::Object(others(body, |key| key.starts_with("admin"))));
     html.raw("</div>\n<aside>\n");
-    let layers = items(&page.about, "layers");
+    let layers = items(page.about, "layers");
     if !of_layer && !layers.is_empty() {
         html.heading(2, None, "Layers and Tables");
         links(

@@ -252,7 +252,7 @@ fn related(html: &mut Html, page: &Page<'_>, layer: &Value, id: &str) {
         found.push((format!("{}/attachments", page.here()), "Attachments".to_owned()));
     }
     for one in items(layer, "relationships") {
-        let related = items(&page.about, "layers").iter().find(|other| other["id"] == one["relatedTableId"]);
+        let related = items(page.about, "layers").iter().find(|other| other["id"] == one["relatedTableId"]);
         let name = related.map_or_else(|| plain(&one["name"]), |other| plain(&other["name"]));
         let number = percent_encode(&plain(&one["id"]));
         let query = format!("{}/queryRelatedRecords?objectIds={id}&relationshipId={number}&outFields=*", page.parent());

@@ -41,7 +41,7 @@ fn service_card(html: &mut Html, page: &Page<'_>, service: &Value) {
     let name = path.rsplit('/').next().unwrap_or_default();
     let address = format!("{}/{}/{}", page.here(), percent_encode(name), percent_encode(&kind));
     html.raw("<li class=\"card\"><p class=\"name\">").link(&address, &format!("{path} ({kind})")).raw("</p>");
-    let Some(known) = items(&page.about, "services").iter().find(|known| known["name"] == service["name"]) else {
+    let Some(known) = items(page.about, "services").iter().find(|known| known["name"] == service["name"]) else {
         html.raw("</li>\n");
         return;
     };
