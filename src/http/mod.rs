@@ -3,8 +3,8 @@
 //! A request goes through [`answer`] in a straight line: route, parameters, one call into `query`, `sync` or `replica`, response.
 //! The routes are in [`route`], the handlers in [`handlers`], the numbers of errors in [`error`].
 
-mod accounts;
 mod about;
+mod accounts;
 mod admin;
 mod assets;
 mod books;
