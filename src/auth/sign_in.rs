@@ -52,7 +52,7 @@ pub(crate) async fn check_password(app: &App, user: &str, password: &str, addres
     match found {
         Some(account) if fits && account.enabled => Ok(Proved { account: account.id }),
         _ => {
-            tracing::info!(client.address = ?address, "somebody could not sign in");
+            tracing::info!(client.address = address.map(tracing::field::display), "somebody could not sign in");
             Err(refused())
         }
     }

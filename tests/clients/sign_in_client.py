@@ -21,8 +21,9 @@ from common import expect, main
 
 
 def sign_in(root, user, password):
+    """As a person does. Without `use_gen_token` the package wants OAuth 2, which only portals have."""
     host = root.split("/")[2]
-    return GIS(root, user, password, adapter={f"https://{host}": PlainHttp()}, set_active=False)
+    return GIS(root, user, password, adapter={f"https://{host}": PlainHttp()}, use_gen_token=True, set_active=False)
 
 
 def is_refused(ask):
