@@ -46,7 +46,11 @@ const NEEDS: &[(Need, &str)] = &[
         "admin addToDefinition updateDefinition deleteFromDefinition refresh adminOfLayer addToDefinitionOfLayer \
          updateDefinitionOfLayer deleteFromDefinitionOfLayer refreshOfLayer truncate cleanupChangeTracking",
     ),
-    (Need::Admin, "metrics users roles keys tokens grants"),
+    (
+        Need::Admin,
+        "metrics users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire adminHealth \
+         adminPulse adminSettings",
+    ),
 ];
 
 /// Somebody, what they present, and up to what they may.
