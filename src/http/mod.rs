@@ -240,9 +240,14 @@ async fn admitted(
     if uploads::takes_file(route) {
         let who = signing_in::named_in_head(app, headers, query, address).await?;
         let n_bytes = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        permit::admit(app, who.as_ref(), route, n_bytes).await?;
+        let is_known = permit::admit(app, who.as_ref(), route, n_bytes).await?;
+        return match uploads::admit(app, route, headers).await {
+            // Nobody finds out by asking what there is.
+            Err(Error::NotFound(_)) if !is_known => Err(Error::TokenRequired),
+            admitted => admitted,
+        };
     }
-    uploads::admit(app, route, headers).await
+    Ok(None)
 }
 
 /// The answer to what succeeded or failed. People who must say who they are, are led to where they can.

@@ -149,18 +149,18 @@ pub(super) async fn authorize(app: &App, who: &Principal, route: &Route) -> Resu
 }
 
 /// Refuses a file before it is sent, if whoever sends it may not, as far as that is known: their token may come after the file, and then the
-/// file is no larger than any other body. `who` is whom the head of the request names.
-pub(super) async fn admit(app: &App, who: Option<&Principal>, route: &Route, n_bytes: Option<u64>) -> Result<()> {
+/// file is no larger than any other body. `who` is whom the head of the request names. Says whether it is known that they may.
+pub(super) async fn admit(app: &App, who: Option<&Principal>, route: &Route, n_bytes: Option<u64>) -> Result<bool> {
     let Some(who) = who else {
         let most = u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX);
         let is_small = n_bytes.is_some_and(|n_bytes| n_bytes <= most);
         let is_there = matches!(route, Route::Service(name, _) if app.store.catalogue().service(name).is_some());
         return match authorize(app, &Principal::default(), route).await {
-            Err(Error::TokenRequired) if is_small && is_there => Ok(()),
-            may => may,
+            Err(Error::TokenRequired) if is_small && is_there => Ok(false),
+            may => may.map(|()| true),
         };
     };
-    authorize(app, who, route).await
+    authorize(app, who, route).await.map(|()| true)
 }
 
 /// Refuses who may not do with a service what `what` needs.
