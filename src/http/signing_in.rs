@@ -208,10 +208,10 @@ async fn login(call: &Call) -> Result<Reply> {
     let params = &call.params;
     let (user, password) = (params.text("username").unwrap_or_default(), params.get(&["password"]).unwrap_or_default());
     if user.is_empty() || password.is_empty() {
-        return Ok(login_page(call, Some("User name and password are needed.".to_owned())));
+        return Ok(login_page(call, Some("User name and password are needed.")));
     }
     let proved = match sign_in::check_password(&call.app, user, password, call.address).await {
-        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(error.to_string()))),
+        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(&error.to_string()))),
         proved => proved?,
     };
     // Nobody else may go on with the session of before.
@@ -252,7 +252,7 @@ fn is_secure(call: &Call) -> bool {
     call.base.starts_with("https://")
 }
 
-fn login_page(call: &Call, problem: Option<String>) -> Reply {
+fn login_page(call: &Call, problem: Option<&str>) -> Reply {
     let crumbs = [
         html::Crumb { text: "Home".to_owned(), href: HOME.to_owned() },
         html::Crumb { text: "Login".to_owned(), href: "/arcgis/login".to_owned() },
@@ -268,7 +268,7 @@ fn login_page(call: &Call, problem: Option<String>) -> Reply {
     };
     let user = call.params.text("username").filter(|_| problem.is_some()).unwrap_or_default();
     let next = next(call.params.text("next"));
-    Reply::Page(html::document(&frame, |page| html::login(page, user, next, problem.as_deref())))
+    Reply::Page(html::document(&frame, |page| html::login(page, user, next, problem)))
 }
 
 #[cfg(test)]
