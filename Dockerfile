@@ -21,9 +21,9 @@ RUN cargo test --locked --no-run
 CMD ["cargo", "test", "--locked"]
 
 FROM debian:${DEBIAN}-slim AS server
-# gdal-bin for imports and exports, curl for the health check.
+# gdal-bin for imports and exports, curl for the health check, postgresql-client for backups.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl gdal-bin \
+    && apt-get install -y --no-install-recommends ca-certificates curl gdal-bin postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/syncline syncline
 COPY --from=build /src/target/release/syncline /usr/local/bin/syncline

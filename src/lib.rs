@@ -22,6 +22,7 @@
 //! - [`jobs`]: operations that run on their own.
 //! - [`books`]: what replicas uploaded, and what can be done about what went wrong.
 //! - [`auth`]: who asks.
+//! - `backup`: the database and the files as one, and the way back.
 //! - [`console`]: what administrators see of the whole server, and do with many replicas at once.
 //! - [`http`]: routes, parameters, responses, pages.
 //! - [`mod@client`]: a GeoPackage that is a replica, and what keeps it in step with a server.
@@ -35,6 +36,7 @@
 
 pub mod app;
 mod auth;
+mod backup;
 mod books;
 pub mod cli;
 mod client;

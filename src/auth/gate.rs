@@ -12,7 +12,7 @@ use crate::{
     model::attempts::{Attempts, Counted},
 };
 
-use super::password;
+use super::{failures::Failures, password};
 
 /// How many passwords are checked at once: each takes a processor and 19 MiB.
 const MAX_CHECKS: usize = 2;
@@ -25,11 +25,18 @@ pub struct Gate {
     checks: Semaphore,
     waiting: Semaphore,
     attempts: Mutex<Attempts>,
+    /// Those that are not in the audit log yet.
+    pub(super) failures: Failures,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
-        Gate { checks: Semaphore::new(MAX_CHECKS), waiting: Semaphore::new(MAX_WAITING), attempts: Mutex::default() }
+        Gate {
+            checks: Semaphore::new(MAX_CHECKS),
+            waiting: Semaphore::new(MAX_WAITING),
+            attempts: Mutex::default(),
+            failures: Failures::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A token is random, and the database has only its SHA-256. What a server has found out about one it remembers for some seconds (`store::accounts`), and
 //! forgets at once when it hears that anything about users, tokens or keys has changed.
 
+mod failures;
 mod gate;
 pub(crate) mod lists;
 pub(crate) mod owner;
@@ -20,7 +21,8 @@ use crate::{
     model::principal::{Principal, UserName},
 };
 
-pub(crate) use crate::store::accounts::Bound;
+pub(crate) use crate::store::{accounts::Bound, acting};
+pub(crate) use failures::record_failures;
 pub use gate::Gate;
 
 /// How tokens begin that users get for their passwords.

@@ -51,7 +51,9 @@ pub(crate) async fn check_password(app: &App, user: &str, password: &str, addres
     let fits = app.gate.check(&counted, password, find).await?;
     match found {
         Some(account) if fits && account.enabled => Ok(Proved { account: account.id }),
-        _ => {
+        found => {
+            let user = found.and(name);
+            app.gate.failures.note(user.as_ref().map(UserName::as_str), address);
             tracing::info!(client.address = address.map(tracing::field::display), "somebody could not sign in");
             Err(refused())
         }

@@ -2,6 +2,8 @@
 //! server is running on it.
 
 mod accounts;
+mod audit;
+mod backup;
 mod books;
 mod client;
 mod config;
@@ -29,8 +31,9 @@ use crate::{
     config::Config,
     error::{Error, Result, chain},
     files::Files,
+    model::actor::Actor,
     postgres::Cluster,
-    store::Store,
+    store::{Store, acting},
 };
 
 /// A feature service server whose clients may be offline, on PostgreSQL and PostGIS.
@@ -111,12 +114,19 @@ enum Command {
     /// List and show what uploads overwrote unseen, and put it back
     #[command(subcommand)]
     Conflicts(books::Conflicts),
+    /// Show who did what, and check that nobody tampered with it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Print counts and checksums of what a replica should hold
     Verify(books::Verify),
     /// Say why a replica holds a feature, or does not
     Explain(books::Explain),
     #[command(flatten)]
     Client(client::Client),
+    /// Take a backup of the database and the files, also while the server runs
+    Backup(backup::Backup),
+    /// Restore a backup into an empty database and data directory
+    Restore(backup::Restore),
     /// Bring the database schema up to date
     Migrate,
     /// Check configuration and database, and say what the server would do
@@ -161,9 +171,11 @@ async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Serve(serve) => serve.run(config).await,
         Command::Config(command) => command.run(&config),
+        Command::Restore(restore) => restore.run(&config).await,
         command => {
             let database = Database::open(&config).await?;
-            let done = on_database(command, &database, &config).await;
+            let actor = Actor::command(rustix::process::getuid().as_raw());
+            let done = acting(&actor, on_database(command, &database, &config)).await;
             database.close().await?;
             done
         }
@@ -193,11 +205,13 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Batches(batches) => batches.run(&app(database, config).await?).await,
         Command::Rejected(rejected) => rejected.run(&app(database, config).await?).await,
         Command::Conflicts(conflicts) => conflicts.run(&app(database, config).await?).await,
+        Command::Audit(audit) => audit.run(&database.store).await,
         Command::Verify(verify) => verify.run(&app(database, config).await?).await,
         Command::Explain(explain) => explain.run(&app(database, config).await?).await,
+        Command::Backup(backup) => backup.run(database, config).await,
         Command::Migrate => migrated(database).await,
         Command::Check => check(database, config).await,
-        Command::Serve(_) | Command::Client(_) | Command::Config(_) => Ok(()),
+        Command::Serve(_) | Command::Client(_) | Command::Config(_) | Command::Restore(_) => Ok(()),
     }
 }
 

@@ -13,12 +13,13 @@ use tokio::{
 
 use crate::{
     app::App,
-    auth::users,
+    auth::{record_failures, users},
     config::Config,
     error::{Error, Result, chain},
     http, jobs,
+    model::actor::Actor,
     replica::life,
-    store::prune::Retention,
+    store::{acting, prune::Retention},
     uploads,
 };
 
@@ -60,32 +61,36 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     // Unheard, it would end the process; heard, writing beyond a limit of file sizes fails, and with it one request.
     let _oversize = listen_for(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let app = App::open(config, url).await?;
-    tell_first_admin(&app).await?;
+    acting(&Actor::server(), tell_first_admin(&app)).await?;
     let (ending, mut told) = watch::channel(false);
     let background = [
         tokio::spawn(Arc::clone(&app.store).follow_notices()),
-        tokio::spawn(sweep(app.clone())),
-        tokio::spawn(watch(app.clone())),
+        by_itself(sweep(app.clone())),
+        by_itself(watch(app.clone())),
+        tokio::spawn(seal(app.clone())),
     ];
     let running_jobs = tokio::spawn(jobs::run(app.clone(), told.clone()));
     say(format!("Syncline is ready at http://{address}/arcgis/rest/services"))?;
-    let serving = axum::serve(listener, http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
-            ended.await;
-            tracing::info!("finishing the requests that are under way");
-            ending.send_replace(true);
-        });
+    let limits = http::listen::Limits {
+        n_connections: app.config.max_client_connections,
+        n_per_address: app.config.max_connections_per_address,
+        head: Duration::from_secs(app.config.client_timeout_seconds.into()),
+    };
+    let serving = http::listen::serve(listener, http::router(app.clone()), limits, told.clone());
+    let telling = tokio::spawn(async move {
+        ended.await;
+        tracing::info!("finishing the requests that are under way");
+        ending.send_replace(true);
+    });
     let too_late = async {
         let _ = told.wait_for(|ending| *ending).await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     };
-    let served = tokio::select! {
-        served = serving => served.map_err(|error| Error::internal("serving", error)),
-        () = too_late => {
-            tracing::warn!("some requests did not end in time; their clients can repeat them");
-            Ok(())
-        }
-    };
+    tokio::select! {
+        () = serving => {}
+        () = too_late => tracing::warn!("some requests did not end in time; their clients can repeat them"),
+    }
+    telling.abort();
     // They are given back rather than finished, so that this takes no time unless the database does not answer.
     if tokio::time::timeout(Duration::from_secs(5), running_jobs).await.is_err() {
         tracing::warn!("some jobs could not be given back; they begin again when their leases are over");
@@ -94,7 +99,7 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     // Statements of requests that did not end are not waited for either.
     let _ = tokio::time::timeout(Duration::from_secs(5), app.store.close()).await;
     tracing::info!("ended");
-    served
+    Ok(())
 }
 
 /// Makes the first administrator where there is no user yet. The password is said once, to whoever started the server, and is in no log.
@@ -126,6 +131,26 @@ fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Does something for as long as the server runs, on nobody's behalf.
+fn by_itself(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { acting(&Actor::server(), work).await })
+}
+
+/// Seals what was written to the audit log.
+async fn seal(app: App) {
+    let mut often = tokio::time::interval(Duration::from_secs(2));
+    often.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        often.tick().await;
+        if let Err(error) = record_failures(&app).await {
+            tracing::warn!(error = chain(&error), "failures to sign in could not be written to the audit log");
+        }
+        if let Err(error) = app.store.seal_audit().await {
+            tracing::warn!(error = chain(&error), "the audit log could not be sealed");
+        }
+    }
 }
 
 /// Deletes what is over: result files, replicas that have expired, history that nobody needs.
@@ -168,6 +193,11 @@ async fn sweep(app: App) {
                 app.metrics.count_pruning(n_changes);
             }
             Err(error) => tracing::warn!(error = chain(&error), "old history could not be forgotten"),
+        }
+        match app.store.forget_audit(app.config.keep_audit_days).await {
+            Ok(0) => {}
+            Ok(n_entries) => tracing::info!(n_entries, "old entries of the audit log were forgotten"),
+            Err(error) => tracing::warn!(error = chain(&error), "old entries of the audit log could not be forgotten"),
         }
         match app.store.forget_old_books().await {
             Ok(0) => {}

@@ -105,6 +105,13 @@ settings! {
         /// The address under which clients reach the server, for instance `https://gis.example.org`, if it is not the one that their
         /// requests name.
         public_url: Option<String> = None, example: "\"https://gis.example.org\"";
+        /// How many connections clients may have at the same time; more wait until one ends.
+        max_client_connections: u32 = 2000, range: Some((1, 1_000_000));
+        /// How many of them one address may have; more are refused. Behind a proxy, all come from its address: set it to what the
+        /// proxy may need, or to 0 for no limit.
+        max_connections_per_address: u32 = 200, range: Some((0, 1_000_000));
+        /// How many seconds a client may take for the head of a request, and may send nothing of its body, before its connection is closed.
+        client_timeout_seconds: u32 = 60, range: Some((1, 3600));
     }
     "Storage" {
         /// The data directory: result files, uploads, what attachments hold, and the private database if no other is configured.
@@ -123,7 +130,7 @@ settings! {
     "Requests" {
         /// How many seconds a query may take the database; one that takes longer is refused.
         max_query_seconds: u32 = 30, range: Some((1, 1800));
-        /// The largest body of a request, in bytes, after decompression.
+        /// The largest body of a request, in bytes.
         max_body_bytes: usize = 64 << 20, range: Some((1 << 16, ANY));
         /// How many hours a result file is kept after it was last fetched.
         keep_exports_hours: i32 = 24, range: Some((1, 24 * MAX_DAYS));
@@ -174,6 +181,8 @@ settings! {
         /// How many days the receipts of uploads and of edits of connected clients are kept; those of an upload in any case until the
         /// client has moved past it.
         keep_receipts_days: i32 = 365, range: Some((30, MAX_DAYS));
+        /// How many days entries of the audit log are kept.
+        keep_audit_days: i32 = 730, range: Some((30, MAX_DAYS));
         /// How many days a refused edit of a connected client is kept that nobody applies or dismisses. What replicas upload
         /// is kept until somebody does.
         keep_refused_days: i32 = 90, range: Some((1, MAX_DAYS));

@@ -7,6 +7,7 @@
 //! `contents/`, by the SHA-256 of the bytes: what is the same is kept once, and what is there under a name can be nothing
 //! else.
 
+pub(crate) mod copy;
 mod disk;
 mod usage;
 mod writing;

@@ -61,6 +61,11 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
                 "Login".to_owned(),
                 Kind::Other,
             ),
+            Route::Audit => (
+                vec![crumb("Home", services()), crumb("audit", "/arcgis/rest/admin/audit".to_owned())],
+                "Audit log".to_owned(),
+                Kind::Other,
+            ),
             _ => (path, "Not found".to_owned(), Kind::Other),
         };
     };

@@ -41,7 +41,7 @@ use crate::{
 use super::{
     Call, accounts, admin,
     assets::Asset,
-    books, console, editing, health, jobs, openapi, permit, queries,
+    audit, books, console, editing, health, jobs, openapi, permit, queries,
     ranges::Sent,
     respond::{Format, Reply},
     route::{OfLayer, OfService, Portal, Route},
@@ -89,6 +89,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
             "the console has pages only; what they show is below /arcgis/rest/admin, such as /arcgis/rest/admin/replicas".to_owned(),
         )),
         Route::Console(what) => console::handle(call, what).await,
+        Route::Audit => audit::list(call).await,
         Route::Service(name, what) => of_service(call, &call.service(name).await?, what).await,
         Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
     }

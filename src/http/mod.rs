@@ -7,6 +7,7 @@ mod about;
 mod accounts;
 mod admin;
 mod assets;
+mod audit;
 mod books;
 mod console;
 mod crumbs;
@@ -15,6 +16,7 @@ mod handlers;
 mod health;
 pub(crate) mod html;
 mod jobs;
+pub mod listen;
 mod observe;
 mod openapi;
 mod params;
@@ -46,10 +48,11 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::{Identity, Session},
+    auth::{self, Identity, Session},
     error::{Error, Result},
     files::Incoming,
     model::{
+        actor::Actor,
         guard::Caller,
         layer::Service,
         principal::{Access, Principal},
@@ -136,11 +139,12 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let max_bytes = app.config.max_body_bytes;
+    let silence = Duration::from_secs(app.config.client_timeout_seconds.into());
     let read = match admitted(&app, &route, &headers, &params_of_query(&query), address).await {
-        Ok(incoming) => params::read(request, max_bytes, incoming).await,
+        Ok(incoming) => params::read(request, max_bytes, silence, incoming).await,
         Err(error) => {
             // A client that is still sending would not see the answer.
-            params::pass_over(request, max_bytes).await;
+            params::pass_over(request, max_bytes, silence).await;
             Err(error)
         }
     };
@@ -201,6 +205,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 create_defaults(&app, name, &principal, &headers, &mut params);
             }
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
+            let actor = Actor::of_request(&principal, address, &request_id);
             let client = client(&headers);
             let call = Call {
                 app,
@@ -219,7 +224,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             if format == Format::Html {
                 shown.about = about::about(&call, &route);
             }
-            reply(&call, &route, &shown).await
+            auth::acting(&actor, reply(&call, &route, &shown)).await
         }
     };
     let mut response = answer_of(result, &route, format_of_errors, &shown, (path, &query), request_id);

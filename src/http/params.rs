@@ -6,13 +6,16 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
     extract::{
         DefaultBodyLimit, FromRequest as _, Multipart, Request,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
 };
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
 
@@ -40,8 +43,10 @@ pub(super) struct File {
 pub(super) async fn read(
     request: Request,
     max_bytes: usize,
+    silence: Duration,
     incoming: Option<Incoming>,
 ) -> Result<(Params, Option<File>)> {
+    refuse_encodings(request.headers())?;
     let mut params = Params::new();
     for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
         params.push(name, value);
@@ -53,10 +58,10 @@ pub(super) async fn read(
         .map(str::to_ascii_lowercase)
         .unwrap_or_default();
     if content_type.starts_with("multipart/form-data") {
-        let file = read_multipart(request, max_bytes, incoming, &mut params).await?;
+        let file = read_multipart(request, max_bytes, silence, incoming, &mut params).await?;
         return Ok((params, file));
     }
-    let body = read_body(request.into_body(), max_bytes).await?;
+    let body = in_time(silence, max_bytes, request).await?;
     if body.is_empty() {
         return Ok((params, None));
     }
@@ -79,10 +84,10 @@ pub(super) async fn read(
 }
 
 /// Reads a body without keeping it, as far as an ordinary one may go.
-pub(super) async fn pass_over(request: Request, max_bytes: usize) {
+pub(super) async fn pass_over(request: Request, max_bytes: usize, silence: Duration) {
     let mut chunks = request.into_body().into_data_stream();
     let mut n_bytes = 0;
-    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(SILENCE, chunks.next()).await {
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(silence, chunks.next()).await {
         n_bytes += chunk.len();
         if n_bytes > max_bytes {
             break;
@@ -90,20 +95,36 @@ pub(super) async fn pass_over(request: Request, max_bytes: usize) {
     }
 }
 
-async fn read_body(body: Body, max_bytes: usize) -> Result<bytes::Bytes> {
-    axum::body::to_bytes(body, max_bytes).await.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(inner) = cause {
-            if inner.is::<http_body_util::LengthLimitError>() {
-                return too_large(max_bytes);
+/// A body that is packed could be a thousand times as large as it looks, and no client of feature services packs what it sends.
+fn refuse_encodings(headers: &HeaderMap) -> Result<()> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Error::NotSupported(
+            "the body of the request has a Content-Encoding, and bodies are taken as they are only; send it without compression".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body whole. Its client may be slow, but not silent.
+async fn in_time(silence: Duration, max_bytes: usize, request: Request) -> Result<Bytes> {
+    let mut chunks = request.into_body().into_data_stream();
+    let mut body = BytesMut::new();
+    loop {
+        let chunk = match tokio::time::timeout(silence, chunks.next()).await {
+            Ok(None) => return Ok(body.freeze()),
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(_))) | Err(_) => {
+                return Err(Error::invalid(
+                    "body",
+                    "it could not be read to its end; the connection was interrupted, send the request again",
+                ));
             }
-            cause = inner.source();
+        };
+        if body.len() + chunk.len() > max_bytes {
+            return Err(too_large(max_bytes));
         }
-        Error::invalid(
-            "body",
-            "it could not be read to its end; the connection was interrupted, send the request again",
-        )
-    })
+        body.extend_from_slice(&chunk);
+    }
 }
 
 fn too_large(max_bytes: usize) -> Error {
@@ -116,6 +137,7 @@ fn too_large(max_bytes: usize) -> Error {
 async fn read_multipart(
     mut request: Request,
     max_bytes: usize,
+    silence: Duration,
     mut incoming: Option<Incoming>,
     params: &mut Params,
 ) -> Result<Option<File>> {
@@ -132,7 +154,10 @@ async fn read_multipart(
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
     let mut n_bytes = 0;
     let mut file = None;
-    while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
+    let silent = |_| broken("nothing more of it came".to_owned());
+    while let Some(mut field) =
+        tokio::time::timeout(silence, form.next_field()).await.map_err(silent)?.map_err(unreadable)?
+    {
         let name = field.name().unwrap_or_default().to_owned();
         if field.file_name().is_some() || (name.eq_ignore_ascii_case("file") && incoming.is_some()) {
             let Some(place) = incoming.take() else {
@@ -141,11 +166,13 @@ async fn read_multipart(
                     Some(_) => format!("part '{name}' is a second file, and one is taken at a time; nothing was kept"),
                 }));
             };
-            file = Some(receive(field, place).await?);
+            file = Some(receive(field, silence, place).await?);
             continue;
         }
         let mut text = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+        while let Some(chunk) =
+            tokio::time::timeout(silence, field.chunk()).await.map_err(silent)?.map_err(unreadable)?
+        {
             n_bytes += chunk.len();
             if n_bytes > max_bytes {
                 return Err(too_large(max_bytes));
@@ -158,18 +185,15 @@ async fn read_multipart(
     Ok(file)
 }
 
-/// How long a client may send nothing of a file.
-const SILENCE: Duration = Duration::from_secs(60);
-
 /// Writes a file as it comes.
-async fn receive(mut field: Field<'_>, mut place: Incoming) -> Result<File> {
+async fn receive(mut field: Field<'_>, silence: Duration, mut place: Incoming) -> Result<File> {
     let interrupted =
         || Error::invalid("file", "it did not arrive to its end, and nothing was kept of it; send it again");
     let name = field.file_name().map(str::to_owned).filter(|name| !name.trim().is_empty());
     let content_type = field.content_type().map(str::to_owned);
     let sha256 = digest_of(field.headers())?;
     loop {
-        let chunk = tokio::time::timeout(SILENCE, field.chunk()).await.map_err(|_| interrupted())?;
+        let chunk = tokio::time::timeout(silence, field.chunk()).await.map_err(|_| interrupted())?;
         match chunk.map_err(|_| interrupted())? {
             Some(chunk) => place.write(chunk).await?,
             None => break,

@@ -29,6 +29,8 @@ pub(crate) enum Route {
     Accounts(Accounts),
     /// `rest/services`
     Catalogue,
+    /// The audit log.
+    Audit,
     /// A resource of the console.
     Console(Console),
     /// A page of the console.
@@ -278,6 +280,7 @@ impl Route {
             ["arcgis", "admin", "services", _, "featureserver", rest @ ..] => {
                 of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[3].clone(), found))
             }
+            ["arcgis", "rest", "admin", "audit"] => Route::Audit,
             ["arcgis", "console", rest @ ..] => match ConsolePage::of(rest) {
                 Some(page) => Route::ConsolePage(page, segments.get(2..).unwrap_or_default().to_vec()),
                 None => Route::Unknown,

@@ -19,13 +19,17 @@ use crate::{
     editing,
     error::{Error, Result, chain},
     model::{
+        actor::Actor,
         id::LayerId,
         job::{Job, JobId, Operation},
         layer::Service,
         principal::Access,
     },
     replica::{self, Run},
-    store::jobs::{Claimed, GiveBack, Lease, NewJob},
+    store::{
+        acting,
+        jobs::{Claimed, GiveBack, Lease, NewJob},
+    },
     wire::{
         error::envelope, extract::ExtractChangesRequest, job, params::Params, replica::CreateReplicaRequest,
         synchronize::SynchronizeReplicaRequest, url,
@@ -88,7 +92,9 @@ pub async fn run(app: App, mut ending: watch::Receiver<bool>) {
                 Ok(Some(claimed)) => {
                     let span =
                         tracing::info_span!("job", job.id = %claimed.lease.job, operation = claimed.operation.name());
-                    running.spawn(work(app.clone(), claimed, ending.clone()).instrument(span));
+                    let (app, ending) = (app.clone(), ending.clone());
+                    let actor = Actor::of_job(&claimed.owner, &claimed.lease.job.to_string());
+                    running.spawn(async move { acting(&actor, work(app, claimed, ending)).await }.instrument(span));
                 }
                 Ok(None) => break,
                 Err(error) => {

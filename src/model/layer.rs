@@ -1,6 +1,6 @@
 //! The catalogue: what is published, as an immutable value that is replaced whole when it changes.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     capability::{Capabilities, Capability},
@@ -184,6 +184,20 @@ impl Layer {
     /// The fields that clients see, by their positions.
     pub fn visible_fields(&self) -> impl Iterator<Item = usize> {
         (0..self.fields.len()).filter(|&index| self.is_visible(index))
+    }
+
+    /// The fields for texts of clients to name, at their positions: those that clients do not see have no name, as if they were not there.
+    pub fn nameable_fields(&self) -> Cow<'_, [Field]> {
+        if (0..self.fields.len()).all(|index| self.is_visible(index)) {
+            return Cow::Borrowed(&self.fields);
+        }
+        let mut fields = self.fields.clone();
+        for (index, field) in fields.iter_mut().enumerate() {
+            if !self.is_visible(index) {
+                field.name.clear();
+            }
+        }
+        Cow::Owned(fields)
     }
 
     /// Whether clients may leave the field empty.

@@ -4,8 +4,10 @@
 //! [`verdict::verdict`]; start there to understand sync.
 
 pub mod account;
+pub mod actor;
 pub mod attachment;
 pub mod attempts;
+pub mod audit;
 pub mod capability;
 pub mod data_format;
 pub mod definition;

@@ -83,6 +83,20 @@ fn installed() -> Vec<Install> {
     installs
 }
 
+/// The path of one of PostgreSQL's programs for a server of a major version: from `bin_dir` if given, else the one of that version, else the newest
+/// there is, else its name, for the system to find.
+pub(super) fn program(name: &str, bin_dir: Option<&Path>, major: u32) -> PathBuf {
+    if let Some(bin_dir) = bin_dir {
+        return bin_dir.join(name);
+    }
+    let having: Vec<Install> = installed().into_iter().filter(|install| install.bin_dir.join(name).is_file()).collect();
+    let chosen = having
+        .iter()
+        .find(|install| install.major == major)
+        .or_else(|| having.iter().max_by_key(|install| install.major));
+    chosen.map_or_else(|| PathBuf::from(name), |install| install.bin_dir.join(name))
+}
+
 /// Asks the `pg_config` on `PATH`. On some systems it belongs to a client package, whose directory
 /// has no `initdb`.
 fn bin_dir_of_pg_config() -> Option<PathBuf> {

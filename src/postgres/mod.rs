@@ -93,6 +93,13 @@ impl Cluster {
     }
 }
 
+/// Returns the path of one of PostgreSQL's programs, such as `pg_dump`, that goes with a server of a major version: from `bin_dir` if given, else
+/// as it is installed, else its name alone.
+pub async fn program(name: &'static str, bin_dir: Option<&Path>, major: u32) -> Result<PathBuf, Error> {
+    let bin_dir = bin_dir.map(Path::to_owned);
+    blocking(move || Ok(install::program(name, bin_dir.as_deref(), major))).await
+}
+
 /// Runs what waits for files and processes where waiting hinders nobody.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(Error::Interrupted)?

@@ -9,7 +9,7 @@ use crate::model::{
     guard::RowPolicy,
     id::LayerKey,
     layer::{Layer, attachment},
-    predicate::Expression,
+    predicate::{Expr, Expression},
     query::Columns,
     rules::Time,
     statistics::Operand,
@@ -280,6 +280,8 @@ pub(super) fn sort(layer: &Layer, order: &[(Operand, bool)], out: &mut Fragment)
                 out.sql("n.").ident(&column(layer, *index));
                 out.sql(if layer.fields[*index].field_type == FieldType::TimestampOffset { INSTANT } else { "" });
             }
+            // It is the same for all rows, and the database takes no such thing for an order.
+            Operand::Expression(expression) if matches!(expression.root(), Expr::Literal(_)) => continue,
             Operand::Expression(expression) => computed(layer, expression, "n", out),
         }
         out.sql(if *descending { " desc, " } else { ", " });

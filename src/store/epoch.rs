@@ -70,7 +70,10 @@ impl Store {
 
     /// Begins an epoch because somebody says so: after a restore that nothing in the database shows, such as a copy of its files.
     pub async fn begin_epoch(&self, reason: &str) -> Result<Epoch> {
-        sqlx::query("-- epoch_begin\nselect syncline.begin_epoch($1)").bind(reason).execute(self.pool()).await?;
+        let mut session = self.session().await?;
+        let mut tx = session.own().await?;
+        sqlx::query("-- epoch_begin\nselect syncline.begin_epoch($1)").bind(reason).execute(tx.connection()).await?;
+        tx.commit().await?;
         self.epochs().await?.pop().ok_or_else(|| Error::internal("beginning an epoch", "it is not there"))
     }
 

@@ -12,6 +12,7 @@ impl Store {
     pub async fn write_figures(&self, policy: Policy, page: &mut Page) -> Result<()> {
         self.write_service_figures(policy, page).await?;
         self.write_open_figures(page).await?;
+        self.write_audit_figures(page).await?;
         let row = sqlx::query(
             "-- figures
              select (select max(epoch_id) from syncline.epoch),

@@ -5,8 +5,10 @@
 //! commits, [`OwnTx`] touches only Syncline's own tables. Dropping a transaction rolls it back.
 
 pub(crate) mod accounts;
+mod acting;
 mod additions;
 mod areas;
+pub mod audit;
 pub(crate) mod books;
 pub(crate) mod catalogue;
 pub(crate) mod conflicts;
@@ -37,6 +39,7 @@ pub(crate) mod rejected;
 pub mod relations;
 pub mod repair;
 pub(crate) mod replicas;
+mod restored;
 mod session;
 pub(crate) mod synchronizations;
 mod tables;
@@ -66,6 +69,7 @@ use crate::{
     },
 };
 
+pub(crate) use acting::acting;
 pub(crate) use session::{OwnTx, ReadTx, Session, Snapshot, WriteTx};
 
 /// The channels on which processes tell each other; triggers write to them.

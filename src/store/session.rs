@@ -25,7 +25,10 @@ use crate::{
     sql::{fragment::Fragment, modify},
 };
 
-use super::history::{HISTORY_FIND, History};
+use super::{
+    acting,
+    history::{HISTORY_FIND, History},
+};
 
 /// One connection. What a request does, it does on one of these, so that requests cannot wait for each other's
 /// connections in a circle.
@@ -66,7 +69,7 @@ impl Session {
 
     /// A transaction that edits layers of a service. `origin` is the replica whose upload it is.
     pub(crate) async fn write(&mut self, service: ServiceKey, origin: Option<ReplicaId>) -> Result<WriteTx<'_>> {
-        let mut tx = self.connection.begin().await?;
+        let mut tx = self.connection.begin_with(AssertSqlSafe(acting::begin())).await?;
         let mut mark = None;
         if let Some(origin) = origin {
             let row = sqlx::query("-- txn_begin\nselect syncline.begin_upload($1, $2)")
@@ -81,7 +84,8 @@ impl Session {
 
     /// A transaction over Syncline's own tables.
     pub(crate) async fn own(&mut self) -> Result<OwnTx<'_>> {
-        Ok(OwnTx { tx: self.connection.begin().await?, commits: None })
+        let tx = self.connection.begin_with(AssertSqlSafe(acting::begin())).await?;
+        Ok(OwnTx { tx, commits: None })
     }
 
     /// The connection itself, outside of any transaction.

@@ -108,7 +108,7 @@ fn assignment(element: &Map<String, Json>, layer: &Layer) -> Result<(usize, Assi
             )));
         }
         (None, Some(Json::String(text))) => {
-            let expression = Expression::parse_for(text, &layer.fields, field.field_type)
+            let expression = Expression::parse_for(text, &layer.nameable_fields(), field.field_type)
                 .map_err(|error| wrong(format!("sqlExpression of field '{}': {error}", field.name)))?;
             require_visible(expression.fields(), "calcExpression", layer)?;
             Assigned::Computed(expression)
@@ -134,8 +134,10 @@ pub(crate) fn validate_sql(params: &Params, layer: &Layer) -> Result<Json> {
         })?
         .unwrap_or("where");
     let mentioned: std::result::Result<Vec<usize>, ParseError> = match kind {
-        "where" => Predicate::parse(sql, &layer.fields).map(|clause| clause.fields().collect()),
-        "expression" => Expression::parse(sql, &layer.fields).map(|expression| expression.fields().collect()),
+        "where" => Predicate::parse(sql, &layer.nameable_fields()).map(|clause| clause.fields().collect()),
+        "expression" => {
+            Expression::parse(sql, &layer.nameable_fields()).map(|expression| expression.fields().collect())
+        }
         _ => {
             let description = "whole statements are never run here; send the where clause, or the expression";
             return Ok(verdict(&[(3001, description.to_owned())]));

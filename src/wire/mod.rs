@@ -8,6 +8,7 @@ pub(crate) mod append;
 pub(crate) mod apply_edits;
 pub(crate) mod attachment_form;
 pub(crate) mod attachments;
+pub(crate) mod audit;
 pub(crate) mod backlog;
 pub(crate) mod books;
 pub(crate) mod calculate;

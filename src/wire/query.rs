@@ -122,8 +122,8 @@ pub(crate) fn choice(params: &Params, layer: &Layer) -> Result<Choice> {
 pub(crate) fn clause(params: &Params, name: &'static str, layer: &Layer) -> Result<Option<Predicate>> {
     match params.text(name) {
         Some(text) if text.replace(' ', "") != "1=1" => {
-            let clause =
-                Predicate::parse(text, &layer.fields).map_err(|error| Error::invalid(name, error.to_string()))?;
+            let clause = Predicate::parse(text, &layer.nameable_fields())
+                .map_err(|error| Error::invalid(name, error.to_string()))?;
             require_visible(clause.fields(), name, layer)?;
             Ok(Some(clause))
         }
@@ -374,7 +374,7 @@ pub(super) fn operand(text: &str, parameter: &'static str, layer: &Layer) -> Res
         return field(text, parameter, layer).map(Operand::Field);
     }
     let invalid = |problem: String| Error::invalid(parameter, format!("the expression '{}': {problem}", brief(text)));
-    let expression = Expression::parse(text, &layer.fields).map_err(|error| invalid(error.to_string()))?;
+    let expression = Expression::parse(text, &layer.nameable_fields()).map_err(|error| invalid(error.to_string()))?;
     require_visible(expression.fields(), parameter, layer)?;
     if expression.field_type().is_none() {
         return Err(invalid("it is nothing but NULL".to_owned()));

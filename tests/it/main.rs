@@ -43,6 +43,7 @@ mod replica_parameters;
 mod replicas;
 mod result_files;
 mod rooms;
+mod security;
 mod service;
 mod shapes;
 mod sync;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A room, the rooms that it may name, and whether it may name the database library.
-const ROOMS: [(&str, &[&str], bool); 24] = [
+const ROOMS: [(&str, &[&str], bool); 25] = [
     ("model", &[], false),
     ("error", &["model"], true),
     ("config", &["model", "error"], false),
@@ -41,6 +41,7 @@ const ROOMS: [(&str, &[&str], bool); 24] = [
     ("books", &["model", "error", "app", "auth", "sql", "store", "format", "sync", "wire"], true),
     ("auth", &["model", "error", "app", "store"], false),
     ("console", &["model", "error", "config", "app", "store", "files", "replica", "wire"], false),
+    ("backup", &["model", "error", "postgres", "store", "files"], false),
     ("client", &["model", "sqlite"], false),
     (
         "http",

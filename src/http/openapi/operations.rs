@@ -109,6 +109,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives(Object(&[("openapi", "text"), ("paths", "object")])),
     Operation::new("operating", Get, "/arcgis/static/{name}", "static", "A file that pages are made with.")
         .gives(Bytes),
+    Operation::new("operating", GetOrPost, "/arcgis/rest/admin/audit", "audit", "Who did what, the newest first.")
+        .takes(&[p::PAGE, p::AUDIT])
+        .gives(Object(&[("entries", "array"), ("exceededTransferLimit", "flag")])),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/info", "info", "Versions, and how to sign in.")
         .gives(Object(&[("currentVersion", "number"), ("authInfo", "object")])),
     Operation::new(

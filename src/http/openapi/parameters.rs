@@ -594,6 +594,15 @@ pub(super) const PAGE: &[Parameter] = &[
     Parameter::integer("resultRecordCount", "How many at most.").such_as(&["1", "100"]),
 ];
 
+/// Which entries of the audit log.
+pub(super) const AUDIT: &[Parameter] = &[
+    Parameter::text("since", "From this moment on: milliseconds since 1970, or an ISO date.").such_as(&["2026-01-01"]),
+    Parameter::text("until", "Before this moment.").such_as(&["2030-01-01T00:00:00Z"]),
+    Parameter::text("actor", "Done by this user, key:NAME, server, command:UID or database:ROLE.").such_as(&["server"]),
+    Parameter::text("action", "An action, or all of a kind.").such_as(&["replica.created", "replica"]),
+    Parameter::text("service", "In this service.").such_as(&["trees"]),
+];
+
 const LAYER: Parameter = Parameter::integer("layer", "The id of a layer.").such_as(&["0", "1"]);
 const GLOBAL_ID: Parameter = Parameter::text("globalId", "The global id of a feature.").such_as(GLOBAL_IDS);
 

@@ -52,8 +52,10 @@ fn argument(given: &mut impl Iterator<Item = Lexeme>, layer: &Layer, column: usi
     let field = match given.next() {
         Some(Lexeme { token: Token::Symbol("*"), .. }) => None,
         Some(Lexeme { token: Token::Word(name) | Token::Quoted(name), column }) => {
-            Some(layer.field_index(&name).ok_or_else(|| {
-                let names: Vec<&str> = layer.fields.iter().take(20).map(|field| field.name.as_str()).collect();
+            let found = layer.field_index(&name).filter(|&index| layer.is_visible(index));
+            Some(found.ok_or_else(|| {
+                let seen = layer.visible_fields().take(20);
+                let names: Vec<&str> = seen.map(|index| layer.fields[index].name.as_str()).collect();
                 let hint = format!("the fields are: {}", names.join(", "));
                 ParseError::new(column, format!("unknown field '{}'", shorten(&name)), hint)
             })?)

@@ -366,7 +366,8 @@ impl Parser<'_> {
 
     /// Finds a field by its exact name, or else in any case.
     pub(super) fn find(&self, name: &str) -> Option<(usize, &Field)> {
-        let fields = || self.typing.fields.iter().enumerate();
+        // Those that nobody can name have none.
+        let fields = || self.typing.fields.iter().enumerate().filter(|(_, field)| !field.name.is_empty());
         fields()
             .find(|(_, field)| field.name == name)
             .or_else(|| fields().find(|(_, field)| field.name.eq_ignore_ascii_case(name)))
@@ -378,8 +379,9 @@ impl Parser<'_> {
             let what = format!("the geometry '{}' is not a value", shorten(name));
             return ParseError::new(column, what, "test it with shape IS NULL or shape IS NOT NULL");
         }
-        let fields = self.typing.fields;
-        let names: Vec<&str> = fields.iter().take(MOST).map(|field| field.name.as_str()).collect();
+        let fields: Vec<&str> =
+            self.typing.fields.iter().map(|field| field.name.as_str()).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&str> = fields.iter().copied().take(MOST).collect();
         let more = if fields.len() > MOST { ", …" } else { "" };
         let what = format!("unknown field '{}'", shorten(name));
         ParseError::new(column, what, format!("the fields are: {}{more}", names.join(", "))).of(Problem::Field)

@@ -2,6 +2,7 @@
 //!
 //! Time passes by moving what the database has noted into the past.
 
+mod backup;
 mod console;
 pub mod epochs;
 mod gaps;

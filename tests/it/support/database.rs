@@ -106,6 +106,14 @@ impl TestDatabase {
         TestDatabase { url: place.url(&name) }
     }
 
+    /// A database without anything of Syncline's.
+    pub async fn bare() -> TestDatabase {
+        let place = PLACE.get_or_init(Place::find).await;
+        let name = format!("{}_bare_{}", prefix(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        place.run(&format!("create database {name} template template0")).await;
+        TestDatabase { url: place.url(&name) }
+    }
+
     /// Runs statements as another program would.
     pub async fn sql(&self, statements: &str) {
         let mut connection = self.connect().await;

@@ -41,7 +41,11 @@ impl TestServer {
 
     /// A server on a database that has something in it.
     pub async fn on(database: TestDatabase) -> TestServer {
-        let data = TempDir::new().unwrap();
+        TestServer::at(database, TempDir::new().unwrap()).await
+    }
+
+    /// A server on a database and a data directory that have something in them.
+    pub async fn at(database: TestDatabase, data: TempDir) -> TestServer {
         // What a test is about is mostly not who may do it.
         let config = Config {
             data: PathBuf::from(data.path()),

@@ -1,0 +1,109 @@
+//! What is too much: of conditions (S3), of JSON (S4), of vertices (S5), of what is packed (S6).
+
+use std::time::{Duration, Instant};
+
+use super::{refusal, with_oaks};
+use crate::support::server::json;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn s3_expensive_queries_are_refused_soon_or_ended() {
+    let mut server = with_oaks().await;
+    server.configure(|config| config.max_query_seconds = 1);
+    for (given, expected) in [
+        (format!("species = '{}'", "x".repeat(17_000)), "bytes"),
+        (format!("{}1=1{}", "(".repeat(65), ")".repeat(65)), "nested too deeply"),
+        (format!("girth in ({}1)", "1,".repeat(10_000)), "too many values"),
+        (format!("girth = 1{}", "+1".repeat(129)), "too many arithmetic operators"),
+    ] {
+        let begun = Instant::now();
+        let answer = server.post("0/query", &[("where", &given)]).await;
+        let (code, said) = refusal(&answer).unwrap();
+        assert!(code == 400 && said.contains(expected), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    // What the database takes too long for is ended, and says how to ask for less.
+    server
+        .database
+        .sql("insert into oak (species, girth) select repeat('ab', 10), n from generate_series(1, 100000) n")
+        .await;
+    let slow = vec!["species like '%a%b%a%b%a%b%a%b%a%b%a%b%ac'"; 40].join(" or ");
+    let begun = Instant::now();
+    let answer = server.post("0/query", &[("where", &slow), ("returnCountOnly", "true")]).await;
+    if let Some((_, said)) = refusal(&answer) {
+        assert!(said.contains("max_query_seconds"), "{said}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(server.get("0/query", &[("where", "girth = 7"), ("returnCountOnly", "true")]).await.get("error"), None);
+}
+
+#[tokio::test]
+async fn s4_json_has_a_depth_numbers_a_range_and_a_repeated_name_one_meaning() {
+    let server = with_oaks().await;
+    for given in [
+        format!(r#"[{{"attributes": {{"species": {}1{}}}}}]"#, "[".repeat(200), "]".repeat(200)),
+        r#"[{"attributes": {"girth": 1e400}}]"#.to_owned(),
+        r#"[{"attributes": {"girth": 99999999999999999999999999}}]"#.to_owned(),
+        r#"[{"attributes": {"height": NaN}}]"#.to_owned(),
+    ] {
+        let answer = server.post("0/addFeatures", &[("features", &given)]).await;
+        assert!(refusal(&answer).is_some() || answer["addResults"][0]["success"] == false, "{given}: {answer}");
+    }
+    assert_eq!(server.features(0).await.len(), 50, "nothing was stored");
+    let added = server.add(0, r#"[{"attributes": {"girth": 1, "girth": 77}}]"#).await;
+    assert_eq!(added["addResults"][0]["success"], true, "{added}");
+    assert_eq!(
+        server.database.value::<i32>("select girth from oak order by objectid desc limit 1").await,
+        77,
+        "the last wins"
+    );
+}
+
+#[tokio::test]
+async fn s5_a_geometry_has_so_many_vertices_and_they_are_finite() {
+    let server = with_oaks().await;
+    let ring = format!("[[0,0],{}[0,0]]", "[1,1],".repeat(1_000_001));
+    let polygon = format!(r#"{{"rings": [{ring}], "spatialReference": {{"wkid": 3857}}}}"#);
+    let begun = Instant::now();
+    let answer = server
+        .post(
+            "0/query",
+            &[
+                ("geometry", &polygon),
+                ("geometryType", "esriGeometryPolygon"),
+                ("spatialRel", "esriSpatialRelIntersects"),
+            ],
+        )
+        .await;
+    let (code, said) = refusal(&answer).unwrap();
+    assert!(code == 400 && said.contains("the limit is 1000000"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    for point in [
+        r#"{"x": 1e999, "y": 1}"#,
+        r#"{"x": "Infinity", "y": 1}"#,
+        r#"{"x": [1], "y": 1}"#,
+        r#"{"x": Infinity, "y": 1}"#,
+    ] {
+        let features = format!(r#"[{{"attributes": {{"girth": 1}}, "geometry": {point}}}]"#);
+        let answer = server.add(0, &features).await;
+        assert!(refusal(&answer).is_some() || answer["addResults"][0]["success"] == false, "{point}: {answer}");
+    }
+    assert_eq!(server.features(0).await.len(), 50);
+    assert_eq!(server.database.value::<i64>("select count(*) from oak where ST_X(shape) = 'Infinity'").await, 0);
+}
+
+#[tokio::test]
+async fn s6_a_body_that_is_packed_is_not_unpacked() {
+    let server = with_oaks().await;
+    for encoding in ["gzip", "deflate", "br", "zstd", "gzip, gzip"] {
+        let request = axum::http::Request::post("/arcgis/rest/services/trees/FeatureServer/0/query?f=json")
+            .header("host", "test:80")
+            .header("content-type", FORM)
+            .header("content-encoding", encoding)
+            .body(axum::body::Body::from(vec![0x1f, 0x8b, 8, 0]))
+            .unwrap();
+        let (code, said) = refusal(&json(server.send(request).await).await).unwrap();
+        assert!(code == 400 && said.contains("without compression"), "{encoding}: {code} {said}");
+    }
+}
