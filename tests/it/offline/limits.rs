@@ -8,7 +8,7 @@ use crate::faults::disk::SmallDisk;
 /// Adds many trees.
 async fn grow(field: &Field, n: u32) {
     let text = format!(
-        "insert into tree (species, girth, seen, shape) select repeat('a tree of some length ', 10), n, now(), st_setsrid(st_makepoint(n, n), 3857)
+        "insert into tree (species, girth, seen, shape) select repeat('a tree of some length ', 10), n, '2024-03-01 10:00:00Z', st_setsrid(st_makepoint(n, n), 3857)
          from generate_series(6, {n}) n"
     );
     field.database.sql(&text).await;
@@ -41,7 +41,7 @@ async fn a_file_of_which_a_part_has_come_is_gone_on_with() {
     *gate.n_cuts.lock().unwrap() = 2;
     let path = field.path("resumed.gpkg");
     field.program.done(&["clone", &gate.url(), path.to_str().unwrap(), "--no-spatial-index"]);
-    assert_eq!(trees_in(&path), field.trees().await);
+    assert!(trees_in(&path) == field.trees().await, "all rows are there");
     let ranges = gate.ranges.lock().unwrap().clone();
     assert_eq!(ranges.len(), 2, "{ranges:?}");
     assert!(
@@ -69,7 +69,7 @@ async fn a_full_disk_loses_nothing_and_the_same_command_goes_on() {
     std::fs::remove_file(&filler).unwrap();
     resize(&place, "24m");
     field.program.done(&["clone", &url, file, "--no-spatial-index"]);
-    assert_eq!(trees_in(&path), field.trees().await);
+    assert!(trees_in(&path) == field.trees().await, "all rows are there");
 
     open(&path).execute("update tree set species = 'edited' where girth <= 3", []).unwrap();
     field
@@ -85,7 +85,7 @@ async fn a_full_disk_loses_nothing_and_the_same_command_goes_on() {
     resize(&place, "64m");
     field.synced(&path);
     assert_eq!(field.count("tree where species = 'edited'").await, 3);
-    assert_eq!(trees_in(&path), field.trees().await);
+    assert!(trees_in(&path) == field.trees().await, "all rows are there");
 }
 
 fn resize(place: &std::path::Path, size: &str) {
