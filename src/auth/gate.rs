@@ -12,7 +12,7 @@ use crate::{
     model::attempts::{Attempts, Counted},
 };
 
-use super::{failures::Failures, password};
+use super::{failures::Failures, oidc::Provider, password};
 
 /// How many passwords are checked at once: each takes a processor and 19 MiB.
 const MAX_CHECKS: usize = 2;
@@ -27,6 +27,7 @@ pub struct Gate {
     attempts: Mutex<Attempts>,
     /// Those that are not in the audit log yet.
     pub(super) failures: Failures,
+    provider: Provider,
 }
 
 impl Default for Gate {
@@ -36,6 +37,7 @@ impl Default for Gate {
             waiting: Semaphore::new(MAX_WAITING),
             attempts: Mutex::default(),
             failures: Failures::default(),
+            provider: Provider::default(),
         }
     }
 }
@@ -63,6 +65,11 @@ impl Gate {
             self.attempts().succeeded(of);
         }
         Ok(fits)
+    }
+
+    /// The identity provider.
+    pub(super) fn provider(&self) -> &Provider {
+        &self.provider
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {

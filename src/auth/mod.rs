@@ -6,6 +6,7 @@
 mod failures;
 mod gate;
 pub(crate) mod lists;
+pub(crate) mod oidc;
 pub(crate) mod owner;
 mod password;
 pub(crate) mod rights;

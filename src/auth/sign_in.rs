@@ -24,6 +24,13 @@ pub(crate) struct Proved {
     account: i32,
 }
 
+impl Proved {
+    /// An account for which another service has vouched.
+    pub(super) fn of(account: i32) -> Proved {
+        Proved { account }
+    }
+}
+
 /// What somebody gets to present.
 #[derive(Clone, Debug)]
 pub(crate) struct Issued {

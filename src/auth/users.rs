@@ -108,7 +108,7 @@ pub(crate) async fn forget_expired_tokens(app: &App) -> Result<u64> {
 }
 
 /// Refuses what would leave nobody who can administer users.
-async fn keep_an_admin(tx: &mut OwnTx<'_>, n_before: i64) -> Result<()> {
+pub(super) async fn keep_an_admin(tx: &mut OwnTx<'_>, n_before: i64) -> Result<()> {
     if n_before > 0 && tx.account_count_admins().await? == 0 {
         return Err(Error::Forbidden(
             "This is the last administrator, and nobody could administer users any more; make another user an administrator first".to_owned(),
@@ -117,6 +117,7 @@ async fn keep_an_admin(tx: &mut OwnTx<'_>, n_before: i64) -> Result<()> {
     Ok(())
 }
 
-fn no_user(name: &UserName) -> Error {
+/// There is no user of this name.
+pub(super) fn no_user(name: &UserName) -> Error {
     Error::NotFound(format!("User '{name}' not found; syncline user list shows all"))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     app::App,
     auth::{
-        lists,
+        lists, oidc,
         rights::{self, NewKey},
         users::{self, Change},
     },
@@ -38,6 +38,12 @@ pub(super) enum UserCommand {
     Enable(OneUser),
     /// Remove a user; what they did stays in the books
     Remove(OneUser),
+    /// Let a person of the identity provider sign in as this user
+    Link(LinkUser),
+    /// Let nobody of the identity provider sign in as this user any more, and end all their tokens
+    Unlink(OneUser),
+    /// List which users are whom at the identity provider
+    Links(Listed),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +101,18 @@ pub(super) struct SetRole {
 pub(super) struct OneUser {
     /// The user
     name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinkUser {
+    /// The user
+    name: String,
+    /// What the provider calls the person: the claim sub; the server's log has it if somebody could not sign in
+    #[arg(long)]
+    subject: String,
+    /// The provider, as it names itself [default: the setting oidc_issuer]
+    #[arg(long)]
+    issuer: Option<String>,
 }
 
 fn user_name(text: &str) -> Result<UserName> {
@@ -157,6 +175,21 @@ impl UserCommand {
             UserCommand::Disable(one) => change(&one, Change::Disable, "cannot sign in any more").await,
             UserCommand::Enable(one) => change(&one, Change::Enable, "can sign in").await,
             UserCommand::Remove(one) => change(&one, Change::Remove, "was removed").await,
+            UserCommand::Link(link) => {
+                let name = user_name(&link.name)?;
+                oidc::link(app, &name, link.issuer.as_deref(), &link.subject).await?;
+                say(format!("User {name} can sign in with the identity provider."))
+            }
+            UserCommand::Unlink(one) => {
+                let name = user_name(&one.name)?;
+                match oidc::unlink(app, &name).await? {
+                    0 => say(format!("User {name} was nobody of an identity provider.")),
+                    _ => say(format!(
+                        "User {name} cannot sign in with an identity provider any more; all tokens and sessions have ended."
+                    )),
+                }
+            }
+            UserCommand::Links(list) => list_links(app, list.json).await,
         }
     }
 }
@@ -190,6 +223,21 @@ async fn list_users(app: &App, json: bool) -> Result<()> {
         [user.name.to_string(), user.roles.join(", "), tokens, instant(user.created_ms), state.to_owned()]
     });
     table(["User", "Roles", "Tokens", "Created (UTC)", ""], rows.collect())
+}
+
+async fn list_links(app: &App, json: bool) -> Result<()> {
+    let all = oidc::links(app).await?;
+    if json {
+        let shown = all.iter().map(|link| json!({"user": link.user, "issuer": link.issuer, "subject": link.subject, "lastUsed": link.last_used_ms}));
+        return say(shown.collect::<Json>().to_string());
+    }
+    if all.is_empty() {
+        return say("No users of an identity provider.");
+    }
+    let rows = all
+        .into_iter()
+        .map(|link| [link.user, link.issuer, link.subject, link.last_used_ms.map_or_else(String::new, instant)]);
+    table(["User", "Identity provider", "Subject", "Last used (UTC)"], rows.collect())
 }
 
 /// Prints columns as wide as they need.

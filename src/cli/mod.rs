@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::App,
+    auth::oidc,
     config::Config,
     error::{Error, Result, chain},
     files::Files,
@@ -210,7 +211,7 @@ async fn on_database(command: Command, database: &Database, config: &Config) -> 
         Command::Explain(explain) => explain.run(&app(database, config).await?).await,
         Command::Backup(backup) => backup.run(database, config).await,
         Command::Migrate => migrated(database).await,
-        Command::Check => check(database, config).await,
+        Command::Check => check(database, &app(database, config).await?).await,
         Command::Serve(_) | Command::Client(_) | Command::Config(_) | Command::Restore(_) => Ok(()),
     }
 }
@@ -319,7 +320,8 @@ async fn migrated(database: &Database) -> Result<()> {
     Ok(())
 }
 
-async fn check(database: &Database, config: &Config) -> Result<()> {
+async fn check(database: &Database, app: &App) -> Result<()> {
+    let config = &app.config;
     say(match &config.database_url {
         Some(_) => "Database:       as configured; reachable, schema up to date".to_owned(),
         None => format!("Database:       private, in {}; running, schema up to date", config.data.display()),
@@ -337,7 +339,13 @@ async fn check(database: &Database, config: &Config) -> Result<()> {
     for notice in &found.notices {
         say(format!("Note:           {notice}"))?;
     }
-    let problems = found.problems;
+    let mut problems = found.problems;
+    if let Some(issuer) = &config.oidc_issuer {
+        let of_provider = oidc::problems(app).await?;
+        let state = if of_provider.is_empty() { "it answers" } else { "see below" };
+        say(format!("Single sign-on: {issuer}; {state}"))?;
+        problems.extend(of_provider);
+    }
     for problem in &problems {
         say(format!("PROBLEM:        {problem}"))?;
     }

@@ -115,11 +115,53 @@ impl Config {
                 ));
             }
         }
+        self.check_single_sign_on()?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return wrong(format!(
                 "log is '{}': {error}; write a level (error, warn, info, debug, trace), or levels of parts as in info,syncline::jobs=debug",
                 self.log
             ));
+        }
+        Ok(())
+    }
+
+    fn check_single_sign_on(&self) -> Result<()> {
+        let wrong = |problem: String| Err(Error::Unavailable(problem));
+        let Some(issuer) = &self.oidc_issuer else { return Ok(()) };
+        let url = url::Url::parse(issuer).ok().filter(|url| url.has_host());
+        let is_local = url.as_ref().and_then(url::Url::host).is_some_and(|host| match host {
+            url::Host::Domain(name) => name == "localhost",
+            url::Host::Ipv4(address) => address.is_loopback(),
+            url::Host::Ipv6(address) => address.is_loopback(),
+        });
+        let is_fit = url.is_some_and(|url| {
+            (url.scheme() == "https" || url.scheme() == "http" && is_local)
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        if !is_fit {
+            return wrong(format!(
+                "oidc_issuer is '{issuer}'; it must be the address of an identity provider, beginning with https:// (http:// only for one on this machine)"
+            ));
+        }
+        if self.public_url.is_none() {
+            return wrong("oidc_issuer is set and public_url is not; the identity provider leads people back to public_url, so set it, too".to_owned());
+        }
+        if self.oidc_client_id.is_none() {
+            return wrong(
+                "oidc_issuer is set and oidc_client_id is not; it is what the identity provider calls this server"
+                    .to_owned(),
+            );
+        }
+        if self.oidc_client_secret.is_some() && self.oidc_client_secret_file.is_some() {
+            return wrong(
+                "oidc_client_secret and oidc_client_secret_file are both set; one of them is enough".to_owned(),
+            );
+        }
+        if let Some(entry) = self.oidc_roles.iter().find(|entry| {
+            entry.rsplit_once('=').is_none_or(|(group, role)| group.trim().is_empty() || role.trim().is_empty())
+        }) {
+            return wrong(format!("oidc_roles has '{entry}'; write GROUP=ROLE"));
         }
         Ok(())
     }
@@ -163,6 +205,36 @@ mod tests {
                 assert!(text.contains("admin_token = \"***\""), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_identity_provider_needs_all_that_belongs_to_it() {
+        let good = Config {
+            public_url: Some("https://gis.example.org".to_owned()),
+            oidc_issuer: Some("https://id.example.org/realms/x".to_owned()),
+            oidc_client_id: Some("syncline".to_owned()),
+            oidc_roles: vec!["cn=gis,ou=x=editor".to_owned()],
+            ..Config::default()
+        };
+        good.check().unwrap();
+        let refused = |change: fn(&mut Config)| {
+            let mut config = good.clone();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        for plain in ["http://127.0.0.1:9400", "http://localhost:9400", "http://[::1]:9400"] {
+            Config { oidc_issuer: Some(plain.to_owned()), ..good.clone() }.check().unwrap();
+        }
+        assert!(refused(|config| config.oidc_issuer = Some("http://id.example.org".to_owned())).contains("https://"));
+        assert!(refused(|config| config.oidc_issuer = Some("id.example.org".to_owned())).contains("oidc_issuer"));
+        assert!(refused(|config| config.public_url = None).contains("public_url"));
+        assert!(refused(|config| config.oidc_client_id = None).contains("oidc_client_id"));
+        assert!(refused(|config| config.oidc_roles = vec!["gis".to_owned()]).contains("GROUP=ROLE"));
+        let two = refused(|config| {
+            config.oidc_client_secret = Some("x".to_owned());
+            config.oidc_client_secret_file = Some("x".into());
+        });
+        assert!(two.contains("both"));
     }
 
     #[test]

@@ -221,6 +221,34 @@ settings! {
         /// Whose the tiles are, as it stands in a corner of the maps.
         basemap_attribution: Option<String> = None, example: "\"© Example contributors\"";
     }
+    "Single sign-on" {
+        /// The identity provider with which people sign in (OpenID Connect), as it names itself: the address below which it has
+        /// `/.well-known/openid-configuration`. It needs `public_url`, and knows the server as a client whose redirect address is
+        /// `PUBLIC_URL/arcgis/login/oidc/return`.
+        oidc_issuer: Option<String> = None, example: "\"https://id.example.org/realms/gis\"";
+        /// How the provider calls the server.
+        oidc_client_id: Option<String> = None, example: "\"syncline\"";
+        /// What the provider knows the server by; none for a public client, which is known by its redirect address alone.
+        oidc_client_secret: Option<String> = None, example: "\"secret\"", hidden: Hidden::All;
+        /// A file that has it instead.
+        oidc_client_secret_file: Option<PathBuf> = None, example: "\"/etc/syncline/oidc_secret\"";
+        /// What the provider is asked for.
+        oidc_scopes: Vec<String> = ["openid", "profile", "email"].map(str::to_owned).into();
+        /// What people call the provider: *Sign in with …*
+        oidc_name: String = "single sign-on".to_owned();
+        /// The claim that has the name which somebody new gets here. Without it, that is `preferred_username`, else `email` if the
+        /// provider has verified it, else `sub`.
+        oidc_user_claim: Option<String> = None, example: "\"preferred_username\"";
+        /// The claim that has the groups of somebody, or the way to it, such as `realm_access.roles`.
+        oidc_groups_claim: String = "groups".to_owned();
+        /// The roles of groups, as `GROUP=ROLE`. At each sign-in users get those of their groups and lose the others that are named
+        /// here; roles that are not named here are left alone. In the environment, with commas between.
+        oidc_roles: Vec<String> = Vec::new();
+        /// The role of whoever has no other. Without it, somebody new needs a group that has a role.
+        oidc_default_role: Option<String> = None, example: "\"viewer\"";
+        /// Certificates (PEM) to trust for the provider instead of the usual ones.
+        oidc_ca_file: Option<PathBuf> = None, example: "\"/etc/ssl/certs/own-ca.pem\"";
+    }
     "Observation" {
         /// What is logged: `error`, `warn`, `info` (a line for each request), `debug` or `trace`; also for each part, such as
         /// `info,syncline::jobs=debug`.

@@ -27,6 +27,7 @@ mod ranges;
 mod respond;
 mod route;
 mod signing_in;
+mod single_sign_on;
 mod uploads;
 
 use std::time::Duration;
@@ -111,6 +112,8 @@ struct Call {
     session: Option<Session>,
     /// Who looks at the page, if it is one.
     visitor: html::Visitor,
+    /// What the browser keeps of a sign-in with the identity provider.
+    sign_on: Option<String>,
     /// Where the request comes from.
     address: Option<std::net::IpAddr>,
     /// The id under which the log has it.
@@ -207,6 +210,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
             let actor = Actor::of_request(&principal, address, &request_id);
             let client = client(&headers);
+            let sign_on = single_sign_on::kept(&headers);
             let call = Call {
                 app,
                 method,
@@ -217,6 +221,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
                 principal,
                 session,
                 visitor,
+                sign_on,
                 address,
                 request_id,
                 client,

@@ -44,7 +44,14 @@ pub(super) fn needed(route: &Route) -> Need {
         | Route::Portal(_)
         | Route::Catalogue
         | Route::Static(_)
-        | Route::SigningIn(SigningIn::Login | SigningIn::Logout | SigningIn::GenerateToken | SigningIn::Session)
+        | Route::SigningIn(
+            SigningIn::Login
+            | SigningIn::SignOn
+            | SigningIn::SignOnReturn
+            | SigningIn::Logout
+            | SigningIn::GenerateToken
+            | SigningIn::Session,
+        )
         // A place for a script, which asks what it may.
         | Route::ConsolePage(..)
         | Route::Unknown => Need::Nothing,

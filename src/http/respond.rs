@@ -54,12 +54,12 @@ pub(super) enum Reply {
     Asset(Asset),
     /// Another address.
     Redirect(String),
-    /// Another address to go on at after a form was sent, with the header of a cookie.
+    /// Another address to go on at after a form was sent, with the headers of cookies.
     SeeOther {
         /// The address.
         to: String,
         /// `Set-Cookie`
-        cookie: String,
+        cookies: Vec<String>,
     },
     /// A word.
     Text(&'static str),
@@ -141,9 +141,11 @@ pub(super) struct Shown<'a> {
 pub(super) async fn respond(reply: Reply, format: Format, shown: &Shown<'_>) -> Result<Response> {
     match (reply, format) {
         (Reply::Redirect(to), _) => redirect(StatusCode::FOUND, &to),
-        (Reply::SeeOther { to, cookie }, _) => {
+        (Reply::SeeOther { to, cookies }, _) => {
             let mut response = redirect(StatusCode::SEE_OTHER, &to)?;
-            response.headers_mut().insert(header::SET_COOKIE, header_value(&cookie)?);
+            for cookie in cookies {
+                response.headers_mut().append(header::SET_COOKIE, header_value(&cookie)?);
+            }
             Ok(response)
         }
         (Reply::Page(page), _) => Ok(html(page, shown)),

@@ -23,7 +23,7 @@ pub(crate) enum Route {
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
     Portal(Portal),
-    /// `login`, `logout`, `tokens/generateToken`, `tokens/session`
+    /// `login`, `login/oidc`, `logout`, `tokens/generateToken`, `tokens/session`
     SigningIn(SigningIn),
     /// `rest/admin/accounts/…`: who may sign in, and what was granted.
     Accounts(Accounts),
@@ -46,6 +46,10 @@ pub(crate) enum Route {
 pub(crate) enum SigningIn {
     /// The page on which people sign in.
     Login,
+    /// The way to the identity provider.
+    SignOn,
+    /// The way back from it.
+    SignOnReturn,
     /// The end of a session.
     Logout,
     /// generateToken: a token for a user name and a password.
@@ -260,6 +264,8 @@ impl Route {
             ["arcgis", "sharing", "rest", "info"] => Route::Portal(Portal::Info),
             ["arcgis", "sharing", "rest", "portals", "self"] => Route::Portal(Portal::Itself),
             ["arcgis", "login"] => Route::SigningIn(SigningIn::Login),
+            ["arcgis", "login", "oidc"] => Route::SigningIn(SigningIn::SignOn),
+            ["arcgis", "login", "oidc", "return"] => Route::SigningIn(SigningIn::SignOnReturn),
             ["arcgis", "logout"] => Route::SigningIn(SigningIn::Logout),
             ["arcgis", "tokens"]
             | ["arcgis", "tokens", "generatetoken"]

@@ -9,6 +9,7 @@ use crate::{
     app::App,
     auth::{
         self, Bound, Identity, Presented,
+        oidc::{self, Failed},
         sign_in::{self, Issued},
     },
     error::{Error, Result},
@@ -21,6 +22,7 @@ use super::{
     html::{self, Frame, Visitor},
     respond::{Format, Reply},
     route::{Route, SigningIn},
+    single_sign_on,
 };
 
 /// The cookie of a session.
@@ -69,7 +71,7 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
         && sent("sec-fetch-mode") == Some("navigate")
         && sent("sec-fetch-dest") == Some("document");
     let counts = format == Format::Html || is_gone_to || matches!(route, Route::SigningIn(SigningIn::Session));
-    let Some(token) = cookie(headers).filter(|_| counts) else { return Ok(Identity::default()) };
+    let Some(token) = cookie(headers, COOKIE).filter(|_| counts) else { return Ok(Identity::default()) };
     let identity = match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
         // A session that has ended is nobody's fault: whoever had it is asked to sign in where that is needed.
         Err(Error::TokenInvalid) => return Ok(Identity::default()),
@@ -93,7 +95,7 @@ pub(super) async fn named_in_head(
     query: &Params,
     address: Option<IpAddr>,
 ) -> Result<Option<Principal>> {
-    let found = match (token_of(headers, query), cookie(headers)) {
+    let found = match (token_of(headers, query), cookie(headers, COOKIE)) {
         (Some(token), _) => auth::authenticate(app, Some(presented(token, false, headers, address))).await,
         (None, Some(token)) => match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
             Err(Error::TokenInvalid) => return Ok(None),
@@ -118,11 +120,11 @@ fn presented<'a>(token: &'a str, is_cookie: bool, headers: &'a HeaderMap, addres
     Presented { token, is_cookie, referer, address }
 }
 
-/// The token in the cookies of a request.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The value of a cookie among those of a request.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
     let named = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-    named.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+    named.filter(|(name, _)| *name == wanted).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
 }
 
 /// Who looks at a page.
@@ -133,6 +135,7 @@ pub(super) async fn visitor(app: &App, identity: Option<&Identity>, format: Form
         }
         _ if format != Format::Html => Visitor::Anybody,
         // Without the database, there is nothing to sign in to either.
+        _ if oidc::provider_name(&app.config).is_some() => Visitor::Stranger,
         _ => match app.store.has_accounts().await {
             Ok(true) => Visitor::Stranger,
             Ok(false) | Err(_) => Visitor::Anybody,
@@ -158,7 +161,14 @@ pub(super) fn login_address(path: &str, query: Option<&str>) -> String {
 /// Answers a request to sign in or out.
 pub(super) async fn handle(call: &Call, what: SigningIn) -> Result<Reply> {
     match what {
-        SigningIn::Login if call.method != Method::POST => Ok(login_page(call, None)),
+        SigningIn::Login if call.method != Method::POST => {
+            let provider = oidc::provider_name(&call.app.config);
+            let failed = call.params.text("failed").and_then(Failed::from_word);
+            let problem = provider.zip(failed).map(|(provider, failed)| failed.text(provider));
+            Ok(login_page(call, problem.as_deref()))
+        }
+        SigningIn::SignOn => single_sign_on::begin(call).await,
+        SigningIn::SignOnReturn => single_sign_on::finish(call).await,
         SigningIn::Login => login(call).await,
         SigningIn::Logout => logout(call).await,
         SigningIn::GenerateToken => generate_token(call).await,
@@ -220,20 +230,20 @@ async fn login(call: &Call) -> Result<Reply> {
     }
     let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
     let to = next(params.text("next")).to_owned();
-    Ok(Reply::SeeOther { to, cookie: set_cookie(call, &issued.token, "") })
+    Ok(Reply::SeeOther { to, cookies: vec![set_session(call, &issued.token, "")] })
 }
 
 async fn logout(call: &Call) -> Result<Reply> {
     if let Some(session) = &call.session {
         sign_in::end(&call.app, &session.digest).await?;
     }
-    Ok(Reply::SeeOther { to: HOME.to_owned(), cookie: set_cookie(call, "", "; Max-Age=0") })
+    Ok(Reply::SeeOther { to: HOME.to_owned(), cookies: vec![set_session(call, "", "; Max-Age=0")] })
 }
 
 const HOME: &str = "/arcgis/rest/services";
 
 /// Where to go after signing in: a page of this server and nowhere else.
-fn next(wanted: Option<&str>) -> &str {
+pub(super) fn next(wanted: Option<&str>) -> &str {
     let is_own = |address: &&str| {
         address.starts_with("/arcgis/")
             && address.chars().all(|c| c.is_ascii_graphic() && c != '\\')
@@ -243,12 +253,12 @@ fn next(wanted: Option<&str>) -> &str {
 }
 
 /// No script may read it, and no other site's page sends it along, but by a link.
-fn set_cookie(call: &Call, token: &str, age: &str) -> String {
+pub(super) fn set_session(call: &Call, token: &str, age: &str) -> String {
     let secure = if is_secure(call) { "; Secure" } else { "" };
     format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")
 }
 
-fn is_secure(call: &Call) -> bool {
+pub(super) fn is_secure(call: &Call) -> bool {
     call.base.starts_with("https://")
 }
 
@@ -266,9 +276,13 @@ fn login_page(call: &Call, problem: Option<&str>) -> Reply {
         basemap: None,
         refresh_seconds: None,
     };
-    let user = call.params.text("username").filter(|_| problem.is_some()).unwrap_or_default();
-    let next = next(call.params.text("next"));
-    Reply::Page(html::document(&frame, |page| html::login(page, user, next, problem)))
+    let shown = html::Login {
+        user: call.params.text("username").filter(|_| problem.is_some()).unwrap_or_default(),
+        next: next(call.params.text("next")),
+        problem,
+        provider: oidc::provider_name(&call.app.config),
+    };
+    Reply::Page(html::document(&frame, |page| html::login(page, &shown)))
 }
 
 #[cfg(test)]

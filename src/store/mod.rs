@@ -24,6 +24,7 @@ mod figures;
 pub mod gaps;
 pub(crate) mod health;
 mod history;
+pub(crate) mod identities;
 mod inspect;
 mod instance;
 pub(crate) mod jobs;

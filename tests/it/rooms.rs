@@ -39,7 +39,7 @@ const ROOMS: [(&str, &[&str], bool); 25] = [
     ),
     ("jobs", &["model", "error", "app", "auth", "store", "replica", "editing", "wire"], false),
     ("books", &["model", "error", "app", "auth", "sql", "store", "format", "sync", "wire"], true),
-    ("auth", &["model", "error", "app", "store"], false),
+    ("auth", &["model", "error", "app", "config", "store"], false),
     ("console", &["model", "error", "config", "app", "store", "files", "replica", "wire"], false),
     ("backup", &["model", "error", "postgres", "store", "files"], false),
     ("client", &["model", "sqlite"], false),

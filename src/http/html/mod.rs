@@ -28,7 +28,7 @@ use writer::percent_encode;
 pub(crate) use console::Console as ConsolePage;
 pub(crate) use frame::{Basemap, Crumb, Frame, Visitor, document};
 pub(crate) use layer_choice::gathered;
-pub(crate) use login::login;
+pub(crate) use login::{Login, login};
 pub(crate) use writer::Html;
 
 /// What a page is about: it decides how the JSON is shown and which form there is.

@@ -129,6 +129,24 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("signing in", GetOrPost, "/arcgis/login", "login", "The page on which people sign in.")
         .takes(&[p::LOGIN])
         .gives(Text),
+    Operation::new(
+        "signing in",
+        Get,
+        "/arcgis/login/oidc",
+        "signOn",
+        "Leads to the identity provider, if there is one.",
+    )
+    .takes(&[p::SIGN_ON])
+    .gives(Text),
+    Operation::new(
+        "signing in",
+        Get,
+        "/arcgis/login/oidc/return",
+        "signOnReturn",
+        "Where the identity provider leads back to; leads on to a page.",
+    )
+    .takes(&[p::SIGN_ON_RETURN])
+    .gives(Text),
     Operation::new("signing in", Post, "/arcgis/logout", "logout", "Ends the session of pages.")
         .takes(&[p::CSRF])
         .gives(Text),

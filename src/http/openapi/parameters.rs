@@ -113,7 +113,21 @@ const PASSWORD: Parameter = Parameter::text("password", "The password; never in 
 pub(super) const LOGIN: &[Parameter] = &[
     Parameter::text("username", "The name of the user."),
     Parameter::text("password", "The password; never in the address."),
-    Parameter::text("next", "The page of this server to go on at."),
+    NEXT,
+    Parameter::text("failed", "Why signing in with the identity provider failed."),
+];
+
+const NEXT: Parameter = Parameter::text("next", "The page of this server to go on at.");
+
+/// To the identity provider.
+pub(super) const SIGN_ON: &[Parameter] = &[NEXT];
+
+/// And back.
+pub(super) const SIGN_ON_RETURN: &[Parameter] = &[
+    Parameter::text("state", "What the server gave on the way."),
+    Parameter::text("code", "What the server gets the tokens of the provider for."),
+    Parameter::text("error", "Why there is no code."),
+    Parameter::text("iss", "The provider."),
 ];
 
 /// What forms of a session carry.

@@ -4,6 +4,7 @@ mod access;
 mod clients;
 mod guessing;
 mod matrix;
+mod sign_on;
 pub mod signing_in;
 
 use axum::{
