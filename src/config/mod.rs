@@ -128,7 +128,7 @@ impl Config {
     fn check_single_sign_on(&self) -> Result<()> {
         let wrong = |problem: String| Err(Error::Unavailable(problem));
         let Some(issuer) = &self.oidc_issuer else { return Ok(()) };
-        let url = url::Url::parse(issuer).ok().filter(|url| url.has_host());
+        let url = url::Url::parse(issuer).ok().filter(url::Url::has_host);
         let is_local = url.as_ref().and_then(url::Url::host).is_some_and(|host| match host {
             url::Host::Domain(name) => name == "localhost",
             url::Host::Ipv4(address) => address.is_loopback(),

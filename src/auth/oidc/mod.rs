@@ -222,7 +222,7 @@ async fn known(
 async fn unknown(app: &App, tx: &mut OwnTx<'_>, who: &Somebody) -> Result<std::result::Result<Proved, Failed>> {
     // For an administrator, who needs both to link somebody to a user.
     let tell = |why: &str| {
-        tracing::info!(issuer = who.issuer, subject = who.subject, "nobody was made of somebody new: {why}")
+        tracing::info!(issuer = who.issuer, subject = who.subject, "nobody was made of somebody new: {why}");
     };
     let roles = claims::roles(&who.claims, &[], &app.config);
     if roles.is_empty() {
