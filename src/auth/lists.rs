@@ -6,6 +6,7 @@ use crate::{
     model::{
         account::{Grant, Key, NamedRole, Token, User},
         layer::Service,
+        principal::UserName,
     },
 };
 
@@ -25,8 +26,8 @@ pub(crate) async fn keys(app: &App) -> Result<Vec<Key>> {
 }
 
 /// The tokens and sessions that count, of a user or of all, the newest first; at most 1,000.
-pub(crate) async fn tokens(app: &App, user: Option<&str>) -> Result<Vec<Token>> {
-    app.store.session().await?.own().await?.token_list(user).await
+pub(crate) async fn tokens(app: &App, user: Option<&UserName>) -> Result<Vec<Token>> {
+    app.store.session().await?.own().await?.token_list(user.map(UserName::as_str)).await
 }
 
 /// What was granted of a service, or of all.

@@ -8,7 +8,6 @@ use crate::{
         id::ServiceKey,
         layer::Service,
         principal::{self, Access, Role, UserName},
-        value::brief,
     },
     store::Store,
 };
@@ -28,9 +27,13 @@ pub(crate) struct NewKey {
     pub(crate) days: Option<i32>,
 }
 
+fn parse_name(text: &str) -> Result<&str> {
+    principal::name(text).map_err(|problem| Error::invalid("name", problem))
+}
+
 /// Makes a key, and returns it; it is nowhere else.
 pub(crate) async fn add_key(app: &App, new: &NewKey) -> Result<String> {
-    let name = principal::name(&new.name).map_err(|problem| Error::invalid("name", problem))?;
+    let name = parse_name(&new.name)?;
     if new.days.is_some_and(|days| !(1..=36_500).contains(&days)) {
         return Err(Error::invalid("expires", "a key counts for 1 to 36500 days, or until it is revoked"));
     }
@@ -49,10 +52,11 @@ pub(crate) async fn add_key(app: &App, new: &NewKey) -> Result<String> {
 
 /// Ends a key at once.
 pub(crate) async fn revoke_key(app: &App, name: &str) -> Result<()> {
+    let name = parse_name(name)?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    if !tx.key_remove(name.trim()).await? {
-        return Err(Error::NotFound(format!("Key '{}' not found; syncline key list shows all", brief(name))));
+    if !tx.key_remove(name).await? {
+        return Err(Error::NotFound(format!("Key '{name}' not found; syncline key list shows all")));
     }
     tx.commit().await?;
     app.store.forget_accounts();
@@ -73,7 +77,7 @@ pub(crate) async fn revoke_token(app: &App, id: i32) -> Result<()> {
 
 /// Makes a role of one's own: a name for a group of users, who may do at least what the built-in role `level` may.
 pub(crate) async fn add_role(app: &App, name: &str, level: Role) -> Result<()> {
-    let name = principal::name(name).map_err(|problem| Error::invalid("name", problem))?;
+    let name = parse_name(name)?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
     tx.role_add(name, level).await?;
@@ -82,9 +86,10 @@ pub(crate) async fn add_role(app: &App, name: &str, level: Role) -> Result<()> {
 
 /// Removes a role that nobody has, with what was granted to it.
 pub(crate) async fn remove_role(app: &App, name: &str) -> Result<()> {
+    let name = parse_name(name)?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    tx.role_remove(name.trim()).await?;
+    tx.role_remove(name).await?;
     tx.commit().await?;
     app.store.reload().await
 }

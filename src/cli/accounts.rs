@@ -416,7 +416,7 @@ impl TokenCommand {
                 say(format!("All tokens and sessions of {name} were revoked."))
             }
             TokenCommand::List(list) => {
-                let all = lists::tokens(app, list.user.as_deref()).await?;
+                let all = lists::tokens(app, list.user.as_deref().map(user_name).transpose()?.as_ref()).await?;
                 if list.json {
                     return say(all.iter().map(documents::token).collect::<Json>().to_string());
                 }

@@ -51,7 +51,10 @@ async fn list(call: &Call, what: Accounts) -> Result<Json> {
         Accounts::Users => lists::users(app).await?.iter().map(documents::user).collect(),
         Accounts::Roles => lists::roles(app).await?.iter().map(documents::role).collect(),
         Accounts::Keys => lists::keys(app).await?.iter().map(documents::key).collect(),
-        Accounts::Tokens => lists::tokens(app, call.params.text("user")).await?.iter().map(documents::token).collect(),
+        Accounts::Tokens => {
+            let user = call.params.text("user").map(user_name).transpose()?;
+            lists::tokens(app, user.as_ref()).await?.iter().map(documents::token).collect()
+        }
         Accounts::Grants => {
             let service = match call.params.text("service") {
                 Some(name) => Some(app.store.service(name).await?),

@@ -146,7 +146,9 @@ pub(super) fn note(principal: &Principal, params: &Params) {
     if !principal.is_anonymous() {
         span.record("user.name", tracing::field::display(principal.name()));
     }
-    if let Some(replica) = params.get(&["replicaID"]).and_then(ReplicaId::parse) {
+    // Looked up without a trace: what the request does with its parameters is another matter.
+    let named = params.pairs().iter().find(|(name, _)| name.eq_ignore_ascii_case("replicaID"));
+    if let Some(replica) = named.and_then(|(_, id)| ReplicaId::parse(id)) {
         span.record("replica.id", tracing::field::display(replica));
     }
 }

@@ -187,7 +187,16 @@ async fn generate_token(call: &Call) -> Result<Reply> {
     })?;
     let missing = |name: &'static str| Error::invalid(name, "it is missing; the token is to be bound to it (client)");
     let bound = match client {
-        Some("referer") => Some(Bound::Referer(params.text("referer").ok_or_else(|| missing("referer"))?.to_owned())),
+        Some("referer") => {
+            let referer = params.text("referer").ok_or_else(|| missing("referer"))?;
+            if referer.len() > 2000 || referer.chars().any(char::is_control) {
+                return Err(Error::invalid(
+                    "referer",
+                    "it is no address of a page; up to 2000 bytes without control characters are taken",
+                ));
+            }
+            Some(Bound::Referer(referer.to_owned()))
+        }
         Some("ip") => {
             let text = params.text("ip").ok_or_else(|| missing("ip"))?;
             let address: IpAddr = text

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     model::{
         account::{NamedRole, Token, User},
-        principal::{Role, UserName},
+        principal::{self, Role, UserName},
     },
 };
 
@@ -268,6 +268,8 @@ impl OwnTx<'_> {
 
     /// Refuses the name of a role that is not there.
     pub(crate) async fn role_require(&mut self, name: &str) -> Result<()> {
+        // What cannot be a name need not be looked for, and could not always be.
+        principal::name(name).map_err(|_| no_role(name))?;
         let row = sqlx::query("-- role_require\nselect from syncline.role where name = lower($1)")
             .bind(name)
             .fetch_optional(self.connection())

@@ -197,6 +197,11 @@ async fn administrators_say_who_may_what_and_one_always_remains() {
         ),
         ("grants", &[("operation", "set"), ("service", "trees"), ("access", "view")], "anonymous"),
         ("tokens", &[("operation", "revoke"), ("id", "999999")], "not found"),
+        ("tokens", &[("user", "a\0b")], "letters"),
+        ("users", &[("operation", "add"), ("name", "x"), ("roles", "a\0b")], "no role"),
+        ("roles", &[("operation", "remove"), ("name", "a\0b")], "letters"),
+        ("keys", &[("operation", "revoke"), ("name", "a\0b")], "letters"),
+        ("grants", &[("operation", "set"), ("service", "trees"), ("role", "a\0b"), ("access", "view")], "no role"),
     ] {
         let answer = at(what, form).await;
         assert!(error(&answer).1.contains(words), "{form:?}: {answer}");

@@ -229,9 +229,13 @@ async fn a_token_counts_only_with_what_it_is_bound_to_and_as_long_as_it_was_aske
     assert_eq!(from(&token, Some("203.0.113.7"), None).await, 200);
     assert_eq!(from(&token, Some("203.0.113.8"), None).await, 498);
     assert_eq!(from(&token, None, None).await, 498);
-    for wrong in
-        [&[("client", "referer")][..], &[("client", "ip")], &[("client", "ip"), ("ip", "x")], &[("client", "x")]]
-    {
+    for wrong in [
+        &[("client", "referer")][..],
+        &[("client", "referer"), ("referer", "a\0b")],
+        &[("client", "ip")],
+        &[("client", "ip"), ("ip", "x")],
+        &[("client", "x")],
+    ] {
         assert_eq!(error(&generate(&server, &[&user[..], wrong].concat()).await).0, 400, "{wrong:?}");
     }
     let minutes = async |expiration: &str| {
