@@ -27,7 +27,8 @@ pub struct Gate {
     attempts: Mutex<Attempts>,
     /// Those that are not in the audit log yet.
     pub(super) failures: Failures,
-    provider: Provider,
+    /// The identity provider.
+    pub(super) provider: Provider,
 }
 
 impl Default for Gate {
@@ -65,11 +66,6 @@ impl Gate {
             self.attempts().succeeded(of);
         }
         Ok(fits)
-    }
-
-    /// The identity provider.
-    pub(super) fn provider(&self) -> &Provider {
-        &self.provider
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {

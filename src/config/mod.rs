@@ -153,11 +153,6 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.oidc_client_secret.is_some() && self.oidc_client_secret_file.is_some() {
-            return wrong(
-                "oidc_client_secret and oidc_client_secret_file are both set; one of them is enough".to_owned(),
-            );
-        }
         if let Some(entry) = self.oidc_roles.iter().find(|entry| {
             entry.rsplit_once('=').is_none_or(|(group, role)| group.trim().is_empty() || role.trim().is_empty())
         }) {
@@ -230,11 +225,6 @@ mod tests {
         assert!(refused(|config| config.public_url = None).contains("public_url"));
         assert!(refused(|config| config.oidc_client_id = None).contains("oidc_client_id"));
         assert!(refused(|config| config.oidc_roles = vec!["gis".to_owned()]).contains("GROUP=ROLE"));
-        let two = refused(|config| {
-            config.oidc_client_secret = Some("x".to_owned());
-            config.oidc_client_secret_file = Some("x".into());
-        });
-        assert!(two.contains("both"));
     }
 
     #[test]

@@ -230,7 +230,7 @@ settings! {
         oidc_client_id: Option<String> = None, example: "\"syncline\"";
         /// What the provider knows the server by; none for a public client, which is known by its redirect address alone.
         oidc_client_secret: Option<String> = None, example: "\"secret\"", hidden: Hidden::All;
-        /// A file that has it instead.
+        /// A file that has it; where both are set, the file counts.
         oidc_client_secret_file: Option<PathBuf> = None, example: "\"/etc/syncline/oidc_secret\"";
         /// What the provider is asked for.
         oidc_scopes: Vec<String> = ["openid", "profile", "email"].map(str::to_owned).into();

@@ -116,7 +116,7 @@ pub(crate) fn provider_name(config: &Config) -> Option<&str> {
 
 /// Begins a sign-in: the address of the provider, and what the browser has to keep until it comes back.
 pub(crate) async fn begin(app: &App, next: &str) -> Result<std::result::Result<(String, String), Failed>> {
-    let (address, begun) = match app.gate.provider().begin(&app.config, next).await? {
+    let (address, begun) = match app.gate.provider.begin(&app.config, next).await? {
         Ok(begun) => begun,
         Err(trouble) => return Ok(Err(failed(&trouble))),
     };
@@ -145,7 +145,7 @@ pub(crate) async fn finish(
         (None, Some(begun), Some(code))
             if back.issuer.is_none_or(|issuer| Some(issuer) == app.config.oidc_issuer.as_deref()) =>
         {
-            match app.gate.provider().finish(&app.config, begun, code.to_owned()).await? {
+            match app.gate.provider.finish(&app.config, begun, code.to_owned()).await? {
                 Ok(somebody) => admit(app, &somebody).await?,
                 Err(trouble) => Err(failed(&trouble)),
             }
@@ -159,6 +159,9 @@ pub(crate) async fn finish(
     Ok(match done {
         Ok(proved) => Ok((proved, next)),
         Err(failed) => {
+            if failed != Failed::Unreachable {
+                app.gate.failures.note(None, address);
+            }
             tracing::info!(client.address = ?address, reason = failed.word(), "somebody could not sign in with the identity provider");
             Err((failed, next))
         }
@@ -284,7 +287,7 @@ pub(crate) async fn problems(app: &App) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let mut problems = Vec::new();
-    match app.gate.provider().metadata(&app.config, true).await {
+    match app.gate.provider.metadata(&app.config, true).await {
         Ok(Ok(metadata)) if metadata.token_endpoint().is_some() => {}
         Ok(Ok(_)) => problems
             .push("the identity provider names no token endpoint, so that nobody can sign in with it".to_owned()),

@@ -25,7 +25,7 @@ enum Need {
 const NEEDS: &[(Need, &str)] = &[
     (
         Need::Nothing,
-        "health ready description static info portal portalInfo portalSelf services login logout \
+        "health ready description static info portal portalInfo portalSelf services login signOn signOnReturn logout \
          generateToken generateTokenBrief generateTokenOfPortal generateTokenOfOldPortal generateTokenOfAdmin \
          sessionToken",
     ),
@@ -49,7 +49,7 @@ const NEEDS: &[(Need, &str)] = &[
     ),
     (
         Need::Admin,
-        "metrics users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire adminHealth \
+        "metrics audit users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire adminHealth \
          adminPulse adminSettings",
     ),
 ];

@@ -39,6 +39,7 @@ impl Known {
         let known = match placeholder {
             "{service}" => return mostly(&["trees"], &["Trees", "none", "%00", "a%2Fb"], dice).to_owned(),
             "{layer}" => return mostly(&["0", "0", "1"], &["2", "-1", "99999999999", "x"], dice).to_owned(),
+            "{name}" => return mostly(&["style.css"], &["..", "%00", "a%2Fb"], dice).to_owned(),
             "{objectId}" | "{attachmentId}" | "{number}" => {
                 return mostly(&["1", "2"], &["0", "-1", "9223372036854775807", "9223372036854775808", "x"], dice)
                     .to_owned();

@@ -5,7 +5,7 @@ use crate::support::program::Program;
 #[test]
 fn settings_are_explained_without_a_database_and_shown_without_secrets() {
     let program = Program::private()
-        .with_text("SYNCLINE_ADMIN_TOKEN", "0123456789abcdef-secret")
+        .with_text("SYNCLINE_ADMIN_TOKEN", "0123456789abcdef-verborgen")
         .with_text("DATABASE_URL", "postgres://me:geheim@nowhere.invalid/gis")
         .with("SYNCLINE_MAX_CONNECTIONS", 7);
     let reference = program.done(&["config", "reference"]);
@@ -18,7 +18,7 @@ fn settings_are_explained_without_a_database_and_shown_without_secrets() {
     let shown = program.done(&["config", "show"]);
     assert!(shown.contains("max_connections = 7\n") && shown.contains("admin_token = \"***\"\n"), "{shown}");
     assert!(shown.contains("postgres://me:***@nowhere.invalid/gis"), "{shown}");
-    assert!(!shown.contains("secret") && !shown.contains("geheim"), "{shown}");
+    assert!(!shown.contains("verborgen") && !shown.contains("geheim"), "{shown}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl<'s> Browser<'s> {
     async fn come_back(&mut self, parameters: &[(&str, &str)]) -> String {
         let response = self.get(&format!("/arcgis/login/oidc/return?{}", encode(parameters))).await;
         assert_eq!(response.status(), 303, "{}", server::text(response).await);
-        assert_eq!(response.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("no-store"), true);
+        assert!(response.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("no-store"));
         location(&response)
     }
 
@@ -409,6 +409,8 @@ async fn a_person_is_known_by_the_provider_and_never_by_a_name() {
     };
     assert_eq!(Browser::new(&server).sign_in(&provider, new).await, TREES);
     assert_eq!(roles(&server, "emil").await, "editor");
+    let linked = "select string_agg(subject, ' ' order by audit_id) from syncline.audit where action = 'user.linked'";
+    assert_eq!(server.database.value::<String>(linked).await, "bob dora@example.org emil");
 }
 
 #[tokio::test]
