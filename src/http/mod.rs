@@ -298,6 +298,7 @@ fn answer_of(
                 *response.status_mut() = match error {
                     Error::TokenRequired | Error::TokenInvalid => StatusCode::UNAUTHORIZED,
                     Error::Forbidden(_) => StatusCode::FORBIDDEN,
+                    _ if envelope["error"]["code"] == 400 => StatusCode::BAD_REQUEST,
                     _ => StatusCode::SERVICE_UNAVAILABLE,
                 };
             }

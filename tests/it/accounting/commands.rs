@@ -54,7 +54,7 @@ async fn the_books_are_read_and_acted_on_by_commands() {
 
     let number = batches[0]["batchId"].to_string();
     let preview = program.done(&["batches", "undo", &number, "--preview"]);
-    assert!(preview.contains("0 features would be taken back") && preview.contains(&id(1)), "{preview}");
+    assert!(preview.contains("To be taken back: 0 features") && preview.contains(&id(1)), "{preview}");
     program.done(&["batches", "undo", &number, "--force"]);
     assert_eq!(stored(&server, 1, "girth").await, "1");
 }

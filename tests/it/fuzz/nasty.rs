@@ -44,7 +44,6 @@ impl Known {
                 return mostly(&["1", "2"], &["0", "-1", "9223372036854775807", "9223372036854775808", "x"], dice)
                     .to_owned();
             }
-            "{name}" => return mostly(&["style.css"], &["%00", "..", "a%2Fb"], dice).to_owned(),
             "{replicaId}" => &self.replicas,
             "{jobId}" => &self.jobs,
             "{itemId}" => &self.items,
