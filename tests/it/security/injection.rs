@@ -185,9 +185,9 @@ async fn s1_no_text_of_a_request_is_ever_in_a_text_of_sql() {
         }
     }
     assert!(n_sent > 1_900 && n_answered > 100, "{n_answered} of {n_sent} were answered");
-    let texts = texts.lock().unwrap();
+    let texts = texts.lock().unwrap().clone();
     assert!(texts.len() > 20, "the tap saw {} texts", texts.len());
-    for text in &*texts {
+    for text in &texts {
         let lower = text.to_lowercase();
         assert!(!lower.contains(MARK), "{text}");
         for never in
@@ -198,7 +198,6 @@ async fn s1_no_text_of_a_request_is_ever_in_a_text_of_sql() {
     }
     // Texts are few: what differs between requests is bound, but for fields, their number and the functions of conditions.
     assert!(texts.len() < 400, "{} texts", texts.len());
-    drop(texts);
     assert!(server.database.value::<i64>("select count(*) from oak where species = 'oak'").await == 5);
     assert!(server.database.value::<bool>("select to_regclass('visit') is not null").await);
 }
