@@ -113,7 +113,7 @@ async fn idle_replicas_are_listed_and_unregistered_from_the_command_line() {
     );
     let shown = program.done(&["replicas", "show", &old.id]);
     assert!(
-        shown.contains("State:       idle") && shown.contains("Behind:      1 changes") && shown.contains("Expires:"),
+        shown.contains("State:       idle") && shown.contains("Behind:      1 change\n") && shown.contains("Expires:"),
         "{shown}"
     );
     let unregister = ["replicas", "unregister", "--idle-days", "60"];
