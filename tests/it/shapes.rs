@@ -22,6 +22,7 @@ const INTENDED: &[(&str, &str, &str)] = &[
         "- syncCapabilities.supportsQueryWithDatumTransformation",
         "PostGIS chooses transformations",
     ),
+    ("replicas", "+ [].replicaOwner", "whose replica it is; owners see their own, administrators all"),
     ("replica-info", "- syncDataOptions", "no layer has anything of them"),
     ("replica-info", "- supportsReplicaTracking", "nobody reads it; isDataReplicaTracked of the layers says it"),
     (
