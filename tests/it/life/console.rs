@@ -121,11 +121,11 @@ async fn idle_replicas_are_listed_and_unregistered_from_the_command_line() {
     assert!(
         preview.contains(&old.id)
             && !preview.contains(&young.id)
-            && preview.ends_with("1 replicas would be unregistered.\n"),
+            && preview.ends_with("1 replica would be unregistered.\n"),
         "{preview}"
     );
     assert_eq!(server.database.value::<i64>("select count(*) from syncline.replica").await, 2);
-    assert!(program.done(&unregister).ends_with("1 replicas were unregistered.\n"));
+    assert!(program.done(&unregister).ends_with("1 replica was unregistered.\n"));
     assert_eq!(server.get("replicas", &[]).await.as_array().unwrap().len(), 1);
 }
 
