@@ -13,66 +13,16 @@ use super::{
     uploads,
 };
 
+const SERVICES: &str = "/arcgis/rest/services";
+
 /// The way to a page, its title, and what it is about.
 pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
-    let services = || "/arcgis/rest/services".to_owned();
-    let mut path = vec![crumb("Home", services()), crumb("services", services())];
-    let Route::Service(name, what) = route else {
-        return match route {
-            Route::ConsolePage(page, segments) => {
-                path = vec![crumb("console", "/arcgis/console".to_owned())];
-                let mut href = "/arcgis/console".to_owned();
-                for segment in segments {
-                    href = format!("{href}/{}", encode(segment));
-                    path.push(crumb(&brief(segment), href.clone()));
-                }
-                (path, page.title().to_owned(), Kind::Console(*page))
-            }
-            Route::Console(what) => {
-                path = Vec::new();
-                let mut href = "/arcgis/rest/admin".to_owned();
-                for step in what.steps() {
-                    href = format!("{href}/{}", encode(step));
-                    path.push(crumb(&brief(step), href.clone()));
-                }
-                (path, what.title(), Kind::Other)
-            }
-            Route::Catalogue => (path, "Services".to_owned(), Kind::Catalogue),
-            Route::Info => (
-                vec![crumb("Home", services()), crumb("info", "/arcgis/rest/info".to_owned())],
-                "Info".to_owned(),
-                Kind::Other,
-            ),
-            Route::SigningIn(SigningIn::GenerateToken) => (
-                vec![crumb("Home", services()), crumb("generateToken", "/arcgis/tokens/generateToken".to_owned())],
-                "Generate Token".to_owned(),
-                Kind::GenerateToken,
-            ),
-            Route::Accounts(what) => {
-                let address = format!("/arcgis/rest/admin/accounts/{}", what.name());
-                (
-                    vec![crumb("Home", services()), crumb(what.name(), address)],
-                    format!("Accounts: {}", what.name()),
-                    Kind::Other,
-                )
-            }
-            Route::SigningIn(_) => (
-                vec![crumb("Home", services()), crumb("Login", "/arcgis/login".to_owned())],
-                "Login".to_owned(),
-                Kind::Other,
-            ),
-            Route::Audit => (
-                vec![crumb("Home", services()), crumb("audit", "/arcgis/rest/admin/audit".to_owned())],
-                "Audit log".to_owned(),
-                Kind::Other,
-            ),
-            _ => (path, "Not found".to_owned(), Kind::Other),
-        };
-    };
+    let Route::Service(name, what) = route else { return elsewhere(route) };
+    let mut path = vec![crumb("Home", SERVICES.to_owned()), crumb("services", SERVICES.to_owned())];
     let catalogue = app.store.catalogue();
     let service = catalogue.service(name);
     let name = service.map_or_else(|| brief(name), |service| service.name.clone());
-    let root = format!("/arcgis/rest/services/{}/FeatureServer", encode(&name));
+    let root = format!("{SERVICES}/{}/FeatureServer", encode(&name));
     let shown = format!("{name} (FeatureServer)");
     path.push(crumb(&shown, root.clone()));
     let mut operation = |text: &str, kind: Kind| {
@@ -131,11 +81,7 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             uploads::crumbs(what, &name, &mut path)
         }
         OfService::Books(what) => {
-            let mut href = root.clone();
-            for step in what.steps() {
-                href = format!("{href}/{}", encode(step));
-                path.push(crumb(&brief(step), href.clone()));
-            }
+            path.extend(below(&root, what.steps()));
             let kind = match what.post_only() {
                 Some(operation) => Kind::Books { operation },
                 None if what.is_list() => Kind::Entries,
@@ -150,6 +96,44 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
         }
     };
     (path, title, kind)
+}
+
+/// The same for what is not of a service.
+fn elsewhere(route: &Route) -> (Vec<Crumb>, String, Kind) {
+    let home = || crumb("Home", SERVICES.to_owned());
+    let page = |name: &str, address: &str, title: &str, kind: Kind| {
+        (vec![home(), crumb(name, address.to_owned())], title.to_owned(), kind)
+    };
+    match route {
+        Route::ConsolePage(shown, segments) => {
+            let root = "/arcgis/console";
+            let mut path = vec![crumb("console", root.to_owned())];
+            path.extend(below(root, segments));
+            (path, shown.title().to_owned(), Kind::Console(*shown))
+        }
+        Route::Console(what) => (below("/arcgis/rest/admin", what.steps()).collect(), what.title(), Kind::Other),
+        Route::Catalogue => page("services", SERVICES, "Services", Kind::Catalogue),
+        Route::Info => page("info", "/arcgis/rest/info", "Info", Kind::Other),
+        Route::SigningIn(SigningIn::GenerateToken) => {
+            page("generateToken", "/arcgis/tokens/generateToken", "Generate Token", Kind::GenerateToken)
+        }
+        Route::SigningIn(_) => page("Login", "/arcgis/login", "Login", Kind::Other),
+        Route::Accounts(what) => {
+            let address = format!("/arcgis/rest/admin/accounts/{}", what.name());
+            page(what.name(), &address, &format!("Accounts: {}", what.name()), Kind::Other)
+        }
+        Route::Audit => page("audit", "/arcgis/rest/admin/audit", "Audit log", Kind::Other),
+        _ => page("services", SERVICES, "Not found", Kind::Other),
+    }
+}
+
+/// The steps of a way that goes on from `root`.
+fn below<S: AsRef<str>>(root: &str, steps: impl IntoIterator<Item = S>) -> impl Iterator<Item = Crumb> {
+    let mut href = root.to_owned();
+    steps.into_iter().map(move |step| {
+        href = format!("{href}/{}", encode(step.as_ref()));
+        crumb(&brief(step.as_ref()), href.clone())
+    })
 }
 
 fn of_layer(layer: Option<&Layer>, id: i32, what: OfLayer, root: &str, path: &mut Vec<Crumb>) -> (String, Kind) {

@@ -141,25 +141,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let method = request.method().clone();
     let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let max_bytes = app.config.max_body_bytes;
-    let silence = Duration::from_secs(app.config.client_timeout_seconds.into());
-    let read = match admitted(&app, &route, &headers, &params_of_query(&query), address).await {
-        Ok(incoming) => params::read(request, max_bytes, silence, incoming).await,
-        Err(error) => {
-            // A client that is still sending would not see the answer.
-            params::pass_over(request, max_bytes, silence).await;
-            Err(error)
-        }
-    };
-    let (params, file, failure) = match read {
-        Ok((params, file)) => (params, file, None),
-        Err(error) => (params_of_query(&query), None, Some(error)),
-    };
-    let format = match &failure {
-        // The format stood in the body, most likely; and what cannot be read is rarely a person's.
-        Some(_) if params.text("f").is_none() => Ok(Format::Json),
-        _ => Format::of(&params),
-    };
+    let Received { params, file, format, failure } = received(&app, &route, request, address).await;
     let (way, title, kind) = crumbs::crumbs(&app, &route);
     let asked = Asked {
         route: &route,
@@ -167,15 +149,15 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         params: &params,
         query: &params_of_query(&query),
         headers: &headers,
-        format: *format.as_ref().unwrap_or(&Format::Json),
+        format,
         address,
     };
-    let identity = match (&failure, &format) {
-        (None, Ok(_)) => signing_in::identify(&app, asked).await,
+    let identity = match &failure {
+        None => signing_in::identify(&app, asked).await,
         // Nothing will be done for anybody.
-        _ => Ok(Identity::default()),
+        Some(_) => Ok(Identity::default()),
     };
-    let visitor = signing_in::visitor(&app, identity.as_ref().ok(), asked.format).await;
+    let visitor = signing_in::visitor(&app, identity.as_ref().ok(), format).await;
     let has_json = route.post_only().is_none() && !matches!(route, Route::ConsolePage(..));
     let json_url = (method != Method::POST && has_json).then(|| json_url(&way, &query));
     let basemap_url = app.config.basemap_url.clone();
@@ -192,12 +174,10 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         headers: &headers,
         json_url,
     };
-    // A format that nobody knows is answered in the one that every program can read.
-    let format_of_errors = asked.format;
     let mut is_somebody = false;
-    let result = match (failure, format, identity) {
-        (Some(error), _, _) | (None, Err(error), _) | (None, Ok(_), Err(error)) => Err(error),
-        (None, Ok(format), Ok(Identity { principal, session })) => {
+    let result = match (failure, identity) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(Identity { principal, session })) => {
             is_somebody = !principal.is_anonymous();
             let mut params = match format {
                 Format::Html => html::gathered(shown.params).into_owned(),
@@ -232,11 +212,48 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             auth::acting(&actor, reply(&call, &route, &shown)).await
         }
     };
-    let mut response = answer_of(result, &route, format_of_errors, &shown, (path, &query), request_id);
+    let mut response = answer_of(result, &route, format, &shown, (path, &query), request_id);
     if is_somebody && response.headers().get(header::CACHE_CONTROL).is_some_and(|value| value == "no-store") {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
     response
+}
+
+/// What a request brought, as far as it could be read.
+struct Received {
+    params: Params,
+    file: Option<params::File>,
+    /// The format of the answer, whatever becomes of the request.
+    format: Format,
+    /// Why it cannot be carried out.
+    failure: Option<Error>,
+}
+
+/// Reads the parameters of a request, and keeps its file.
+async fn received(app: &App, route: &Route, request: Request, address: Option<std::net::IpAddr>) -> Received {
+    let query = params_of_query(request.uri().query().unwrap_or_default());
+    let max_bytes = app.config.max_body_bytes;
+    let silence = Duration::from_secs(app.config.client_timeout_seconds.into());
+    let read = match admitted(app, route, request.headers(), &query, address).await {
+        Ok(incoming) => params::read(request, max_bytes, silence, incoming).await,
+        Err(error) => {
+            // A client that is still sending would not see the answer.
+            params::pass_over(request, max_bytes, silence).await;
+            Err(error)
+        }
+    };
+    let (params, file, failure) = match read {
+        Ok((params, file)) => (params, file, None),
+        Err(error) => (query, None, Some(error)),
+    };
+    let (format, failure) = match (Format::of(&params), failure) {
+        // The format stood in the body, most likely; and what cannot be read is rarely a person's.
+        (_, Some(error)) if params.text("f").is_none() => (Format::Json, Some(error)),
+        (Ok(format), failure) => (format, failure),
+        // A format that nobody knows is answered in the one that every program can read.
+        (Err(unknown), failure) => (Format::Json, Some(failure.unwrap_or(unknown))),
+    };
+    Received { params, file, format, failure }
 }
 
 /// Where the file of a request goes, if one may come with it. Refuses it before it is sent, as far as it is known to be wrong.

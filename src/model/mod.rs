@@ -28,6 +28,7 @@ pub mod provenance;
 pub mod query;
 pub mod quota;
 pub mod replica;
+pub mod row_rules;
 pub mod rules;
 pub mod standing;
 pub mod statistics;

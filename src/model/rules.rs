@@ -10,12 +10,10 @@ use serde_json::Value as Json;
 
 use super::{
     capability::Capabilities,
-    definition::{
-        Definition, Domain, EditFields, FeatureType, FieldDefinition, OwnershipControl, RowRule, Subtype, TimeInfo,
-    },
+    definition::{Definition, Domain, EditFields, FeatureType, FieldDefinition, Subtype, TimeInfo},
     edit::Op,
-    guard::RowPolicy,
     layer::{Field, Layer},
+    row_rules::RowRules,
     value::{FieldType, Scalar, Value, brief, coerce},
 };
 
@@ -89,63 +87,6 @@ impl EditTracking {
     /// The fields.
     pub fn fields(self) -> impl Iterator<Item = usize> {
         [self.creator, self.created, self.editor, self.edited].into_iter().flatten()
-    }
-}
-
-/// Who may see and change which rows; see [`super::guard`].
-#[derive(Clone, Debug, Default)]
-pub struct RowRules {
-    /// What depends on who added a row.
-    pub ownership: Option<Ownership>,
-    /// Who sees which rows; `None`: everybody all.
-    pub rows: Option<Vec<RowRule>>,
-    /// Whether what the definition says of it cannot be followed. Whoever meant to keep rows from somebody meant to.
-    pub is_broken: bool,
-}
-
-impl RowRules {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ownership.is_none() && self.rows.is_none() && !self.is_broken
-    }
-}
-
-/// What depends on who added a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ownership {
-    /// The field with their name.
-    pub creator: usize,
-    /// What users may do with rows of others.
-    pub others: Allowance,
-    /// What may be done by who did not sign in.
-    pub anonymous: Allowance,
-}
-
-/// What may be done with rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Seeing them.
-    pub query: bool,
-    /// Changing them.
-    pub update: bool,
-    /// Deleting them.
-    pub delete: bool,
-}
-
-impl From<&OwnershipControl> for (Allowance, Allowance) {
-    /// What others and anonymous callers may do.
-    fn from(given: &OwnershipControl) -> (Allowance, Allowance) {
-        let others = Allowance {
-            query: given.allow_others_to_query,
-            update: given.allow_others_to_update,
-            delete: given.allow_others_to_delete,
-        };
-        let anonymous = Allowance {
-            query: given.allow_anonymous_to_query.unwrap_or(others.query),
-            update: given.allow_anonymous_to_update.unwrap_or(others.update),
-            delete: given.allow_anonymous_to_delete.unwrap_or(others.delete),
-        };
-        (others, anonymous)
     }
 }
 
@@ -292,7 +233,9 @@ impl Rules {
         if let Some(named) = &definition.edit_fields_info {
             rules.resolve_tracking(named, layer);
         }
-        rules.resolve_row_rules(definition, layer);
+        let (row_rules, problems) = RowRules::resolve(definition, layer, rules.tracking.creator);
+        rules.row_rules = row_rules;
+        rules.problems.extend(problems);
         if let Some(named) = &definition.time_info {
             rules.resolve_time(named, layer);
         }
@@ -515,40 +458,6 @@ impl Rules {
         for index in self.tracking.fields() {
             self.fields[index].read_only = true;
         }
-    }
-
-    fn resolve_row_rules(&mut self, definition: &Definition, layer: &Layer) {
-        let mut problems = Vec::new();
-        if let Some(given) = &definition.ownership_based_access_control_for_features {
-            match self.tracking.creator {
-                None => problems.push(
-                    "ownershipBasedAccessControlForFeatures: nothing tells who owns a row; name a creatorField in editFieldsInfo".to_owned(),
-                ),
-                Some(creator) => {
-                    let (others, anonymous) = given.into();
-                    self.row_rules.ownership = Some(Ownership { creator, others, anonymous });
-                }
-            }
-        }
-        if !definition.row_access.is_empty() {
-            self.row_rules.rows = Some(definition.row_access.clone());
-        }
-        for (rule, number) in definition.row_access.iter().zip(1..) {
-            let n_named =
-                [rule.user.is_some(), rule.role.is_some(), rule.anonymous].iter().filter(|named| **named).count();
-            if n_named != 1 {
-                problems.push(format!(
-                    "rowAccess: rule {number} names {n_named} of user, role and anonymous; it is for exactly one of them"
-                ));
-            }
-            if let Some(clause) = rule.clause.as_deref().filter(|clause| !clause.trim().is_empty())
-                && let Err(problem) = RowPolicy::check(clause, &layer.fields)
-            {
-                problems.push(format!("rowAccess: rule {number}: where: {problem}"));
-            }
-        }
-        self.row_rules.is_broken = !problems.is_empty();
-        self.problems.extend(problems);
     }
 
     fn resolve_time(&mut self, named: &TimeInfo, layer: &Layer) {

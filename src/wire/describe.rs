@@ -8,7 +8,7 @@ use crate::{
         definition::{Definition, Domain, Facts, Index, Template},
         geometry::GeometryType,
         layer::{Field, Layer, Relationship, Service},
-        rules::Ownership,
+        row_rules::Ownership,
         value::FieldType,
     },
 };

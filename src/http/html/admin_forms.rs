@@ -1,6 +1,7 @@
 //! The forms of the operations on definitions.
 
-use super::forms::{Control, FORMAT, Group};
+use super::control::Control;
+use super::forms::{FORMAT, Group};
 
 /// The heading of an operation's form, and its parameters.
 pub(super) fn of(operation: &str) -> (&'static str, &'static [Group]) {

@@ -1,6 +1,7 @@
 //! The forms of the operations that edit layers.
 
-use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SR_HINT};
+use super::control::{Control, Input};
+use super::forms::{FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, SR_HINT};
 use super::query_forms::SPATIAL_RELATIONSHIPS;
 
 /// The heading of an operation's form, and its parameters.

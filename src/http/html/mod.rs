@@ -6,6 +6,7 @@
 
 mod admin_forms;
 mod console;
+mod control;
 mod editing_forms;
 mod forms;
 mod frame;

@@ -1,6 +1,7 @@
 //! The forms of the operations that read rows.
 
-use super::forms::{Control, FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, Input, SR_HINT};
+use super::control::{Control, Input};
+use super::forms::{FORMAT, GEOMETRY_HINT, GEOMETRY_TYPES, Group, SR_HINT};
 
 pub(super) const SPATIAL_RELATIONSHIPS: &[(&str, &str)] = &[
     ("esriSpatialRelIntersects", "Intersects"),

@@ -51,7 +51,7 @@ function kindOf(address) {
     .replace(/\/FeatureServer\/0\/\d+/, "/FeatureServer/0/N")
     .replace(/\/(replicas|jobs|uploads)\/[0-9a-f-]{8,}[^/]*/i, "/$1/ID")
     .replace(/\/(batches|rejectedEdits|conflicts)\/\d+/, "/$1/N");
-  return path + [...new URLSearchParams(search).keys()].sort().join("&");
+  return path + [...new Set(new URLSearchParams(search).keys())].sort().join("&");
 }
 
 await scenarios({
@@ -84,7 +84,8 @@ await scenarios({
         const links = [...document.querySelectorAll("a[href]")].map((one) => one.href);
         // What a form that asks for nothing gets.
         const forms = [...document.querySelectorAll("form")].filter((form) => form.method === "get");
-        return [...links, ...forms.map((form) => `${form.action}?${new URLSearchParams(new FormData(form))}`)];
+        // Sent by GET, a form puts its own parameters in the place of those that its address has.
+        return [...links, ...forms.map((form) => `${form.action.replace(/\?.*/, "")}?${new URLSearchParams(new FormData(form))}`)];
       });
       for (const next of found) {
         const bare = next.replace(/#.*$/, "");

@@ -86,9 +86,7 @@ async fn grove() -> (TestServer, JobRunner) {
 
 const ADMIN: &str = "0123456789abcdef-admin";
 
-/// Every page, as a phone and in the dark, takes minutes.
 #[tokio::test]
-#[ignore = "for scripts/test-long"]
 async fn everything_is_found_by_its_links() {
     let (server, _jobs) = grove().await;
     run("links", &server.listen().await.address, &json!({"admin": ADMIN}).to_string()).await;
