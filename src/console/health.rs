@@ -174,7 +174,7 @@ fn books(services: &[ServiceHealth]) -> Check {
         (0, 0) => (Verdict::Ok, "No refused edit and no conflict is open.".to_owned(), String::new()),
         _ => (
             Verdict::Warning,
-            format!("{n_rejected} refused edits and {n_conflicts} conflicts are open."),
+            format!("Open refused edits: {n_rejected}; open conflicts: {n_conflicts}."),
             "Nothing of them is lost. Apply or dismiss refused edits, and put back what was overwritten if it was right.".to_owned(),
         ),
     };
