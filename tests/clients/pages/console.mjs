@@ -55,7 +55,7 @@ await scenarios({
 
   "the overview says whether all is well, and who is behind": async (visit) => {
     await enter(visit);
-    assert.match(await visit.text('[data-check="books"]'), /1 conflicts are open/);
+    assert.match(await visit.text('[data-check="books"]'), /open conflicts: 1\b/i);
     assert.match(await visit.text('[data-check="tracking"]'), /Every change of 2 layers is recorded/);
     assert.match(await visit.text(`[data-service="trees"]`), /Furthest behind: /);
     assert.match(await visit.page.$eval("svg.lag", (one) => one.getAttribute("aria-label")), /holds the history/);

@@ -9,12 +9,13 @@ fn id(n: u32) -> String {
     format!("{{AAAAAAAA-0000-4000-8000-{n:012}}}")
 }
 
-/// Everything that an upload may touch, as text.
+/// Everything that an upload may touch, as text; but for what says that it was refused: its edits, and the replica's timeline.
 async fn everything(server: &TestServer) -> Vec<String> {
     let mut connection = server.database.connect().await;
     let tables: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables
-         where schemaname in ('public', 'syncline') and tablename not in ('spatial_ref_sys', 'migration', 'rejected_edit') order by 1",
+         where schemaname in ('public', 'syncline') and tablename not in ('spatial_ref_sys', 'migration', 'rejected_edit', 'synchronization')
+         order by 1",
     )
     .fetch_all(&mut connection)
     .await
@@ -22,8 +23,9 @@ async fn everything(server: &TestServer) -> Vec<String> {
     assert!(tables.contains(&"syncline.receipt".to_owned()), "{tables:?}");
     let mut contents = Vec::new();
     for table in tables {
-        let query =
-            format!("select '{table}: ' || coalesce(jsonb_agg(to_jsonb(t) order by t::text)::text, '') from {table} t");
+        let query = format!(
+            "select '{table}: ' || coalesce(jsonb_agg(to_jsonb(t) - 'n_syncs' order by t::text)::text, '') from {table} t"
+        );
         contents.push(server.database.value::<String>(&query).await);
     }
     contents
@@ -71,6 +73,8 @@ async fn an_upload_that_is_rolled_back_leaves_no_trace() {
     let answer = synchronize("true", &bad).await;
     assert!(error(&answer).1.contains("note"), "{answer}");
     assert_eq!(everything(&server).await, before);
+    let outcomes = "select string_agg(outcome || ', ' || n_refused, '; ') from syncline.synchronization";
+    assert_eq!(server.database.value::<String>(outcomes).await, "refused, 6");
     assert!(server.database.value::<i64>("select count(*) from syncline.rejected_edit").await > 0);
     let answer = synchronize("true", &good).await;
     assert!(answer.get("error").is_none(), "{answer}");
