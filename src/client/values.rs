@@ -8,6 +8,7 @@ use serde::{
 use serde_json::Value as Json;
 
 use crate::model::{
+    calendar,
     id::GlobalId,
     value::{brief, day, iso_instant, time_of_day},
 };
@@ -190,25 +191,13 @@ fn whole(value: f64) -> Result<Json, String> {
 
 /// An instant as the file writes it.
 pub(crate) fn iso(ms: i64) -> Result<String, String> {
-    let (year, month, date) = civil(ms.div_euclid(DAY_MS));
+    let (year, month, date) = calendar::date(ms.div_euclid(DAY_MS));
     if !(1..=9999).contains(&year) {
         return Err(format!("the date {ms} (milliseconds since 1970) is not within the years 1 to 9999"));
     }
     let of_day = ms.rem_euclid(DAY_MS);
     let (hours, minutes, seconds) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
     Ok(format!("{year:04}-{month:02}-{date:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", of_day % 1000))
-}
-
-/// Year, month and day of a number of days since 1970, proleptic Gregorian.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Eras of 400 years, in years that begin in March, so that the leap day is the last.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, of_year - (153 * shifted_month + 2) / 5 + 1)
 }
 
 /// Milliseconds since 1970, now.

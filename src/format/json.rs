@@ -4,7 +4,7 @@ use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
 
 use crate::{
     error::{Error, Result},
-    model::{geometry::Dimensions, id::GlobalId, layer::Layer, query::Columns, value::FieldType},
+    model::{calendar, geometry::Dimensions, id::GlobalId, layer::Layer, query::Columns, value::FieldType},
 };
 
 use super::{array, ewkb::Ewkb, feature_set::Column};
@@ -189,16 +189,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a day, given as days since 1970, as a quoted ISO date.
 pub(crate) fn day(days: i32, out: &mut Vec<u8>) {
-    // Civil from days: years start in March, so that the leap day is the last of them.
-    let shifted = i64::from(days) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = calendar::date(days.into());
     out.extend_from_slice(format!("\"{year:04}-{month:02}-{day:02}\"").as_bytes());
 }
 

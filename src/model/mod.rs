@@ -8,6 +8,7 @@ pub mod actor;
 pub mod attachment;
 pub mod attempts;
 pub mod audit;
+pub mod calendar;
 pub mod capability;
 pub mod data_format;
 pub mod definition;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::id::GlobalId;
+use super::{calendar, id::GlobalId};
 
 /// The type of a field, as far as a client can tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,22 +368,8 @@ pub fn day(text: &str) -> Option<i32> {
     if year.len() != 4 || month.len() != 2 || day.len() != 2 {
         return None;
     }
-    let (year, month, day) = (digits(year)?, digits(month)?, digits(day)?);
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let length = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    if year < 1 || day < 1 || day > length {
-        return None;
-    }
-    // Days from civil: years start in March, so that the leap day is the last of them.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let of_year = (153 * m + 2) / 5 + day - 1;
-    Some(y * 365 + y / 4 - y / 100 + y / 400 + of_year - 719_468)
+    let days = calendar::days(digits(year)?.into(), digits(month)?.into(), digits(day)?.into())?;
+    i32::try_from(days).ok()
 }
 
 /// Microseconds since midnight of `HH:MM[:SS[.ffffff]]`.

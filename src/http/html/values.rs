@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::calendar;
+
 use super::writer::Html;
 
 /// Keys whose numbers are milliseconds since 1970.
@@ -183,29 +185,12 @@ pub(super) fn date(html: &mut Html, milliseconds: i64) {
 /// Returns milliseconds since 1970 as `2025-04-30 11:56:34 UTC`, with a fraction where there is one.
 fn utc(milliseconds: i64) -> String {
     const DAY: i64 = 86_400_000;
-    let (year, month, day) = civil_date(milliseconds.div_euclid(DAY));
+    let (year, month, day) = calendar::date(milliseconds.div_euclid(DAY));
     let within_day = milliseconds.rem_euclid(DAY);
     let (hour, minute) = (within_day / 3_600_000, within_day / 60_000 % 60);
     let (second, fraction) = (within_day / 1000 % 60, within_day % 1000);
     let date = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
     if fraction == 0 { format!("{date} UTC") } else { format!("{date}.{fraction:03} UTC") }
-}
-
-/// Returns year, month and day of the proleptic Gregorian calendar.
-///
-/// Years are counted from March, so that the leap day is the last one of its year.
-fn civil_date(days_since_1970: i64) -> (i64, i64, i64) {
-    const DAYS_IN_400_YEARS: i64 = 146_097;
-    let days = days_since_1970 + 719_468; // since 0000-03-01
-    let era = days.div_euclid(DAYS_IN_400_YEARS);
-    let day_of_era = days.rem_euclid(DAYS_IN_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months_since_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
-    let month = (months_since_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
 }
 
 /// Writes an envelope as the lines that every services directory has.

@@ -4,6 +4,8 @@
 
 use uuid::Uuid;
 
+use crate::model::calendar;
+
 use super::lex::shorten;
 use super::{DatePart, Interval, Literal, MAX_SHIFT_DAYS, ParseError, Problem, Type};
 
@@ -64,7 +66,7 @@ fn date(text: &str) -> Option<i64> {
     if year.len() != 4 || parts.next().is_some() {
         return None;
     }
-    civil(digits(year, 4)?, digits(month, 2)?, digits(day, 2)?)
+    calendar::days(digits(year, 4)?, digits(month, 2)?, digits(day, 2)?)
 }
 
 /// Reads `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fff` as microseconds since midnight.
@@ -166,22 +168,6 @@ fn zone_offset(zone: &str) -> Option<i64> {
         None => (digits(zone, 2)?, 0),
     };
     (hours < 16 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60 * SECOND)
-}
-
-/// Counts the days from 1970-01-01 to a day of the Gregorian calendar; none if there is no such day.
-fn civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let february = if leap { 29 } else { 28 };
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = usize::try_from(month).ok()?.checked_sub(1)?;
-    if year < 1 || day < 1 || day > *lengths.get(before)? {
-        return None;
-    }
-    let whole_years = year - 1;
-    let leap_days = whole_years / 4 - whole_years / 100 + whole_years / 400;
-    let this_year: i64 = lengths.iter().take(before).sum::<i64>() + day - 1;
-    const TO_1970: i64 = 719_162;
-    Some(whole_years * 365 + leap_days + this_year - TO_1970)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use crate::{
     error::{Error, Result},
     format::array,
-    model::{layer::Field, value::FieldType},
+    model::{calendar, layer::Field, value::FieldType},
     sqlite::{cannot_write, insert::Slots},
 };
 
@@ -133,16 +133,7 @@ impl Stamp {
 
     /// Appends a day, given as days since 1970: `2026-11-22`.
     fn day(&mut self, days: i64) {
-        // Civil from days: years start in March, so that the leap day is the last of them.
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (year, month, day) = calendar::date(days);
         if year < 0 {
             self.push(b'-');
         }
