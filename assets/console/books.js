@@ -1,7 +1,7 @@
 // Refused edits and conflicts: what happened, side by side, and how it is put right.
 
 import {
-  admin, badge, button, choice, count, done, empty, exact, facts, failure, fill, h, inAddress, link, live, number, ofService, question, replicaAddress,
+  admin, badge, button, choice, count, done, empty, exact, facts, failure, fill, h, inAddress, keepingFocus, latest, link, live, mark, number, ofService, question, replicaAddress,
   time, toAddress, trying,
 } from "./console-kit.js";
 import { showMap } from "./map.js";
@@ -79,10 +79,15 @@ async function books(place, kind) {
   const detail = h("section.entry", { "aria-live": "polite", tabindex: "-1" });
   const filter = h("div", {});
 
-  const load = async () => {
+  const beginLoad = latest();
+  const load = async ({ quietly = false } = {}) => {
+    const isLast = beginLoad();
     const answer = await ofService(wanted.service, kind.resource, {
       replicaID: wanted.replicaID, state: kind.resource === "rejectedEdits" ? wanted.state : undefined, resultOffset: offset, resultRecordCount: PAGE,
     });
+    if (!isLast()) {
+      return;
+    }
     list = answer[kind.resource];
     more = answer.exceededTransferLimit;
     if (kind.resource === "conflicts" && wanted.state === "open") {
@@ -90,9 +95,9 @@ async function books(place, kind) {
     }
     draw();
     if (chosen !== null) {
-      await show(chosen);
+      await show(chosen, { quietly });
     } else if (list.length && window.matchMedia("(min-width: 60rem)").matches) {
-      await show(list[0][kind.id]);
+      await show(list[0][kind.id], { quietly });
     } else if (!list.length) {
       fill(detail);
     }
@@ -107,7 +112,9 @@ async function books(place, kind) {
     return trying(news, null, load);
   };
 
-  const draw = () => {
+  const draw = () => keepingFocus(place, drawAll);
+
+  const drawAll = () => {
     fill(filter, h("form.filter", { onsubmit: (event) => event.preventDefault() },
       choice("Service", "service", services.map((one) => [one.name, `${one.name} (${one[kind.open]})`]), wanted.service, (event) => search({ service: event.target.value, replicaID: undefined })),
       choice("State", "state", kind.states, wanted.state, (event) => search({ state: event.target.value })),
@@ -163,36 +170,49 @@ async function books(place, kind) {
       const failed = answer.filter(([, one]) => !one.success);
       selected.clear();
       chosen = null;
+      await trying(h("div"), null, load);
       fill(news,
         answer.length > failed.length ? done(`${count(answer.length - failed.length, "entry", "entries")} done.`) : null,
         failed.length ? h("div.error", { role: "alert" }, h("p", {}, `${count(failed.length, "entry was", "entries were")} not`), h("ul", {}, failed.slice(0, 20).map(([id, one]) => h("li", {}, `${id}: ${one.description ?? one.result?.error?.description ?? "it was refused"}`)))) : null);
-      await trying(h("div"), null, load);
     }
   };
 
-  const show = async (id) => {
+  const beginShow = latest();
+  const show = async (id, { quietly = false } = {}) => {
+    const isLast = beginShow();
     chosen = id;
     for (const entry of entries.querySelectorAll("li")) {
-      entry.toggleAttribute("aria-current", Number(entry.dataset.id) === id);
+      mark(entry, Number(entry.dataset.id) === id);
     }
-    await trying(detail, null, async () => {
-      const one = await ofService(wanted.service, `${kind.resource}/${id}`);
-      const after = async (message) => {
-        fill(news, message);
-        await trying(h("div"), null, load);
-        news.scrollIntoView({ block: "nearest" });
-      };
-      await kind.detail(detail, one, wanted.service, after);
-    });
+    const after = async (message) => {
+      await trying(h("div"), null, load);
+      fill(news, message);
+      news.scrollIntoView({ block: "nearest" });
+    };
+    let write;
+    try {
+      write = await kind.detail(await ofService(wanted.service, `${kind.resource}/${id}`), wanted.service, after);
+    } catch (error) {
+      write = (place) => fill(place, failure(error));
+    }
+    // Somebody may have chosen another meanwhile, or be at work with what is shown.
+    if (isLast() && !(quietly && detail.querySelector(".at-work > *"))) {
+      keepingFocus(detail, () => write(detail));
+    }
   };
 
   fill(place, filter, news, h("div.books", {}, h("div", {}, bar, entries, pages), detail));
   await load();
-  live(() => (document.activeElement?.closest("form.correct") ? undefined : trying(news, null, load)));
+  live(() => load({ quietly: true }));
 }
 
-async function conflictDetail(place, one, service, after) {
+/** Asks for what else is needed to show a conflict, and returns what writes it into a place. */
+async function conflictDetail(one, service, after) {
   const layer = one.layer === null ? null : await layerOf(service, one.layer);
+  return (place) => writeConflict(place, one, layer, service, after);
+}
+
+function writeConflict(place, one, layer, service, after) {
   const others = one.otherReplicaName ?? (one.otherOperation ? `${one.otherOperation} of a connected client` : "SQL or another program");
   const isOpen = one.restoredDate === null;
   fill(
@@ -250,16 +270,21 @@ async function restore(one, service, after) {
   return answer ? after(done("What was overwritten is back.")) : undefined;
 }
 
-async function rejectedDetail(place, one, service, after) {
+/** The same for a refused edit. */
+async function rejectedDetail(one, service, after) {
   const layer = one.layer === null ? null : await layerOf(service, one.layer);
   const stored = layer && one.globalId ? await storedOf(service, one, layer) : null;
+  return (place) => writeRejected(place, one, [layer, stored], service, after);
+}
+
+function writeRejected(place, one, [layer, stored], service, after) {
   const isOpen = one.state === "open";
   const readable = one.feature !== null && typeof one.feature === "object";
   const named = new Set(readable ? Object.keys(one.feature.attributes ?? {}) : []);
   if (readable && one.feature.geometry) {
     named.add("geometry");
   }
-  const correcting = h("div", {});
+  const correcting = h("div.at-work", { "aria-live": "polite" });
   fill(
     place,
     h("h2", {}, `Refused edit ${one.rejectedEditId}`),
@@ -398,7 +423,7 @@ function readInput(field, input, before) {
 }
 
 function actions(buttons) {
-  return h("div.buttons", {}, buttons);
+  return h("div.buttons", { dataset: { id: "actions" } }, buttons);
 }
 
 /** Versions of a feature beside each other, with what differs marked. */

@@ -1,19 +1,25 @@
 // The console: finds the page that is asked for, and lets in who may see it.
 
-import { failure, fill, signIn } from "./console-kit.js";
+import { button, failure, fill, forgetKey, h, hasKey, signIn } from "./console-kit.js";
 import { overview } from "./console-overview.js";
 import { replicas } from "./console-replicas.js";
 import { replica } from "./console-replica.js";
 import { conflicts, rejected } from "./console-books.js";
+import { grants, keys, sessions, users } from "./console-accounts.js";
+import { publish } from "./console-publish.js";
+import { audit } from "./console-audit.js";
 import { jobs, settings } from "./console-more.js";
 
-const PAGES = { overview, replicas, replica, rejected, conflicts, jobs, settings };
+const PAGES = { overview, replicas, replica, rejected, conflicts, jobs, publish, users, grants, keys, sessions, audit, settings };
 
 const place = document.getElementById("console");
 
 async function begin() {
   try {
     await PAGES[place.dataset.page](place, place.dataset.id);
+    if (hasKey()) {
+      place.after(h("p.note.with-key", {}, "This tab asks with a key that was entered in it. ", button("Forget the key", forgetKey)));
+    }
   } catch (error) {
     if (error.code === 498 || error.code === 499 || error.code === 403) {
       signIn(place, error, begin);

@@ -83,6 +83,70 @@ export function fill(element, ...children) {
   return element;
 }
 
+const FOCUSABLE = "a, button, input, select, textarea, summary";
+
+/**
+ * Draws something anew and leaves the keyboard where it was. What had the focus is found again by its id, by its place in the element round it
+ * that has `data-id` or `data-column`, or by where it leads.
+ */
+export function keepingFocus(within, draw) {
+  const find = within.contains(document.activeElement) ? finder(within, document.activeElement) : null;
+  draw();
+  if (find && !within.contains(document.activeElement)) {
+    find()?.focus({ preventScroll: true });
+  }
+}
+
+function finder(within, held) {
+  if (held.id) {
+    return () => document.getElementById(held.id);
+  }
+  const anchor = held.closest("[data-id], [data-column]");
+  if (anchor && within.contains(anchor)) {
+    const name = anchor.dataset.id === undefined ? "column" : "id";
+    const parts = (one) => [one, ...one.querySelectorAll(FOCUSABLE)];
+    const value = anchor.dataset[name];
+    const nth = parts(anchor).indexOf(held);
+    return () => {
+      const found = [...within.querySelectorAll(`[data-${name}]`)].find((one) => one.dataset[name] === value);
+      return found && parts(found)[nth];
+    };
+  }
+  const { href } = held;
+  return () => href && [...within.querySelectorAll("a")].find((one) => one.href === href);
+}
+
+/** Says of several requests of one kind which is the last: what came before it is of no interest any more, also if it is answered later. */
+export function latest() {
+  let last = 0;
+  return () => {
+    const mine = ++last;
+    return () => mine === last;
+  };
+}
+
+/** Does something when somebody has stopped typing. */
+export function debounced(act) {
+  let waiting;
+  return () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(act, 300);
+  };
+}
+
+export function shorten(text, most = 60) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** Marks the one of several entries that is shown. */
+export function mark(entry, isCurrent) {
+  if (isCurrent) {
+    entry.setAttribute("aria-current", "true");
+  } else {
+    entry.removeAttribute("aria-current");
+  }
+}
+
 export function link(href, text, attributes = {}) {
   return h("a", { href, ...attributes }, text);
 }
@@ -227,7 +291,13 @@ export function question({ title, content, action, danger = false, perform }) {
     const trouble = h("div", {});
     let result;
     const close = () => dialog.close();
+    const id = `question-${document.querySelectorAll("dialog").length}`;
     const act = async () => {
+      const wrong = shown.querySelector("input:invalid, select:invalid");
+      if (wrong) {
+        wrong.reportValidity();
+        return;
+      }
       go.disabled = true;
       fill(trouble);
       try {
@@ -239,11 +309,19 @@ export function question({ title, content, action, danger = false, perform }) {
       }
     };
     const go = h(danger ? "button.destroy" : "button", { type: "button", onclick: act }, action ?? "");
+    // Enter in a field is as good as the button.
+    const entered = (event) => {
+      if (event.key === "Enter" && action && event.target.matches("input:not([type=checkbox], [type=radio])") && !go.disabled) {
+        event.preventDefault();
+        act();
+      }
+    };
+    const shown = h("div.question-content", { tabindex: "0", onkeydown: entered }, content);
     const dialog = h(
       "dialog.question",
-      { "aria-labelledby": "question-title" },
-      h("h2", { id: "question-title" }, title),
-      h("div.question-content", { tabindex: "0" }, content),
+      { "aria-labelledby": id },
+      h("h2", { id }, title),
+      shown,
       trouble,
       h("div.buttons", {}, action ? go : null, button(action ? "Cancel" : "Close", close, "button.second")),
     );
@@ -254,8 +332,49 @@ export function question({ title, content, action, danger = false, perform }) {
     document.body.append(dialog);
     dialog.showModal();
     // Nobody should destroy by pressing Enter too often.
-    (danger ? dialog.querySelector("button.second") : action ? go : dialog.querySelector("button.second")).focus();
+    const first = [...shown.querySelectorAll("input, select, button")].find((one) => !one.disabled && !one.closest("[hidden]"));
+    const cancel = dialog.querySelector(".buttons:last-child button.second");
+    (danger ? cancel : first ?? (action ? go : cancel)).focus();
   });
+}
+
+/** Whether the page asks with a key that somebody has entered. */
+export function hasKey() {
+  return sessionStorage.getItem(KEPT) !== null;
+}
+
+/** Forgets it. */
+export function forgetKey() {
+  sessionStorage.removeItem(KEPT);
+  location.reload();
+}
+
+/** Shows what is shown only now, and lets somebody copy it. */
+export function secret(title, explained, value) {
+  const shown = h("output.secret", {}, value);
+  const said = h("span.none", { role: "status" });
+  const copy = button("Copy", async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+      fill(said, "Copied.");
+    } catch {
+      // Without HTTPS, browsers keep the clipboard to themselves.
+      getSelection().selectAllChildren(shown);
+      fill(said, "Marked; copy it with Ctrl+C.");
+    }
+  }, "button.second");
+  return question({ title, content: [h("p", {}, explained), h("p", {}, shown), h("p.buttons", {}, copy, said), h("p.note", {}, "It is shown only now, and stored nowhere in a form that could be read again.")] });
+}
+
+/** A field of a form, with what is to be said about it. */
+export function field(label, input, note) {
+  return h("div.row", {}, h("label", { for: input.id }, label), h("div", {}, input, note ? h("small", {}, note) : null));
+}
+
+/** Choices that can be made together. `chosen` reads which are. */
+export function ticks(legend, name, options, chosen, note) {
+  const made = h("fieldset", {}, h("legend", {}, legend), options.map(([value, text]) => h("label.option", {}, h("input", { type: "checkbox", name, value, checked: chosen.includes(value) }), h("bdi", {}, text))), note ? h("p.note", {}, note) : null);
+  return [made, () => [...made.querySelectorAll("input:checked")].map((one) => one.value)];
 }
 
 /** A form that lets an administrator in who has a key or the token of the settings. */
@@ -275,26 +394,36 @@ export function signIn(place, error, again) {
     return again();
   };
   const back = encodeURIComponent(location.pathname + location.search);
+  const name = document.querySelector(".account bdi")?.textContent;
+  const isOther = error.code === 403 && name !== undefined && !hasKey();
   fill(
     place,
-    error.code === 499 ? null : failure(error),
+    error.code === 499 || isOther ? null : failure(error),
     h("h2", {}, "Administrators only"),
-    h("p", {}, link(`/arcgis/login?next=${back}`, "Sign in", { class: "button" }), " with an account that has the role Administrator, or enter a key of one, or the admin_token of the settings."),
+    isOther ? h("div.error", { role: "alert" }, h("p", {}, "You are signed in as ", h("bdi", {}, name), ", who is not an administrator."), h("p", {}, "Nothing of the console is for this account. An administrator can give it the role admin; what it may do stands in the ", link("/arcgis/rest/services", "services directory"), ".")) : null,
+    h("p", {}, link(`/arcgis/login?next=${back}`, isOther ? "Sign in as somebody else" : "Sign in", { class: "button" }), " with an account that has the role admin, or enter a key of one, or the admin_token of the settings."),
     h("form.key", { onsubmit: enter }, h("label", { for: "key" }, "Key or token"), field, h("button", { type: "submit" }, "Open the console"), h("p", {}, h("small", {}, "It is kept until this tab is closed."))),
   );
   field.focus();
 }
 
-/** Runs `render` now, and again when something has changed on the server; asks cheaply, and only while somebody looks. */
+/**
+ * Runs `render` whenever something has changed on the server; asks cheaply, and only while somebody looks. `render` must leave alone what somebody is
+ * about: the keyboard's place, a form that is filled in, and what was said of what they did.
+ */
 export function live(render, { seconds = 15 } = {}) {
   let last;
+  const isBusy = () => document.hidden || document.querySelector("dialog[open]");
   const look = async () => {
-    if (document.hidden || document.querySelector("dialog[open]")) {
+    if (isBusy()) {
       return;
     }
     try {
       const { pulse } = await admin("pulse");
       if (last !== undefined && pulse !== last) {
+        if (isBusy()) {
+          return;
+        }
         await render();
       }
       last = pulse;

@@ -1,6 +1,6 @@
 // Jobs, and the settings.
 
-import { admin, badge, choice, count, empty, exact, fill, h, inAddress, link, live, ofService, serviceAddress, table, time, toAddress, trying } from "./console-kit.js";
+import { admin, badge, choice, count, empty, exact, fill, h, inAddress, keepingFocus, latest, link, live, ofService, serviceAddress, table, time, toAddress, trying } from "./console-kit.js";
 
 const JOB_STATES = { Completed: "ok", CompletedWithErrors: "warning", Failed: "problem", Pending: "", InProgress: "busy" };
 
@@ -9,16 +9,21 @@ export async function jobs(place) {
   const wanted = { service: services[0]?.name, ...inAddress() };
   const list = h("div", {});
   const check = checks.find((one) => one.name === "jobs");
+  const begin = latest();
   const load = async () => {
+    const isLast = begin();
     const { jobs } = wanted.service ? await ofService(wanted.service, "jobs") : { jobs: [] };
-    fill(list, jobs.length
+    if (!isLast()) {
+      return;
+    }
+    keepingFocus(list, () => fill(list, jobs.length
       ? table("Jobs", ["Job", "Operation", "Status", "Submitted", "Last change"], jobs.map((job) => h("tr", {},
         h("th", { scope: "row" }, link(`${serviceAddress(wanted.service)}/jobs/${job.jobId}`, h("code", {}, job.jobId))),
         h("td", {}, job.operation),
         h("td", {}, badge(JOB_STATES[job.status] || "plain", job.status), job.status === "Failed" ? reason(wanted.service, job.jobId) : null),
         h("td", {}, time(job.submissionTime)),
         h("td", {}, time(job.lastUpdatedTime)))))
-      : empty("No jobs.", "Requests with async=true run as jobs; they are here until a day after they ended."));
+      : empty("No jobs.", "Requests with async=true run as jobs; they are here until a day after they ended.")));
   };
   fill(place, h("p", {}, badge(check.verdict), " ", check.summary, " ", check.advice),
     h("form.filter", { onsubmit: (event) => event.preventDefault() }, choice("Service", "service", services.map((one) => [one.name, one.name]), wanted.service, (event) => {

@@ -1,6 +1,6 @@
 // The first page: whether all is well, who is behind, and what holds the history.
 
-import { admin, badge, bytes, count, empty, fill, h, link, live, number, replicaAddress, table, time } from "./console-kit.js";
+import { admin, badge, bytes, count, empty, fill, h, keepingFocus, link, live, number, replicaAddress, table, time } from "./console-kit.js";
 import { drawn, lagPicture } from "./console-drawing.js";
 
 const MORE = {
@@ -13,7 +13,7 @@ const MORE = {
 export async function overview(place) {
   const render = async () => {
     const [health, lags] = await Promise.all([admin("health"), admin("replicas/lag")]);
-    fill(place, cards(health), figures(health), lines(lags, health), services(health), h("p.note", {}, `Syncline ${health.version}; as of `, time(health.currentDate), "."));
+    keepingFocus(place, () => fill(place, cards(health), figures(health), lines(lags, health), services(health), h("p.note", {}, `Syncline ${health.version}; as of `, time(health.currentDate), ".")));
   };
   await render();
   live(render);
@@ -108,5 +108,5 @@ function services({ services }) {
   );
   return h("section", {}, h("h2", {}, "Services"), rows.length
     ? table("Services", ["Service", h("th.number", { scope: "col" }, "Replicas"), h("th.number", { scope: "col" }, "Changes kept"), h("th.number", { scope: "col" }, "Size"), "Oldest change", "Held by", "Last edit", h("th.number", { scope: "col" }, "Refused"), h("th.number", { scope: "col" }, "Conflicts")], rows)
-    : empty("No service is published.", "Publish a table with syncline publish, or a file with syncline import."));
+    : empty("No service is published.", [link("/arcgis/console/publish", "Publish a table"), " of the database, or import a file with syncline import."]));
 }

@@ -1,7 +1,7 @@
 // One replica: what it holds, what became of its synchronizations, and what can be put right.
 
 import {
-  admin, badge, bytes, button, choice, count, done, empty, exact, facts, failure, fill, h, link, live, number, ofService, question, serviceAddress, stateOf, table,
+  admin, badge, bytes, button, choice, count, done, empty, exact, facts, failure, fill, h, keepingFocus, link, live, number, ofService, question, serviceAddress, stateOf, table,
   time, trying,
 } from "./console-kit.js";
 import { drawn, timelinePicture } from "./console-drawing.js";
@@ -27,7 +27,7 @@ export async function replica(place, id) {
       }
       throw error;
     }
-    fill(head, summary(one, news, load));
+    keepingFocus(head, () => fill(head, summary(one, news, load)));
     map(head, one);
     await showTimeline(timeline, one, news);
     if (toolsFor !== one.replicaID) {
@@ -37,7 +37,7 @@ export async function replica(place, id) {
     return undefined;
   };
   await load();
-  live(() => trying(news, null, load));
+  live(load);
 }
 
 /** A replica that is not registered any more still has a timeline and books. */
@@ -55,10 +55,10 @@ function summary(one, news, load) {
   document.querySelector("h1").textContent = one.replicaName;
   document.title = `${one.replicaName} · Replica`;
   const after = async (message, goneIds = []) => {
-    fill(news, message);
     if (goneIds.length === 0) {
       await load();
     }
+    fill(news, message);
   };
   const alone = one.historyKeptAlone;
   const ends = one.unregisterDate ?? one.expiryDate;
@@ -71,7 +71,7 @@ function summary(one, news, load) {
   return [
     h("p.states", {}, stateOf(one), one.lastOutcome ? [" ", badge(one.lastOutcome)] : null),
     sentence ? h(one.lastMessage || one.needsSnapshot ? "div.error" : "div.hint", {}, h("p", {}, sentence)) : null,
-    h("div.buttons", {},
+    h("div.buttons", { dataset: { id: "actions" } },
       button("Expiry…", () => expire([one.replicaID], after), "button.second"),
       button("Unregister…", () => unregister([one.replicaID], after), "button.danger"),
       link(`${serviceAddress(one.service)}/replicas/${one.replicaID}`, "In the directory", { class: "button second" })),

@@ -1,8 +1,8 @@
 // All replicas: who has what, since when, how far behind; and what is done with several at once.
 
 import {
-  admin, badge, bytes, button, choice, count, done, empty, exact, failure, fill, h, inAddress, link, live, number, question, relative, replicaAddress,
-  stateOf, time, toAddress, trying,
+  admin, badge, bytes, button, choice, count, debounced, done, empty, failure, fill, h, inAddress, keepingFocus, latest, link, live, number, question,
+  relative, replicaAddress, shorten, stateOf, time, toAddress, trying,
 } from "./console-kit.js";
 import { extentOf, showMap } from "./map.js";
 
@@ -54,13 +54,20 @@ export async function replicas(place) {
     return { text, service, state, owner, idleDays, orderByFields };
   };
 
+  const begin = latest();
   const load = async () => {
-    shown = await admin("replicas", { ...parameters(), resultOffset: wanted.resultOffset, resultRecordCount: PAGE });
+    const isLast = begin();
+    const answer = await admin("replicas", { ...parameters(), resultOffset: wanted.resultOffset, resultRecordCount: PAGE });
+    if (!isLast()) {
+      return undefined;
+    }
+    shown = answer;
     if (shown.replicas.length === 0 && Number(wanted.resultOffset) > 0) {
       wanted.resultOffset = "0";
       return load();
     }
     draw();
+    return undefined;
   };
 
   /** Asks anew for what is wanted from the beginning. */
@@ -70,9 +77,11 @@ export async function replicas(place) {
     return trying(news, null, load);
   };
 
-  const draw = () => {
+  const draw = () => keepingFocus(body, drawAll);
+
+  const drawAll = () => {
     fill(heads, h("th.check", { scope: "col" }, h("input", {
-      type: "checkbox", "aria-label": "Select all of this page", checked: shown.replicas.length > 0 && shown.replicas.every((one) => selected.has(one.replicaID)),
+      type: "checkbox", id: "select-all", "aria-label": "Select all of this page", checked: shown.replicas.length > 0 && shown.replicas.every((one) => selected.has(one.replicaID)),
       onchange: (event) => {
         for (const one of shown.replicas) {
           mark(one, event.target.checked);
@@ -109,7 +118,7 @@ export async function replicas(place) {
     return h(
       NUMBERS.includes(column) ? "th.number" : "th",
       { scope: "col", "aria-sort": here ? (descending ? "descending" : "ascending") : null },
-      h("button.sort", { type: "button", dataset: { column }, onclick: () => search({ orderByFields: `${column}${next ? " DESC" : ""}` }).then(() => heads.querySelector(`[data-column=${column}]`).focus()) },
+      h("button.sort", { type: "button", dataset: { column }, onclick: () => search({ orderByFields: `${column}${next ? " DESC" : ""}` }) },
         name, h("span", { "aria-hidden": "true" }, here ? (descending ? " ▼" : " ▲") : "")),
     );
   };
@@ -123,7 +132,7 @@ export async function replicas(place) {
       { "aria-selected": isSelected ? "true" : null, dataset: { id: one.replicaID } },
       h("td.check", {}, h("input", {
         type: "checkbox", checked: isSelected, "aria-label": `Select ${one.replicaName}`,
-        onchange: (event) => { mark(one, event.target.checked); draw(); rows.querySelector(`tr[data-id="${one.replicaID}"] input`).focus(); },
+        onchange: (event) => { mark(one, event.target.checked); draw(); },
       })),
       h("th", { scope: "row" }, link(replicaAddress(one.replicaID), h("bdi", {}, shorten(one.replicaName))), h("small.of", {}, one.service)),
       h("td.states", {}, stateOf(one), one.lastOutcome && one.lastOutcome !== "completed" ? [" ", badge(one.lastOutcome)] : null),
@@ -165,8 +174,8 @@ export async function replicas(place) {
     for (const id of gone) {
       selected.delete(id);
     }
-    fill(news, message);
     await load();
+    fill(news, message);
   };
 
   const drawMap = () => {
@@ -226,7 +235,7 @@ export async function replicas(place) {
     news, mapPlace, said, body, nothing,
   );
   await load();
-  live(() => trying(news, null, load));
+  live(load);
 }
 
 function rectangle({ xmin, ymin, xmax, ymax }) {
@@ -234,18 +243,6 @@ function rectangle({ xmin, ymin, xmax, ymax }) {
   const pad = Math.max(0, 0.0005 - Math.max(xmax - xmin, ymax - ymin));
   const [west, south, east, north] = [xmin - pad, ymin - pad, xmax + pad, ymax + pad];
   return { rings: [[[west, south], [west, north], [east, north], [east, south], [west, south]]] };
-}
-
-function shorten(text, most = 60) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
-}
-
-function debounced(act) {
-  let waiting;
-  return () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(act, 300);
-  };
 }
 
 /** Unregisters replicas, after it was shown what becomes of them. `after` gets a message, and the ids that are gone. */
@@ -309,4 +306,4 @@ export async function expire(ids, after) {
   return answer ? after(done(`The rule of ${count(ids.length, "replica")} was set.`)) : undefined;
 }
 
-export { rectangle, shorten };
+export { rectangle };

@@ -6,12 +6,14 @@
 pub(crate) mod documents;
 mod expiry;
 mod health;
+mod publishing;
 mod replicas;
 mod settings;
 mod unregister;
 
 pub(crate) use expiry::set_expiry;
 pub(crate) use health::health;
+pub(crate) use publishing::{publish, published, tables};
 pub(crate) use replicas::{Lags, List, Standing, find, lags, list, timeline};
 pub(crate) use settings::settings;
 pub(crate) use unregister::{Outcome, Preview, preview, unregister};

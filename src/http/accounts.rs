@@ -1,17 +1,20 @@
 //! Users, roles, keys, tokens and grants over HTTP, for administrators: GET lists, POST changes.
 
+use std::collections::HashMap;
+
 use axum::http::Method;
 use serde_json::{Value as Json, json};
 
 use crate::{
+    app::App,
     auth::{
-        lists,
+        lists, oidc,
         rights::{self, NewKey},
         users::{self, Change},
     },
     error::{Error, Result},
     model::{
-        account::Grantee,
+        account::{Grantee, User},
         principal::{Access, Role, UserName},
     },
     wire::accounts as documents,
@@ -48,7 +51,7 @@ pub(super) async fn handle(call: &Call, what: Accounts) -> Result<Reply> {
 async fn list(call: &Call, what: Accounts) -> Result<Json> {
     let app = &call.app;
     let listed: Json = match what {
-        Accounts::Users => lists::users(app).await?.iter().map(documents::user).collect(),
+        Accounts::Users => users(app).await?,
         Accounts::Roles => lists::roles(app).await?.iter().map(documents::role).collect(),
         Accounts::Keys => lists::keys(app).await?.iter().map(documents::key).collect(),
         Accounts::Tokens => {
@@ -69,6 +72,21 @@ async fn list(call: &Call, what: Accounts) -> Result<Json> {
         answer["anonymous"] = app.config.anonymous.name().into();
     }
     Ok(answer)
+}
+
+/// All users, with who they are at identity providers.
+async fn users(app: &App) -> Result<Json> {
+    let mut identities: HashMap<String, Vec<Json>> = HashMap::new();
+    for link in oidc::links(app).await? {
+        let shown = documents::identity(&link.issuer, &link.subject, link.last_used_ms);
+        identities.entry(link.user).or_default().push(shown);
+    }
+    let shown = |user: &User| {
+        let mut shown = documents::user(user);
+        shown["identities"] = identities.remove(user.name.as_str()).unwrap_or_default().into();
+        shown
+    };
+    Ok(lists::users(app).await?.iter().map(shown).collect())
 }
 
 /// Whom or what was changed, and a secret that is shown once.
@@ -135,8 +153,18 @@ async fn of_users(call: &Call, operation: &str) -> Result<Done> {
         "enable" => Change::Enable,
         "remove" => Change::Remove,
         "revoketokens" => Change::RevokeTokens,
+        "link" => {
+            oidc::link(app, &name, call.params.text("issuer"), given(call, "subject")?).await?;
+            return Ok((name.to_string(), None));
+        }
+        "unlink" => {
+            oidc::unlink(app, &name).await?;
+            return Ok((name.to_string(), None));
+        }
         _ => {
-            return Err(unknown("add, setPassword, removePassword, setRoles, disable, enable, remove, revokeTokens"));
+            return Err(unknown(
+                "add, setPassword, removePassword, setRoles, disable, enable, remove, revokeTokens, link, unlink",
+            ));
         }
     };
     users::change(app, &name, &change).await?;

@@ -50,6 +50,12 @@ pub(crate) enum Asset {
     ConsoleReplica,
     /// Its pages of refused edits and conflicts.
     ConsoleBooks,
+    /// Its pages of users, grants, keys and sessions.
+    ConsoleAccounts,
+    /// Its page that publishes tables.
+    ConsolePublish,
+    /// Its page of the audit log.
+    ConsoleAudit,
     /// Its other pages.
     ConsoleMore,
     /// What finds the page that is asked for.
@@ -67,7 +73,7 @@ struct Served {
 }
 
 /// All files; one that names others comes after them.
-const SOURCES: [(Asset, &str, &str); 18] = [
+const SOURCES: [(Asset, &str, &str); 21] = [
     (Asset::Style, "style.css", include_str!("../../assets/style.css")),
     (Asset::Icon, "icon.svg", include_str!("../../assets/icon.svg")),
     (Asset::Theme, "theme.js", include_str!("../../assets/theme.js")),
@@ -84,6 +90,9 @@ const SOURCES: [(Asset, &str, &str); 18] = [
     (Asset::ConsoleReplicas, "console-replicas.js", include_str!("../../assets/console/replicas.js")),
     (Asset::ConsoleReplica, "console-replica.js", include_str!("../../assets/console/replica.js")),
     (Asset::ConsoleBooks, "console-books.js", include_str!("../../assets/console/books.js")),
+    (Asset::ConsoleAccounts, "console-accounts.js", include_str!("../../assets/console/accounts.js")),
+    (Asset::ConsolePublish, "console-publish.js", include_str!("../../assets/console/publish.js")),
+    (Asset::ConsoleAudit, "console-audit.js", include_str!("../../assets/console/audit.js")),
     (Asset::ConsoleMore, "console-more.js", include_str!("../../assets/console/more.js")),
     (Asset::Console, "console.js", include_str!("../../assets/console/console.js")),
 ];

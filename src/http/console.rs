@@ -3,10 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
+    auth::rights,
     console::{self, documents},
     error::{Error, Result},
-    model::{digest, id::ReplicaId, value::brief},
-    wire::console as wire,
+    model::{account::Grantee, digest, id::ReplicaId, value::brief},
+    wire::{console as wire, url},
 };
 
 use super::{Call, respond::Reply};
@@ -32,6 +33,10 @@ pub(crate) enum Console {
     Replica(String),
     /// Its synchronizations.
     Timeline(String),
+    /// The tables of the database.
+    Tables,
+    /// Publishes one.
+    Publish,
 }
 
 impl Console {
@@ -48,6 +53,8 @@ impl Console {
             ["replicas", "expire"] => Console::Expire,
             ["replicas", _] => Console::Replica(own(1)),
             ["replicas", _, "timeline"] => Console::Timeline(own(1)),
+            ["tables"] => Console::Tables,
+            ["tables", "publish"] => Console::Publish,
             _ => return None,
         })
     }
@@ -57,6 +64,7 @@ impl Console {
         match self {
             Console::Unregister => Some("unregister"),
             Console::Expire => Some("expire"),
+            Console::Publish => Some("publish"),
             _ => None,
         }
     }
@@ -73,6 +81,8 @@ impl Console {
             Console::Expire => vec!["replicas", "expire"],
             Console::Replica(id) => vec!["replicas", id],
             Console::Timeline(id) => vec!["replicas", id, "timeline"],
+            Console::Tables => vec!["tables"],
+            Console::Publish => vec!["tables", "publish"],
         }
     }
 
@@ -88,12 +98,30 @@ impl Console {
             Console::Expire => "When replicas expire".to_owned(),
             Console::Replica(id) => format!("Replica {}", brief(id)),
             Console::Timeline(id) => format!("Timeline of {}", brief(id)),
+            Console::Tables => "Tables of the database".to_owned(),
+            Console::Publish => "Publish a table".to_owned(),
         }
     }
 }
 
 fn replica(id: &str) -> Result<ReplicaId> {
     ReplicaId::parse(id).ok_or_else(|| Error::ReplicaNotFound { id: id.to_owned() })
+}
+
+async fn publish(call: &Call) -> Result<Json> {
+    let app = &call.app;
+    let wanted = wire::publish(&call.params)?;
+    let done = console::publish(app, &wanted).await?;
+    let mut answer = console::published(&done, wanted.preview);
+    if !wanted.preview {
+        tracing::info!(service.name = done.service, layer = done.layer_id.0, "a table was published by request");
+        if let Some(access) = wanted.anonymous {
+            let service = app.store.service(&done.service).await?;
+            rights::grant(&app.store, &service, &Grantee::Anonymous, Some(access)).await?;
+        }
+        answer["url"] = format!("{}/{}", url::service(&call.base, &done.service), done.layer_id.0).into();
+    }
+    Ok(answer)
 }
 
 /// Answers a request.
@@ -132,6 +160,8 @@ pub(super) async fn handle(call: &Call, what: &Console) -> Result<Reply> {
             let (page, more) = console::timeline(app, replica(id)?, wire::page(params)?).await?;
             documents::timeline(&page, more)
         }
+        Console::Tables => console::tables(app, wire::tables(params)?).await?,
+        Console::Publish => publish(call).await?,
     };
     Ok(Reply::Json(answer))
 }

@@ -123,6 +123,15 @@ fn elsewhere(route: &Route) -> (Vec<Crumb>, String, Kind) {
             page(what.name(), &address, &format!("Accounts: {}", what.name()), Kind::Other)
         }
         Route::Audit => page("audit", "/arcgis/rest/admin/audit", "Audit log", Kind::Other),
+        Route::VerifyAudit => (
+            vec![
+                home(),
+                crumb("audit", "/arcgis/rest/admin/audit".to_owned()),
+                crumb("verify", "/arcgis/rest/admin/audit/verify".to_owned()),
+            ],
+            "Verify the audit log".to_owned(),
+            Kind::Other,
+        ),
         _ => page("services", SERVICES, "Not found", Kind::Other),
     }
 }

@@ -90,6 +90,7 @@ pub(super) async fn handle(call: &Call, route: &Route) -> Result<Reply> {
         )),
         Route::Console(what) => console::handle(call, what).await,
         Route::Audit => audit::list(call).await,
+        Route::VerifyAudit => audit::verify(call).await,
         Route::Service(name, what) => of_service(call, &call.service(name).await?, what).await,
         Route::Unknown => Err(Error::NotFound("Invalid URL".to_owned())),
     }

@@ -60,7 +60,7 @@ pub(super) fn needed(route: &Route) -> Need {
             Need::Admin
         }
         Route::Console(_) => Need::Admin,
-        Route::Audit => Need::Admin,
+        Route::Audit | Route::VerifyAudit => Need::Admin,
         Route::Service(_, what) => Need::Service(needed_of_service(what)),
     }
 }

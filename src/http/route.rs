@@ -31,6 +31,8 @@ pub(crate) enum Route {
     Catalogue,
     /// The audit log.
     Audit,
+    /// Whether nobody has tampered with it.
+    VerifyAudit,
     /// A resource of the console.
     Console(Console),
     /// A page of the console.
@@ -287,6 +289,7 @@ impl Route {
                 of_admin(rest).map_or(Route::Unknown, |found| Route::Service(segments[3].clone(), found))
             }
             ["arcgis", "rest", "admin", "audit"] => Route::Audit,
+            ["arcgis", "rest", "admin", "audit", "verify"] => Route::VerifyAudit,
             ["arcgis", "console", rest @ ..] => match ConsolePage::of(rest) {
                 Some(page) => Route::ConsolePage(page, segments.get(2..).unwrap_or_default().to_vec()),
                 None => Route::Unknown,

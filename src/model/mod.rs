@@ -9,6 +9,7 @@ pub mod attachment;
 pub mod attempts;
 pub mod audit;
 pub mod calendar;
+pub mod candidate;
 pub mod capability;
 pub mod data_format;
 pub mod definition;

@@ -10,6 +10,7 @@ mod additions;
 mod areas;
 pub mod audit;
 pub(crate) mod books;
+mod candidates;
 pub(crate) mod catalogue;
 pub(crate) mod conflicts;
 pub(crate) mod connected;

@@ -21,7 +21,9 @@ use crate::{
 };
 
 use super::{
-    Store, definition,
+    Store,
+    candidates::refuse_reserved,
+    definition,
     gaps::note_tracking,
     inspect::{Table, inspect},
     relations::relate_by_foreign_keys,
@@ -68,6 +70,7 @@ impl Store {
         dry_run: bool,
     ) -> Result<Published> {
         check_service_name(&publication.service)?;
+        refuse_reserved(&publication.table_schema, &publication.table_name)?;
         let mut session = self.session().await?;
         let mut tx = session.own().await?;
         let (published, _) = publish_in(tx.connection(), publication, definition, dry_run).await?;

@@ -12,6 +12,11 @@ pub(crate) fn user(user: &User) -> Json {
     })
 }
 
+/// Who a user is at an identity provider.
+pub(crate) fn identity(issuer: &str, subject: &str, last_used_ms: Option<i64>) -> Json {
+    json!({"issuer": issuer, "subject": subject, "lastUsed": last_used_ms})
+}
+
 /// A role.
 pub(crate) fn role(role: &NamedRole) -> Json {
     json!({"name": role.name, "level": role.level.name(), "builtIn": role.built_in, "users": role.n_users})

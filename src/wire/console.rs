@@ -3,7 +3,9 @@
 use crate::{
     error::{Error, Result},
     model::{
+        candidate,
         id::ReplicaId,
+        principal::Access,
         standing::{Column, Order, Wanted, WantedState},
         value::brief,
     },
@@ -104,3 +106,58 @@ pub(crate) fn expiry(params: &Params) -> Result<(ExpiryOf, Option<i32>)> {
 
 const EXPIRY_WORDS: &str =
     "a number of days from 1 to 36500, never, or default (what holds for the service, or the settings)";
+
+/// Reads which tables of the database are wanted.
+pub(crate) fn tables(params: &Params) -> Result<candidate::Wanted> {
+    let (offset, limit) = page(params)?;
+    let is_published = params.text("published").map(|_| params.flag(&["published"], false)).transpose()?;
+    Ok(candidate::Wanted { text: params.text("text").map(str::to_owned), is_published, offset, limit })
+}
+
+/// A table that somebody wants to publish.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    /// The service; made if it does not exist.
+    pub(crate) service: String,
+    /// The schema of the table.
+    pub(crate) schema: String,
+    /// The table.
+    pub(crate) table: String,
+    /// The name of the layer; the table's if `None`.
+    pub(crate) layer_name: Option<String>,
+    /// Whether its features may have attachments.
+    pub(crate) attachments: bool,
+    /// What everybody may do with the service; `None`: what was said of it before, or what the settings say.
+    pub(crate) anonymous: Option<Access>,
+    /// Whether it is only told what would be done.
+    pub(crate) preview: bool,
+}
+
+/// The longest name of a layer, in characters.
+const MAX_LAYER_NAME: usize = 200;
+
+/// Reads what is to be published.
+pub(crate) fn publish(params: &Params) -> Result<Publish> {
+    let needed = |name: &'static str, what: &str| {
+        params.text(name).map(str::to_owned).ok_or_else(|| Error::invalid(name, format!("it is missing: {what}")))
+    };
+    let layer_name = params.text("layerName").map(str::to_owned);
+    if layer_name.as_ref().is_some_and(|name| name.chars().count() > MAX_LAYER_NAME) {
+        return Err(Error::invalid("layerName", format!("it is longer than {MAX_LAYER_NAME} characters; shorten it")));
+    }
+    let anonymous = params.word("anonymous", "none, view, edit", |word| {
+        Access::from_name(word).filter(|access| *access <= Access::Edit)
+    })?;
+    Ok(Publish {
+        service: needed(
+            "service",
+            "the service that the table becomes a layer of; it is made if there is none of this name",
+        )?,
+        schema: params.text("schema").unwrap_or("public").to_owned(),
+        table: needed("table", "the name of the table, without its schema")?,
+        layer_name,
+        attachments: params.flag(&["attachments"], false)?,
+        anonymous,
+        preview: params.flag(&["preview"], false)?,
+    })
+}

@@ -48,3 +48,19 @@ pub(super) const EXPIRE: &[Parameter] = &[
         .required()
         .such_as(&["30", "never", "default"]),
 ];
+
+/// Which tables of the database.
+pub(super) const TABLES: &[Parameter] = &[
+    Parameter::text("text", "Only those that have this in schema.table.").such_as(&["oak"]),
+    Parameter::word("published", &["true", "false"], "Only those that are published, or are not."),
+];
+
+/// What is published where.
+pub(super) const PUBLISH: &[Parameter] = &[
+    Parameter::text("service", "The service; it is made if there is none of this name.").required().such_as(&["trees"]),
+    Parameter::text("schema", "The schema of the table; public if it is not given.").such_as(&["public"]),
+    Parameter::text("table", "The table, without its schema.").required().such_as(&["elsewhere"]),
+    Parameter::text("layerName", "The name of the layer; that of the table if it is not given.").such_as(&["Oaks"]),
+    Parameter::off("attachments", "Whether its features may have attachments."),
+    Parameter::word("anonymous", &["none", "view", "edit"], "What everybody may do with the service."),
+];

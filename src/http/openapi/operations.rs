@@ -112,6 +112,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("operating", GetOrPost, "/arcgis/rest/admin/audit", "audit", "Who did what, the newest first.")
         .takes(&[p::PAGE, p::AUDIT])
         .gives(Object(&[("entries", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new(
+        "operating",
+        GetOrPost,
+        "/arcgis/rest/admin/audit/verify",
+        "verifyAudit",
+        "Whether nobody has changed or removed entries of the audit log, and where its chain ends.",
+    )
+    .takes(&[p::VERIFY_AUDIT])
+    .gives(Object(&[("intact", "flag"), ("entries", "integer"), ("head", "text"), ("problems", "array")])),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/info", "info", "Versions, and how to sign in.")
         .gives(Object(&[("currentVersion", "number"), ("authInfo", "object")])),
     Operation::new(
@@ -569,6 +578,24 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "A text that changes whenever something changes that the console shows; cheap to ask for.",
     )
     .gives(Object(&[("pulse", "text")])),
+    Operation::new(
+        "console",
+        GetOrPost,
+        "/arcgis/rest/admin/tables",
+        "adminTables",
+        "The tables of the database: which are published, which can be, and what that adds to them.",
+    )
+    .takes(&[p::PAGE, c::TABLES])
+    .gives(Object(&[("tables", "array"), ("exceededTransferLimit", "flag")])),
+    Operation::new(
+        "console",
+        Post,
+        "/arcgis/rest/admin/tables/publish",
+        "adminPublish",
+        "Makes a table a layer of a service, or says what that would do.",
+    )
+    .takes(&[c::PUBLISH, p::PREVIEW])
+    .gives(Object(&[("success", "flag"), ("service", "text"), ("layerId", "integer"), ("notices", "array")])),
     Operation::new(
         "console",
         GetOrPost,

@@ -157,10 +157,23 @@ const NAME: Parameter = Parameter::text("name", "The name; compared without case
 pub(super) const USERS: &[Parameter] = &[
     Parameter::word(
         "operation",
-        &["add", "setPassword", "removePassword", "setRoles", "disable", "enable", "remove", "revokeTokens"],
+        &[
+            "add",
+            "setPassword",
+            "removePassword",
+            "setRoles",
+            "disable",
+            "enable",
+            "remove",
+            "revokeTokens",
+            "link",
+            "unlink",
+        ],
         "What is to be done, by POST only; without it, all users are listed.",
     ),
     NAME,
+    Parameter::text("issuer", "With link: the identity provider; that of the settings if it is not given."),
+    Parameter::text("subject", "With link: what the identity provider calls the person (the claim sub)."),
     Parameter::text("password", "The password; if it is empty, one is made and answered once."),
     Parameter::off("noPassword", "With add: another service vouches for the user."),
     Parameter::text("roles", "Names of roles, with commas between."),
@@ -616,6 +629,10 @@ pub(super) const AUDIT: &[Parameter] = &[
     Parameter::text("action", "An action, or all of a kind.").such_as(&["replica.created", "replica"]),
     Parameter::text("service", "In this service.").such_as(&["trees"]),
 ];
+
+/// A place in the chain of the audit log.
+pub(super) const VERIFY_AUDIT: &[Parameter] =
+    &[Parameter::text("expect", "A place that was noted once, POSITION:DIGEST, which must still be there.")];
 
 const LAYER: Parameter = Parameter::integer("layer", "The id of a layer.").such_as(&["0", "1"]);
 const GLOBAL_ID: Parameter = Parameter::text("globalId", "The global id of a feature.").such_as(GLOBAL_IDS);

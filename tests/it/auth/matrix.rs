@@ -49,8 +49,8 @@ const NEEDS: &[(Need, &str)] = &[
     ),
     (
         Need::Admin,
-        "metrics audit users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire adminHealth \
-         adminPulse adminSettings",
+        "metrics audit verifyAudit users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire \
+         adminHealth adminPulse adminSettings adminTables adminPublish",
     ),
 ];
 
