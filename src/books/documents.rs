@@ -149,6 +149,15 @@ pub(crate) fn conflict_list(service: &Service, conflicts: &[Conflict], more: boo
 /// A conflict.
 pub(crate) fn conflict(service: &Service, conflict: &Conflict) -> Json {
     let lost = &conflict.overwrite;
+    // As it was kept, without fields that clients see no more.
+    let kept = |image: Option<&str>| {
+        let mut shown = embedded(image);
+        let layer = service.layer_by_key(lost.layer);
+        if let (Some(layer), Some(attributes)) = (layer, shown["attributes"].as_object_mut()) {
+            layer.hidden_fields().for_each(|name| drop(attributes.remove(name)));
+        }
+        shown
+    };
     json!({
         "conflictId": conflict.id,
         "foundDate": conflict.found_ms,
@@ -167,9 +176,9 @@ pub(crate) fn conflict(service: &Service, conflict: &Conflict) -> Json {
         "otherBatchId": conflict.other_connected.as_ref().map(|(batch, _)| batch),
         "otherOperation": conflict.other_connected.as_ref().map(|(_, operation)| operation),
         "restoredDate": conflict.restored_ms,
-        "base": embedded(lost.base.as_deref()),
-        "server": embedded(lost.server.as_deref()),
-        "client": embedded(lost.client.as_deref()),
+        "base": kept(lost.base.as_deref()),
+        "server": kept(lost.server.as_deref()),
+        "client": kept(lost.client.as_deref()),
     })
 }
 

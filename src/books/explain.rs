@@ -102,7 +102,7 @@ pub(crate) async fn explain(
         let ids: Vec<String> = known.replica.layers.iter().map(|held| held.layer.id.to_string()).collect();
         Error::invalid("layer", format!("layer {layer} is not in the replica, which has {}", ids.join(", ")))
     })?;
-    let columns = Columns::all(&held.layer, known.replica.srid);
+    let columns = Columns::visible(&held.layer, known.replica.srid);
     let writer = FeatureWriter::new(&held.layer, &columns);
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;

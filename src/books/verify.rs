@@ -116,7 +116,7 @@ async fn checksum(
     srid: i32,
     generation: Generation,
 ) -> Result<Checksum> {
-    let columns = Columns::all(layer, srid);
+    let columns = Columns::visible(layer, srid);
     let statement = match filter {
         Filter::None => return Ok(Checksum::default()),
         filter if generation == tx.generation => select::snapshot(layer, filter, &columns),

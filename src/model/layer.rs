@@ -175,8 +175,8 @@ impl Layer {
         self.is_writable(index) && !self.rules.is_read_only(index)
     }
 
-    /// Whether clients see the field: in documents, and in answers to queries, which can use only such fields. What devices hold has all
-    /// fields.
+    /// Whether clients see the field: in documents, in what they can ask for, in what they are sent and may send. For them, others are not
+    /// there.
     pub fn is_visible(&self, index: usize) -> bool {
         !self.rules.is_hidden(index)
     }
@@ -184,6 +184,16 @@ impl Layer {
     /// The fields that clients see, by their positions.
     pub fn visible_fields(&self) -> impl Iterator<Item = usize> {
         (0..self.fields.len()).filter(|&index| self.is_visible(index))
+    }
+
+    /// The names of the others.
+    pub fn hidden_fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().enumerate().filter(|(index, _)| !self.is_visible(*index)).map(|(_, field)| field.name.as_str())
+    }
+
+    /// The position of a field that clients see, by its name as for [`Layer::field_index`].
+    pub fn visible_field(&self, name: &str) -> Option<usize> {
+        self.field_index(name).filter(|&index| self.is_visible(index))
     }
 
     /// The fields for texts of clients to name, at their positions: those that clients do not see have no name, as if they were not there.

@@ -67,6 +67,8 @@ pub struct Period {
 pub struct Columns {
     /// Positions of the fields, in the order in which they are written.
     pub fields: Vec<usize>,
+    /// Those of them that come out empty, whatever is stored: who gets them had them once, and is not to have them any more.
+    pub emptied: Vec<usize>,
     /// The spatial reference in which geometry is wanted; `None`: no geometry.
     pub srid: Option<i32>,
     /// By how much lines may be simplified, in units of that reference.
@@ -76,10 +78,16 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// All fields, and the geometry in `srid` if the layer has one.
+    /// All fields, and the geometry in `srid` if the layer has one: for the server itself, and for another one.
     pub fn all(layer: &Layer, srid: i32) -> Columns {
+        Columns { fields: (0..layer.fields.len()).collect(), ..Columns::visible(layer, srid) }
+    }
+
+    /// The fields that clients see, and the geometry in `srid` if the layer has one.
+    pub fn visible(layer: &Layer, srid: i32) -> Columns {
         Columns {
-            fields: (0..layer.fields.len()).collect(),
+            fields: layer.visible_fields().collect(),
+            emptied: Vec::new(),
             srid: layer.shape.as_ref().map(|_| srid),
             max_offset: None,
             dimensions: layer.dimensions(),

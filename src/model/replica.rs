@@ -7,6 +7,7 @@ use super::{
     guard::RowPolicy,
     id::{Generation, LayerKey, ReplicaId},
     layer::{Layer, Service},
+    query::Columns,
 };
 
 /// Whether a replica has one generation or one for each layer.
@@ -176,11 +177,11 @@ pub struct Replica {
     pub layers: Vec<ReplicaLayer>,
     /// Which rows of each layer its holder may see, in the order of the layers; `None`: all.
     pub policies: Vec<Option<RowPolicy>>,
-    /// Which rows of layers its holder might see in what it was given, the oldest first. A layer that is not there: all.
+    /// What of layers its holder might see in what it was given, the oldest first. A layer that is not there: all rows and fields.
     pub given_policies: Vec<GivenPolicy>,
 }
 
-/// Which rows of a layer the holder of a replica might see in what it was given.
+/// What of a layer the holder of a replica might see in what it was given.
 #[derive(Clone, Debug)]
 pub struct GivenPolicy {
     /// From this generation on.
@@ -189,6 +190,8 @@ pub struct GivenPolicy {
     pub layer: LayerKey,
     /// The rows; `None`: all.
     pub policy: Option<RowPolicy>,
+    /// The names of the fields that it might not see, in the order of the layer.
+    pub hidden: Vec<String>,
 }
 
 impl Replica {
@@ -199,8 +202,46 @@ impl Replica {
 
     /// Which rows of a layer the holder of a generation might see when it was given.
     pub fn policy_of(&self, layer: LayerKey, generation: Generation) -> Option<RowPolicy> {
-        let given = |entry: &&GivenPolicy| entry.layer == layer && entry.since <= generation;
-        self.given_policies.iter().rev().find(given).and_then(|entry| entry.policy.clone())
+        self.given(layer, generation).and_then(|entry| entry.policy.clone())
+    }
+
+    /// Which fields of a layer the holder of a generation might not see when it was given.
+    pub fn hidden_of(&self, layer: LayerKey, generation: Generation) -> &[String] {
+        self.given(layer, generation).map(|entry| entry.hidden.as_slice()).unwrap_or_default()
+    }
+
+    fn given(&self, layer: LayerKey, generation: Generation) -> Option<&GivenPolicy> {
+        self.given_policies.iter().rev().find(|entry| entry.layer == layer && entry.since <= generation)
+    }
+
+    /// Which fields of a layer its holder may not see. Servers exchange all.
+    pub fn hidden(&self, layer: &Layer) -> Vec<String> {
+        match self.target {
+            TargetType::Server => Vec::new(),
+            TargetType::Client => layer.hidden_fields().map(str::to_owned).collect(),
+        }
+    }
+
+    /// What of a layer, or of its attachments, its holder is sent: the fields that it may see, and, without their values, those that it may see
+    /// no more. So it is rid of the values, and finds each column that it has.
+    pub fn columns(&self, layer: &Layer) -> Columns {
+        if self.target == TargetType::Server {
+            return Columns::all(layer, self.srid);
+        }
+        let mut columns = Columns::visible(layer, self.srid);
+        if layer.attached_to.is_some() || columns.fields.len() == layer.fields.len() {
+            return columns;
+        }
+        let hid_always = |name: &str| {
+            let mut entries = self.given_policies.iter().filter(|entry| entry.layer == layer.key).peekable();
+            entries.peek().is_some_and(|first| first.since == Generation::ZERO)
+                && entries.all(|entry| entry.hidden.iter().any(|hidden| hidden == name))
+        };
+        let had = |index: &usize| !layer.is_visible(*index) && !hid_always(&layer.fields[*index].name);
+        columns.emptied = (0..layer.fields.len()).filter(had).collect();
+        columns.fields.extend(&columns.emptied);
+        columns.fields.sort_unstable();
+        columns
     }
 
     /// Which rows of each layer its holder might see when it was last given something.
@@ -208,7 +249,7 @@ impl Replica {
         self.policies_at(Generation::LAST)
     }
 
-    /// The generations after one, up to another, from which on the holder might see other rows.
+    /// The generations after one, up to another, from which on the holder might see other rows or fields.
     pub fn policy_changes(&self, after: Generation, upto: Generation) -> impl Iterator<Item = Generation> + '_ {
         let mut last = None;
         self.given_policies.iter().map(|entry| entry.since).filter(move |since| {
@@ -277,4 +318,22 @@ pub struct NewReplica {
     pub attachments_direction: AttachmentsDirection,
     /// The layers and what of them.
     pub layers: Vec<(Arc<Layer>, LayerQuery)>,
+}
+
+impl NewReplica {
+    /// Which fields of a layer its holder may not see. Servers exchange all.
+    pub fn hidden(&self, layer: &Layer) -> Vec<String> {
+        match self.target {
+            TargetType::Server => Vec::new(),
+            TargetType::Client => layer.hidden_fields().map(str::to_owned).collect(),
+        }
+    }
+
+    /// What of a layer its holder is given.
+    pub fn columns(&self, layer: &Layer) -> Columns {
+        match self.target {
+            TargetType::Server => Columns::all(layer, self.srid),
+            TargetType::Client => Columns::visible(layer, self.srid),
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
         guard::RowPolicy,
         id::{Generation, LayerId, ReplicaId},
         layer::{Layer, Service},
+        predicate::Predicate,
         query::Columns,
         replica::{NewReplica, Replica, SyncDirection, TargetType},
     },
@@ -64,7 +65,7 @@ pub(crate) async fn create(
     let bytes = attachment_bytes(app, address, attachments_by_url);
     let documents = match format {
         DataFormat::MobileGeodatabase | DataFormat::GeoPackage => {
-            Some(database::documents(app, service, &new, format).await?)
+            Some(database::documents(app, service, &new).await?)
         }
         _ => None,
     };
@@ -131,7 +132,13 @@ async fn with_data(
     let holdings: Vec<Holding> = areas
         .into_iter()
         .zip(&new.layers)
-        .map(|(area, (layer, _))| Holding { area, given: generation, sibling: None, policy: layer.guard.read.clone() })
+        .map(|(area, (layer, _))| Holding {
+            area,
+            given: generation,
+            sibling: None,
+            policy: layer.guard.read.clone(),
+            hidden: new.hidden(layer),
+        })
         .collect();
     let mut tx = session.own().await?;
     tx.quota_replicas(&app.config.quotas(), service).await?;
@@ -266,11 +273,11 @@ async fn existing(app: &App, service: &Service, new: NewReplica, reference: &Ref
     for ((layer, _), area) in new.layers.iter().zip(areas) {
         let given = held(&tx, &reference.held, layer)?;
         // The copy has what could be seen by whom it was made for; the next synchronization brings it to what may be seen now.
-        let policy = match &found {
-            Some(found) => found.policy_of(layer.key, given),
-            None => layer.guard.read.clone(),
+        let (policy, hidden) = match &found {
+            Some(found) => (found.policy_of(layer.key, given), found.hidden_of(layer.key, given).to_vec()),
+            None => (layer.guard.read.clone(), new.hidden(layer)),
         };
-        holdings.push(Holding { area, given, sibling: None, policy });
+        holdings.push(Holding { area, given, sibling: None, policy, hidden });
     }
     tx.end().await?;
     let answer = register(app, &mut session, service, (id, &new, &holdings), run).await?;
@@ -365,7 +372,7 @@ async fn write_layers(
             spool.buffer().push(b',');
         }
         let fields = fields.get(position).and_then(Option::as_ref);
-        let mut columns = Columns::all(layer, new.srid);
+        let mut columns = new.columns(layer);
         if let Some(fields) = fields {
             columns.fields.clone_from(fields);
         }
@@ -450,6 +457,12 @@ pub(super) async fn filters(
             }
             _ => None,
         };
+        // One that is registered already keeps a condition on a field that clients see no more.
+        if let (QueryOption::UseFilter, Some(text)) = (query.option, &query.where_clause) {
+            Predicate::parse(text, &layer.nameable_fields()).map_err(|error| {
+                Error::invalid("layerQueries", format!("layer {}: where clause: {error}", layer.id))
+            })?;
+        }
         let filter = filter_of(layer, query, area.clone())?;
         if let Filter::Matching { rows: Some(rows), .. } = &filter
             && lasting == Lasting::Yes

@@ -66,9 +66,9 @@ fn begin(place: Place, plan: Plan, details: Option<Details>) -> Writing<Message>
 }
 
 /// What a file of this format holds beside rows. Takes a connection of its own.
-pub(super) async fn documents(app: &App, service: &Service, new: &NewReplica, format: DataFormat) -> Result<Documents> {
+pub(super) async fn documents(app: &App, service: &Service, new: &NewReplica) -> Result<Documents> {
     let facts = app.store.facts(service).await?;
-    Ok(documents_with(service, new.layers.iter().map(|(layer, _)| layer), &facts, format))
+    Ok(documents_with(service, new.layers.iter().map(|(layer, _)| layer), &facts))
 }
 
 /// The documents of a service and of its layers. No generations are told: each file has its own.
@@ -76,17 +76,12 @@ fn documents_with<'l>(
     service: &Service,
     layers: impl Iterator<Item = &'l Arc<Layer>>,
     facts: &[Facts],
-    format: DataFormat,
 ) -> Documents {
     let unknown = Facts::default();
     let of_layer = |layer: &Arc<Layer>| {
         let position = service.layers.iter().position(|known| known.key == layer.key);
         let facts = position.and_then(|position| facts.get(position)).unwrap_or(&unknown);
-        let document = match format {
-            DataFormat::MobileGeodatabase => service::layer(service, layer, facts),
-            _ => service::held_layer(service, layer, facts),
-        };
-        document.to_string()
+        service::layer(service, layer, facts).to_string()
     };
     Documents {
         service: service::service(service, facts, Generation::ZERO, &[]).to_string(),
@@ -113,7 +108,7 @@ async fn area(tx: &mut ReadTx<'_>, new: &NewReplica) -> Result<Option<Vec<u8>>> 
 impl NewFile<'_> {
     /// What the file has of the layer at a position.
     pub(super) fn columns(&self, position: usize, layer: &Layer) -> Columns {
-        let mut columns = Columns::all(layer, self.new.srid);
+        let mut columns = self.new.columns(layer);
         if let Some(fields) = self.fields.get(position).and_then(Option::as_ref) {
             columns.fields.clone_from(fields);
             // What a feature is called by in the file.
@@ -210,7 +205,7 @@ pub(super) async fn write_changes<'a>(
         let attachments = replica.return_attachments || replica.attachments_direction.uploads();
         let replaces = planned.direction == SyncDirection::Snapshot;
         let synced = Some((generation, &known.query, replaces));
-        let table = table(service, layer, Columns::all(layer, replica.srid), attachments, synced);
+        let table = table(service, layer, replica.columns(layer), attachments, synced);
         table.require_distinct_columns(&[])?;
         tables.push(table);
     }
@@ -224,7 +219,7 @@ pub(super) async fn write_changes<'a>(
     let reference = tx.reference(replica.srid).await?;
     let format = synchronization.request.format;
     let layers = plan.layers.iter().map(|planned| &replica.layers[planned.index].layer);
-    let documents = Some(documents_with(service, layers, &[], format));
+    let documents = Some(documents_with(service, layers, &[]));
     let contents =
         Plan { reference, tables, relations: Vec::new(), replica: Some(note), documents, only_changes: true };
     let writing = match format {
@@ -237,7 +232,7 @@ pub(super) async fn write_changes<'a>(
         let known = &replica.layers[planned.index];
         n_changes += match planned.direction {
             SyncDirection::Snapshot => {
-                let columns = Columns::all(&known.layer, replica.srid);
+                let columns = replica.columns(&known.layer);
                 let attachments = replica.return_attachments;
                 write_whole(
                     &app.files,
@@ -295,7 +290,7 @@ async fn changes_of_layer(
     for (layer, filter) in std::iter::once(features).chain(attachments) {
         let is_attachments = layer.attached_to.is_some();
         if let Some(presented) = presented.filter(|_| with_attachments || !is_attachments) {
-            let columns = Columns::all(layer, synchronization.replica.srid);
+            let columns = synchronization.replica.columns(layer);
             let batches = synchronization.own_batches(presented, known.presented.max(presented));
             let before = synchronization.before(known, is_attachments, presented);
             let held = (&filter, before.as_ref(), &columns);

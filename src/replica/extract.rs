@@ -157,7 +157,7 @@ impl Extraction<'_> {
         spool.buffer().extend_from_slice(b"{\"edits\":[");
         for (index, wanted) in self.request.layers.iter().enumerate() {
             let layer = &wanted.layer;
-            let columns = Columns::all(layer, self.request.srid);
+            let columns = Columns::visible(layer, self.request.srid);
             let changes = self.changes(tx, index, &columns);
             let wish = Told {
                 ids_only: self.request.output == Output::Ids,
@@ -198,7 +198,7 @@ impl Extraction<'_> {
                 0
             }
             Some(table) => {
-                let columns = Columns::all(table, self.request.srid);
+                let columns = Columns::visible(table, self.request.srid);
                 let kinds = self.request.kinds;
                 let filter = match &self.filters[index] {
                     // When a feature goes, its attachments go in the same transaction.
@@ -220,7 +220,7 @@ impl Extraction<'_> {
         let srid = self.request.srid;
         let mut whole: Option<[f64; 4]> = None;
         for (index, wanted) in self.request.layers.iter().enumerate() {
-            let columns = Columns::all(&wanted.layer, srid);
+            let columns = Columns::visible(&wanted.layer, srid);
             let found = told::extent(tx, &wanted.layer, &self.changes(tx, index, &columns), srid).await?;
             whole = match (whole, found) {
                 (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]),
@@ -235,7 +235,7 @@ impl Extraction<'_> {
         if let Some(n_cells) = cells {
             let mut reached: Vec<(i32, i32)> = Vec::new();
             for (index, wanted) in self.request.layers.iter().enumerate() {
-                let columns = Columns::all(&wanted.layer, srid);
+                let columns = Columns::visible(&wanted.layer, srid);
                 let changes = self.changes(tx, index, &columns);
                 reached.extend(told::cells(tx, &wanted.layer, &changes, srid, whole, n_cells).await?);
             }

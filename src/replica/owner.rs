@@ -2,18 +2,24 @@
 
 use crate::{
     error::{Error, Result},
-    model::{layer::Service, principal::Access, replica::Replica},
+    model::{layer::{Layer, Service}, principal::Access, replica::Replica},
     wire::synchronize::SynchronizeReplicaRequest,
 };
 
-/// Refuses what two servers do with each other to somebody from whom rows are kept: they would carry on what is missing, and say themselves who
+/// Refuses what two servers do with each other to somebody from whom rows or fields are kept: they would carry on what is missing, and say themselves who
 /// edited a row.
 pub(super) fn require_unlimited(service: &Service) -> Result<()> {
-    match service.layers.iter().find(|layer| layer.guard.is_limited()) {
+    let is_manager = service.caller.access == Access::Manage;
+    let kept_from = |layer: &Layer| match (layer.guard.is_limited(), layer.hidden_fields().next()) {
+        (true, _) => Some("rows that you may not see or change"),
+        (false, Some(_)) if !is_manager => Some("fields that clients do not see"),
+        (false, _) => None,
+    };
+    match service.layers.iter().find_map(|layer| Some((layer, kept_from(layer)?))) {
         None => Ok(()),
-        Some(layer) => Err(Error::Forbidden(format!(
-            "layer {} ({}) has rows that you may not see or change, and servers exchange all; replicas between servers need the right to manage \
-             service {}",
+        Some((layer, what)) => Err(Error::Forbidden(format!(
+            "layer {} ({}) has {what}, and servers exchange all; replicas between servers need the right to manage service {}. An administrator can \
+             grant it, or make the replica",
             layer.id, layer.name, service.name
         ))),
     }

@@ -213,26 +213,28 @@ async fn conclude(
     Ok(answer)
 }
 
-/// Notes which rows the holder of a replica may see from now on, if these are others than before. That begins a generation, since who holds one
-/// must be known to have been given the rows of one policy.
+/// Notes what the holder of a replica may see from now on, if that is anything else than before. That begins a generation, since who holds one
+/// must be known to have been given the rows of one policy, and the same fields.
 async fn note_policies(session: &mut Session, service: &Service, replica: &mut Replica, plan: &SyncPlan) -> Result<()> {
-    let last = replica.last_policies();
-    if replica.policies == last || plan.layers.iter().all(|planned| !planned.direction.downloads()) {
+    let now = replica.layers.iter().zip(&replica.policies);
+    let changed: Vec<(LayerKey, Option<RowPolicy>, Vec<String>)> = now
+        .map(|(known, policy)| (known.layer.key, policy.clone(), replica.hidden(&known.layer)))
+        .filter(|(layer, policy, hidden)| {
+            *policy != replica.policy_of(*layer, Generation::LAST)
+                || *hidden != replica.hidden_of(*layer, Generation::LAST)
+        })
+        .collect();
+    if changed.is_empty() || plan.layers.iter().all(|planned| !planned.direction.downloads()) {
         return Ok(());
     }
     let (mut tx, since) = session.write(service.key, Some(replica.id)).await?.stamp().await?;
-    let now = replica.layers.iter().map(|known| known.layer.key).zip(&replica.policies);
-    let changed: Vec<(LayerKey, Option<&RowPolicy>)> = now
-        .zip(&last)
-        .filter(|((_, policy), last)| policy != last)
-        .map(|((layer, policy), _)| (layer, policy.as_ref()))
-        .collect();
-    tx.replica_policy_insert(replica.id, since, &changed).await?;
+    for (layer, policy, hidden) in changed {
+        let given = GivenPolicy { since, layer, policy, hidden };
+        tx.replica_policy_insert(replica.id, &given).await?;
+        replica.given_policies.push(given);
+    }
     tx.commit().await?;
-    tracing::info!(service.name = service.name, replica.id = %replica.id, %since, "the holder of a replica may see other rows than before");
-    let changed = changed.into_iter().map(|(layer, policy)| GivenPolicy { since, layer, policy: policy.cloned() });
-    let changed: Vec<GivenPolicy> = changed.collect();
-    replica.given_policies.extend(changed);
+    tracing::info!(service.name = service.name, replica.id = %replica.id, %since, "the holder of a replica may see other rows or fields than before");
     Ok(())
 }
 
@@ -431,7 +433,7 @@ impl Synchronization<'_> {
                 let content = LayerContent {
                     layer: &layer.layer,
                     filter: &layer.filter,
-                    columns: Columns::all(&layer.layer, self.replica.srid),
+                    columns: self.replica.columns(&layer.layer),
                     attachments: self.replica.return_attachments,
                 };
                 n_changes += write_content(tx, &content, self.bytes, &mut spool).await?;
@@ -491,9 +493,13 @@ impl Synchronization<'_> {
     pub(super) fn before(&self, known: &ReplicaLayer, attachments: bool, presented: Generation) -> Option<Before> {
         let replica = self.replica;
         let then = replica.policies_at(presented);
-        let between: Vec<_> =
-            replica.policy_changes(presented, known.given).map(|since| replica.policies_at(since)).collect();
-        if then == replica.policies && between.iter().all(|policies| *policies == replica.policies) {
+        let changes: Vec<Generation> = replica.policy_changes(presented, known.given).collect();
+        let between: Vec<_> = changes.iter().map(|since| replica.policies_at(*since)).collect();
+        let hidden = replica.hidden(&known.layer);
+        let had_other_fields = !attachments
+            && std::iter::once(&presented).chain(&changes).any(|at| replica.hidden_of(known.layer.key, *at) != hidden);
+        if !had_other_fields && then == replica.policies && between.iter().all(|policies| *policies == replica.policies)
+        {
             return None;
         }
         let index = replica.layers.iter().position(|other| other.layer.key == known.layer.key)?;
@@ -501,7 +507,8 @@ impl Synchronization<'_> {
             let filter = replica.filters(self.service, policies).swap_remove(index);
             if attachments { Filter::of_attachments(&known.layer, filter) } else { filter }
         };
-        Some(Before { then: filter(&then), between: between.iter().map(|policies| filter(policies)).collect() })
+        let between = between.iter().map(|policies| filter(policies)).collect();
+        Some(Before { then: filter(&then), between, had_other_fields })
     }
 
     /// Writes the lists of features or of attachments of a layer: what changed since `presented`, if that is wanted, and what
@@ -517,7 +524,7 @@ impl Synchronization<'_> {
         let mut n_changes = 0;
         match presented {
             Some(presented) => {
-                let columns = Columns::all(layer, self.replica.srid);
+                let columns = self.replica.columns(layer);
                 let batches = self.own_batches(presented, known.presented.max(presented));
                 let before = self.before(known, layer.attached_to.is_some(), presented);
                 let wanted = self.delta(tx, known, (filter, before.as_ref(), &columns), presented, &batches);

@@ -42,13 +42,15 @@ pub(crate) struct Delta<'a> {
     pub(crate) returns_altered: bool,
 }
 
-/// What the rows of a replica were, as long as its holder might see other rows than now.
+/// What the rows of a replica were, as long as its holder might see other rows or fields than now.
 #[derive(Debug)]
 pub(crate) struct Before {
     /// At the lower end of the window.
     pub(crate) then: Filter,
     /// In answers that the client may have applied since, without ever confirming them.
     pub(crate) between: Vec<Filter>,
+    /// Whether rows that it has may be without fields that it sees now, or with ones that it sees no more: each is sent again.
+    pub(crate) had_other_fields: bool,
 }
 
 impl<'a> Delta<'a> {
@@ -81,7 +83,8 @@ pub(crate) fn delta(layer: &Layer, wanted: &Delta<'_>) -> Fragment {
     out.sql("\nselect k.g, k.existed, k.then_in, n.").ident(&global_id).sql(" is not null as now_exists, n.");
     out.ident(&global_id).sql(" is not null and coalesce(");
     filter(layer, wanted.filter, "n", &mut out);
-    out.sql(", false) as now_in, k.is_foreign, k.unsure, k.op, k.code, k.altered,");
+    let news = if wanted.before.is_some_and(|before| before.had_other_fields) { "true" } else { "k.is_foreign" };
+    out.sql(", false) as now_in, ").sql(news).sql(", k.unsure, k.op, k.code, k.altered,");
     out.sql(" case when k.op is null then k.then_in else k.op <> 'delete' end as client_has, ");
     list(layer, wanted.columns, "n", &mut out);
     if receipts {

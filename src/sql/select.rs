@@ -50,7 +50,10 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
         if position > 0 {
             out.sql(", ");
         }
-        value(layer, index, alias, out);
+        match columns.emptied.contains(&index) {
+            false => value(layer, index, alias, out),
+            true => empty(layer, index, alias, out),
+        }
     }
     if let (Some(srid), Some(shape)) = (columns.srid, &layer.shape) {
         if !columns.fields.is_empty() {
@@ -75,6 +78,27 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
             out.sql(", ").bind(offset).sql(", true)");
         }
     }
+}
+
+/// Appends no value of a field, of the type in which it is read. What cannot be null is the least that the type has, since who holds the field may hold
+/// it in a column that takes no null.
+fn empty(layer: &Layer, index: usize, alias: &'static str, out: &mut Fragment) {
+    out.sql(if layer.is_nullable(index) { "(" } else { "coalesce(" }).sql("case when false then ");
+    value(layer, index, alias, out);
+    out.sql(" end");
+    if !layer.is_nullable(index) {
+        // Literals of an unknown type, which become what the column is.
+        out.sql(match layer.fields[index].field_type {
+            FieldType::Text => ", ''",
+            FieldType::Boolean => ", 'false'",
+            FieldType::Date | FieldType::DateOnly => ", '1970-01-01'",
+            FieldType::TimestampOffset => ", '1970-01-01 00:00:00+00'",
+            FieldType::TimeOnly => ", '00:00'",
+            FieldType::Guid | FieldType::GlobalId => ", '00000000-0000-0000-0000-000000000000'",
+            _ => ", '0'",
+        });
+    }
+    out.sql(")");
 }
 
 /// Makes an instant, which has an order, of one that is text with its offset.

@@ -87,6 +87,8 @@ pub(crate) struct Holding {
     pub(crate) sibling: Option<Generation>,
     /// Which of the rows it was made of its holder might see; `None`: all.
     pub(crate) policy: Option<RowPolicy>,
+    /// The names of the fields that it was made without.
+    pub(crate) hidden: Vec<String>,
 }
 
 impl OwnTx<'_> {
@@ -155,35 +157,28 @@ impl OwnTx<'_> {
             .execute(self.connection())
             .await?;
         }
-        let held = new.layers.iter().zip(holdings).map(|((layer, _), holding)| (layer.key, holding.policy.as_ref()));
-        let held: Vec<_> = held.filter(|(_, policy)| policy.is_some()).collect();
-        self.replica_policy_insert(id, Generation::ZERO, &held).await?;
+        for ((layer, _), Holding { policy, hidden, .. }) in new.layers.iter().zip(holdings) {
+            if policy.is_some() || !hidden.is_empty() {
+                let (layer, policy, hidden) = (layer.key, policy.clone(), hidden.clone());
+                self.replica_policy_insert(id, &GivenPolicy { since: Generation::ZERO, layer, policy, hidden }).await?;
+            }
+        }
         Ok(name)
     }
 
-    /// Notes which rows of layers the holder of a replica may see in what it is given from a generation on.
-    pub(crate) async fn replica_policy_insert(
-        &mut self,
-        id: ReplicaId,
-        since: Generation,
-        policies: &[(LayerKey, Option<&RowPolicy>)],
-    ) -> Result<()> {
-        if policies.is_empty() {
-            return Ok(());
-        }
-        let of = |part: fn(&RowPolicy) -> &str| -> Vec<Option<String>> {
-            policies.iter().map(|(_, policy)| policy.map(|policy| part(policy).to_owned())).collect()
-        };
+    /// Notes what of a layer the holder of a replica may see in what it is given from a generation on.
+    pub(crate) async fn replica_policy_insert(&mut self, id: ReplicaId, given: &GivenPolicy) -> Result<()> {
         sqlx::query(
             "-- replica_policy_insert
-             insert into syncline.replica_policy (replica_id, layer_key, since, clause, user_name)
-             select $1, p.layer_key, $2, p.clause, coalesce(p.user_name, '') from unnest($3::int4[], $4::text[], $5::text[]) p(layer_key, clause, user_name)",
+             insert into syncline.replica_policy (replica_id, layer_key, since, clause, user_name, hidden_fields)
+             values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(id.0)
-        .bind(since.get())
-        .bind(policies.iter().map(|(layer, _)| layer.0).collect::<Vec<i32>>())
-        .bind(of(|policy| &policy.clause))
-        .bind(of(|policy| &policy.user))
+        .bind(given.layer.0)
+        .bind(given.since.get())
+        .bind(given.policy.as_ref().map(|policy| &*policy.clause))
+        .bind(given.policy.as_ref().map_or("", |policy| &policy.user))
+        .bind(&given.hidden)
         .execute(self.connection())
         .await?;
         Ok(())
@@ -242,7 +237,7 @@ impl OwnTx<'_> {
         }
         for row in sqlx::query(
             "-- replica_policy_list
-             select since, layer_key, clause, user_name from syncline.replica_policy where replica_id = $1 order by since, layer_key",
+             select since, layer_key, clause, user_name, hidden_fields from syncline.replica_policy where replica_id = $1 order by since, layer_key",
         )
         .bind(id.0)
         .fetch_all(self.connection())
@@ -252,7 +247,10 @@ impl OwnTx<'_> {
             let Some(known) = service.layer_by_key(layer) else { continue };
             let (clause, user): (Option<String>, String) = (row.try_get(2)?, row.try_get(3)?);
             let policy = clause.map(|clause| RowPolicy::new(clause, user.into(), &known.fields));
-            replica.given_policies.push(GivenPolicy { since: generation_of(&row, 0)?, layer, policy });
+            let mut hidden: Vec<String> = row.try_get(4)?;
+            // Of those that the table has no more nothing can be told.
+            hidden.retain(|name| known.fields.iter().any(|field| field.name == *name));
+            replica.given_policies.push(GivenPolicy { since: generation_of(&row, 0)?, layer, policy, hidden });
         }
         let policies = replica.layers.iter().map(|known| known.layer.guard.read.clone()).collect();
         replica.see(service, policies);

@@ -243,7 +243,7 @@ fn names_sent(layer: &Layer, sent: &str) -> Vec<String> {
     let Ok(sent) = serde_json::from_str::<Json>(sent) else { return Vec::new() };
     let attributes = sent["attributes"].as_object();
     let fields = attributes.into_iter().flatten().filter_map(|(name, _)| {
-        let index = layer.field_index(name).filter(|&index| layer.is_editable(index))?;
+        let index = layer.visible_field(name).filter(|&index| layer.is_editable(index))?;
         Some(layer.fields[index].name.clone())
     });
     let geometry = (layer.shape.is_some() && !sent["geometry"].is_null()).then(|| GEOMETRY.to_owned());
@@ -315,7 +315,7 @@ async fn find_overwrites(
     let gone = merged(&[]);
     let taken_along = [&gone];
     let srid = layer.shape.as_ref().map_or(0, |shape| shape.srid);
-    let columns = Columns::all(layer, srid);
+    let columns = Columns::visible(layer, srid);
     let writer = FeatureWriter::new(layer, &columns);
     for some in ids.chunks(FEATURES_AT_ONCE) {
         let statement = history::versions(layer, &columns, service.key.0, known.get(), Some(mark), some.to_vec());

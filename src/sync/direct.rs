@@ -89,7 +89,7 @@ pub(crate) async fn after(tx: &mut WriteTx<'_>, layer: &Layer, results: &[EditRe
 async fn images(tx: &mut WriteTx<'_>, layer: &Layer, ids: BTreeSet<Uuid>, lock: bool) -> Result<Images> {
     let srid = layer.shape.as_ref().map_or(0, |shape| shape.srid);
     // As a query would answer them.
-    let columns = Columns { fields: layer.visible_fields().collect(), ..Columns::all(layer, srid) };
+    let columns = Columns::visible(layer, srid);
     let writer = FeatureWriter::new(layer, &columns);
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let mut images = HashMap::with_capacity(ids.len());

@@ -223,7 +223,7 @@ fn append_fields(params: &Params, layer: &Layer) -> Result<Option<Vec<usize>>> {
 
 fn field_named(name: &'static str, field: &str, layer: &Layer) -> Result<usize> {
     layer
-        .field_index(field)
+        .visible_field(field)
         .ok_or_else(|| Error::invalid(name, format!("there is no field '{}' in layer {}", brief(field), layer.id)))
 }
 

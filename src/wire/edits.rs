@@ -429,11 +429,12 @@ impl FeatureReader<'_> {
         let mut values: Vec<(usize, Value)> = Vec::with_capacity(feature.attributes.0.len());
         let mut passed_over = Map::new();
         for (name, scalar) in feature.attributes.0 {
-            // Unknown fields are passed over, as other servers do, and noted; keys and computed fields belong to the server.
+            // Unknown fields are passed over, as other servers do, and noted; keys and computed fields belong to the server. A field that clients
+            // do not see is an unknown one, and keeps its value.
             let index = match self.layer.field_index(&name) {
                 Some(index) if self.may_write(index) => index,
-                Some(_) => continue,
-                None => {
+                Some(index) if self.layer.is_visible(index) => continue,
+                _ => {
                     if let Some(value) = worth_a_note(&name, scalar) {
                         passed_over.insert(name, value);
                     }
@@ -465,7 +466,7 @@ impl FeatureReader<'_> {
 
     fn may_write(&self, index: usize) -> bool {
         match self.writes {
-            Writes::EditableFields => self.layer.is_editable(index),
+            Writes::EditableFields => self.layer.is_editable(index) && self.layer.is_visible(index),
             Writes::AllFields => self.layer.is_writable(index),
         }
     }
@@ -473,7 +474,7 @@ impl FeatureReader<'_> {
     /// A new feature must name every field that needs a value and that nobody fills in.
     fn check_complete(&self, values: &[(usize, Value)]) -> std::result::Result<(), String> {
         for (index, field) in self.layer.fields.iter().enumerate() {
-            let needed = !self.layer.is_nullable(index) && !field.has_default && self.layer.is_editable(index);
+            let needed = !self.layer.is_nullable(index) && !field.has_default && self.layer.is_editable(index) && self.may_write(index);
             if needed && !values.iter().any(|(named, _)| *named == index) {
                 return Err(format!("field '{}' needs a value", field.name));
             }

@@ -300,7 +300,7 @@ fn compare_fields(params: &Params, layers: &mut [ExtractedLayer]) -> Result<()> 
         let name = name.as_str().ok_or_else(wrong)?;
         let mut known = false;
         for layer in layers.iter_mut() {
-            if let Some(index) = layer.layer.field_index(name) {
+            if let Some(index) = layer.layer.visible_field(name) {
                 known = true;
                 layer.compared.push(index);
             }

@@ -38,13 +38,7 @@ impl GivenQuery {
         }
         let mut wanted = vec![layer.object_id, layer.global_id];
         for name in names {
-            wanted.push(layer.field_index(name).ok_or_else(|| {
-                let known: Vec<&str> = layer.fields.iter().map(|field| field.name.as_str()).collect();
-                Error::invalid(
-                    NAME,
-                    format!("layer {}: there is no field '{}'; it has {}", layer.id, brief(name), known.join(", ")),
-                )
-            })?);
+            wanted.push(super::query::field(name, NAME, layer)?);
         }
         wanted.sort_unstable();
         wanted.dedup();

@@ -288,6 +288,7 @@ fn page(params: &Params, layer: &Layer, out_srid: i32, form: &Form) -> Result<Pa
 pub(crate) fn columns(params: &Params, fields: Vec<usize>, out_srid: i32, form: &Form) -> Result<Columns> {
     Ok(Columns {
         fields,
+        emptied: Vec::new(),
         srid: form.geometry.parts.any().then_some(out_srid),
         max_offset: output::max_allowable_offset(params)?,
         dimensions: form.geometry.dimensions,
@@ -338,7 +339,7 @@ pub(super) fn named_fields(list: Option<&str>, parameter: &'static str, layer: &
 }
 
 pub(super) fn field(name: &str, parameter: &'static str, layer: &Layer) -> Result<usize> {
-    let found = layer.field_index(name.trim_matches('"')).filter(|&index| layer.is_visible(index));
+    let found = layer.visible_field(name.trim_matches('"'));
     found.ok_or_else(|| no_field(name, parameter, layer))
 }
 

@@ -234,13 +234,6 @@ pub(crate) fn layers(service: &Service, facts: &[Facts]) -> Json {
     })
 }
 
-/// A layer or table for who holds its rows: with the fields that are otherwise in no document.
-pub(crate) fn held_layer(service: &Service, held: &Layer, facts: &Facts) -> Json {
-    let mut shown = layer(service, held, facts);
-    shown["fields"] = (0..held.fields.len()).map(|index| field(held, index)).collect();
-    shown
-}
-
 /// A layer or table.
 pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
     let mut shown = json!({

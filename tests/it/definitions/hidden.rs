@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{apply, attempt, change, create, field, id, synchronize, with_admin};
+use super::{EMBEDDED, apply, attempt, change, create, field, id, synchronize, with_admin};
 use crate::support::{TestServer, server::error};
 
 /// The trees, of which nobody is to see the girth.
@@ -80,10 +80,10 @@ async fn a_hidden_field_cannot_be_asked_for_in_any_way() {
 }
 
 #[tokio::test]
-async fn a_hidden_field_is_kept_by_edits_and_stays_in_replicas() {
+async fn a_hidden_field_is_kept_by_edits_and_in_no_replica() {
     let server = with_secret().await;
-    apply(&server, "updates", &json!([{"attributes": {"objectid": 1, "species": "ash"}}])).await;
-    assert_eq!(server.database.value::<i32>("select girth from oak where species = 'ash'").await, 7);
+    apply(&server, "updates", &json!([{"attributes": {"objectid": 1, "species": "ash", "girth": 1}}])).await;
+    assert_eq!(server.database.value::<i32>("select girth from oak where species = 'ash'").await, 7, "not by naming it");
     let edits = json!([{"id": 0, "updates": [{"attributes": {"objectid": 1, "height": 4}}]}]).to_string();
     let images = ("returnServiceEditsOption", "originalAndCurrentFeatures");
     let answer = server.post("applyEdits", &[("edits", &edits), images]).await;
@@ -91,12 +91,106 @@ async fn a_hidden_field_is_kept_by_edits_and_stays_in_replicas() {
     assert_eq!((&before["height"], &after["height"]), (&json!(2.0), &json!(4.0)), "{answer}");
     assert!(before.get("girth").is_none() && after.get("girth").is_none(), "{answer}");
     let replica = create(&server).await;
-    let held = replica["layers"][0]["features"].as_array().unwrap();
-    let ash = held.iter().find(|feature| feature["attributes"]["species"] == "ash").unwrap();
-    assert_eq!(ash["attributes"]["girth"], 7, "a device sends back what it holds, all of it: {replica}");
+    assert!(!replica.to_string().contains("girth"), "{replica}");
     let add = json!({"adds": [{"attributes": {"globalid": id(1), "species": "yew", "girth": 9}}]});
     synchronize(&server, &replica, &add).await;
-    assert_eq!(server.database.value::<i32>("select girth from oak where species = 'yew'").await, 9);
+    assert_eq!(
+        server.database.value::<i64>("select count(*) from oak where species = 'yew' and girth is null").await,
+        1
+    );
+    let noted = server.database.value::<String>("select passed_over::text from syncline.receipt order by batch_id desc limit 1");
+    assert_eq!(noted.await, r#"{"girth":9}"#, "whoever sent it can be told");
+    server.database.sql("update oak set girth = 8 where species in ('ash', 'fir')").await;
+    let answer = synchronize(&server, &replica, &json!({})).await;
+    assert_eq!(answer["edits"][0]["features"]["updates"].as_array().unwrap().len(), 2, "{answer}");
+    assert!(!answer.to_string().contains("girth"), "{answer}");
+    let changes = server
+        .post("extractChanges", &[("layerServerGens", r#"[{"id":0,"serverGen":0}]"#), ("dataFormat", "json"), EMBEDDED])
+        .await;
+    assert!(changes["edits"][0]["features"].is_object() && !changes.to_string().contains("girth"), "{changes}");
+}
+
+#[tokio::test]
+async fn a_hidden_field_is_none_to_choose_a_replica_or_changes_by() {
+    let server = with_secret().await;
+    let chosen = json!({"0": {"queryOption": "useFilter", "where": "girth > 7"}}).to_string();
+    let fields = json!({"0": {"queryOption": "all", "fields": ["girth"]}}).to_string();
+    let since = ("layerServerGens", r#"[{"id":0,"serverGen":0}]"#);
+    for (path, parameters) in [
+        ("createReplica", vec![("layers", "0"), ("layerQueries", &*chosen), EMBEDDED]),
+        ("createReplica", vec![("layers", "0"), ("syncModel", "none"), ("layerQueries", &*fields), EMBEDDED]),
+        ("extractChanges", vec![since, ("layerQueries", &*chosen), EMBEDDED]),
+        ("extractChanges", vec![since, ("fieldsToCompare", r#"["girth"]"#), EMBEDDED]),
+    ] {
+        let (code, words) = error(&server.post(path, &parameters).await);
+        let listed = words.split_once("girth").unwrap_or_else(|| panic!("{path}: {words}")).1;
+        assert!(code == 400 && !listed.contains("girth"), "{path} {parameters:?}: {words}");
+    }
+}
+
+/// The girths of a list of features, and whether each is named at all.
+fn girths(list: &Json) -> Vec<Option<Json>> {
+    list.as_array().unwrap_or_else(|| panic!("{list}")).iter().map(|row| row["attributes"].get("girth").cloned()).collect()
+}
+
+#[tokio::test]
+async fn a_field_that_becomes_hidden_is_taken_from_devices_and_comes_back_when_it_is_shown() {
+    let server = with_admin().await;
+    server.database.sql("insert into oak (species, girth) values ('elm', 7), ('fir', 8)").await;
+    let first = create(&server).await;
+    assert_eq!(girths(&first["layers"][0]["features"]), [Some(json!(7)), Some(json!(8))]);
+    let show = async |visible: bool| {
+        change(&server, "0/updateDefinition", json!({"fields": [{"name": "girth", "visible": visible}]})).await;
+    };
+    show(false).await;
+    let hidden = synchronize(&server, &first, &json!({})).await;
+    assert_eq!(girths(&hidden["edits"][0]["features"]["updates"]), [Some(Json::Null), Some(Json::Null)], "{hidden}");
+    let again = synchronize(&server, &first, &json!({})).await;
+    assert_eq!(again["edits"], hidden["edits"], "a repeated request gets the same answer");
+    let nothing = synchronize(&server, &hidden, &json!({})).await;
+    assert_eq!(nothing["responseType"], "esriReplicaResponseTypeNoEdits", "{nothing}");
+    // It is a column of the device, which it sends back, empty.
+    let row = &first["layers"][0]["features"][0]["attributes"]["globalid"];
+    let update = json!({"updates": [{"attributes": {"globalid": row, "species": "ash", "girth": null}}]});
+    let uploaded = synchronize(&server, &nothing, &update).await;
+    assert_eq!(server.database.value::<i32>("select girth from oak where species = 'ash'").await, 7);
+    server.database.sql("insert into oak (species, girth) values ('yew', 9)").await;
+    let more = synchronize(&server, &uploaded, &json!({})).await;
+    assert_eq!(girths(&more["edits"][0]["features"]["adds"]), [Some(Json::Null)], "{more}");
+    show(true).await;
+    let shown = synchronize(&server, &more, &json!({})).await;
+    let values = girths(&shown["edits"][0]["features"]["updates"]);
+    assert_eq!(values.len(), 3, "{shown}");
+    assert!([7, 8, 9].iter().all(|girth| values.contains(&Some(json!(girth)))), "{shown}");
+    // From before it was hidden, an answer without it may have been applied since.
+    let old = synchronize(&server, &first, &json!({})).await;
+    let features = &old["edits"][0]["features"];
+    let told = [girths(&features["adds"]), girths(&features["updates"])].concat();
+    assert!(told.len() == 3 && told.iter().all(|girth| matches!(girth, Some(Json::Number(_)))), "{old}");
+    assert_eq!(synchronize(&server, &shown, &json!({})).await["responseType"], "esriReplicaResponseTypeNoEdits");
+}
+
+#[tokio::test]
+async fn a_hidden_field_that_takes_no_null_is_emptied_on_devices_that_have_it() {
+    let server = with_admin().await;
+    let columns = "alter table oak add kind text not null default 'x', add seen timestamptz not null default now(), add nr smallint not null default 5, \
+         add ref uuid not null default gen_random_uuid(), add share numeric(6,2) not null default 1.5, add done boolean not null default true, \
+         add day date not null default now(), add hour time not null default '08:00'";
+    server.database.sql(columns).await;
+    server.app.store.repair("trees", syncline::model::id::LayerId(0), false).await.unwrap();
+    server.database.sql("insert into oak (species) values ('elm')").await;
+    let first = create(&server).await;
+    let names = ["kind", "seen", "nr", "ref", "share", "done", "day", "hour"];
+    let hidden: Vec<Json> = names.iter().map(|name| json!({"name": name, "visible": false})).collect();
+    change(&server, "0/updateDefinition", json!({"fields": hidden})).await;
+    let answer = synchronize(&server, &first, &json!({})).await;
+    let row = &answer["edits"][0]["features"]["updates"][0]["attributes"];
+    let empty = json!(["", 0, 0, "{00000000-0000-0000-0000-000000000000}", 0.0, 0, "1970-01-01", "00:00:00"]);
+    assert_eq!(Json::from(names.map(|name| row[name].clone()).to_vec()), empty, "{answer}");
+    let add = json!({"adds": [{"attributes": {"globalid": id(1), "species": "yew", "kind": "", "nr": 0}}]});
+    synchronize(&server, &answer, &add).await;
+    let stored = server.database.value::<String>("select kind || nr from oak where species = 'yew'").await;
+    assert_eq!(stored, "x5", "the database's own defaults");
 }
 
 #[tokio::test]
