@@ -11,7 +11,10 @@ use super::{
     values::{Kind, now_ms},
 };
 use crate::sqlite::{
-    geopackage::{self, log, schema},
+    geopackage::{
+        self, log, schema,
+        style::{self, Drawn},
+    },
     packed::Boxes,
     quoted,
 };
@@ -103,7 +106,15 @@ pub(crate) fn create(db: &Connection, service: &Service, tables: &[Table]) -> Re
     for table in tables {
         create_table(db, table)?;
     }
+    style::write(db, tables.iter().filter_map(drawn))?;
     Ok(())
+}
+
+/// How the service draws a table, for programs that draw it.
+fn drawn(table: &Table) -> Option<Drawn<'_>> {
+    let (column, _) = table.geometry.as_ref()?;
+    let fields = table.layer.fields.iter().map(|field| field.name.as_str()).collect();
+    Some(Drawn { table: &table.name, column, fields, info: &table.layer.document["drawingInfo"] })
 }
 
 fn references(db: &Connection, reference: &Json) -> Result<()> {

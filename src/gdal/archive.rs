@@ -14,22 +14,29 @@ use crate::{
     model::data_format::DataFormat,
 };
 
-use super::Conversion;
+use super::{Conversion, attachments};
 
 /// Files from this size on have their sizes in a form that not every program reads.
 const LARGE_BYTES: u64 = u32::MAX as u64;
 
-/// Makes one file of those in a directory. An archive has a file for people, which says what the format could not hold.
+/// Makes one file of those in a directory, and of the attachments in the GeoPackage of which they were made. An archive has a file for people,
+/// which says what the format could not hold.
 pub(super) async fn finish(
     place: Place,
-    directory: PathBuf,
-    conversion: &Conversion,
+    (package, directory): (PathBuf, PathBuf),
+    conversion: Conversion,
     remarks: &[String],
 ) -> Result<Finished> {
-    let readme = (conversion.format != DataFormat::Excel).then(|| readme(conversion, remarks));
+    let readme = (conversion.format != DataFormat::Excel).then(|| readme(&conversion, remarks));
     tokio::task::spawn_blocking(move || {
         match readme {
-            Some(readme) => pack(place.path(), &directory, &readme)?,
+            Some(readme) => {
+                let mut archive = pack(place.path(), &directory, &readme)?;
+                if has_attachments_beside(&conversion) {
+                    attachments::pack(&mut archive, &package, &conversion.layers)?;
+                }
+                archive.finish().map_err(|error| Error::internal("packing an export", error))?;
+            }
             None => match files(&directory)?.as_slice() {
                 [only] => std::fs::rename(only, place.path()).map_err(failed)?,
                 several => return Err(Error::internal("converting", format!("{} files came out", several.len()))),
@@ -59,7 +66,13 @@ pub(super) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn pack(path: &Path, directory: &Path, readme: &str) -> Result<()> {
+/// Whether there are attachments that are files of the archive.
+fn has_attachments_beside(conversion: &Conversion) -> bool {
+    let n_attachments: u64 = conversion.layers.iter().map(|source| source.n_attachments).sum();
+    conversion.format != DataFormat::FileGeodatabase && n_attachments > 0
+}
+
+fn pack(path: &Path, directory: &Path, readme: &str) -> Result<ZipWriter<File>> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(3))
@@ -75,22 +88,25 @@ fn pack(path: &Path, directory: &Path, readme: &str) -> Result<()> {
         archive.start_file(name, options.large_file(is_large)).map_err(zip_failed)?;
         io::copy(&mut file, &mut archive).map_err(failed)?;
     }
-    archive.finish().map_err(zip_failed)?;
-    Ok(())
+    Ok(archive)
 }
 
 fn readme(conversion: &Conversion, remarks: &[String]) -> String {
     let mut lines = vec![format!("{}, as {}", conversion.title, conversion.format.name()), String::new()];
     for source in &conversion.layers {
         let (layer, n_rows) = (&source.layer, source.n_rows);
-        lines.push(format!("{}: layer {}, {}; {n_rows} rows", source.table, layer.id, layer.name));
+        let attachments = match source.n_attachments {
+            0 => String::new(),
+            n => format!(", {n} attachments"),
+        };
+        lines.push(format!("{}: layer {}, {}; {n_rows} rows{attachments}", source.table, layer.id, layer.name));
     }
     lines.extend([String::new(), "What this format does not hold, or holds otherwise:".to_owned()]);
     lines.extend(remarks.iter().map(|remark| format!("- {remark}")));
     lines.join("\r\n") + "\r\n"
 }
 
-fn failed(error: io::Error) -> Error {
+pub(super) fn failed(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::Unavailable("the server's disk is full; nothing was kept, try again later".to_owned())

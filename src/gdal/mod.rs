@@ -2,9 +2,10 @@
 //!
 //! What is converted is a GeoPackage of our own making, so nothing that a stranger wrote is read. The program runs as a process
 //! of its own, with an argument list and never a shell, with limits of time, memory and size, and ends with who waits for it.
-//! [`recipe`] knows what each format takes and what it cannot hold; [`archive`] makes one file of several.
+//! [`recipe`] knows what each format takes and what it cannot hold; [`archive`] makes one file of several, [`attachments`] some of what stays behind.
 
 mod archive;
+mod attachments;
 mod recipe;
 
 use std::{
@@ -83,6 +84,11 @@ pub(crate) fn needs_own_keys(format: DataFormat) -> bool {
     format != DataFormat::FileGeodatabase
 }
 
+/// Whether attachments come along: as tables, or as files in the same archive. A workbook is no archive that people look into.
+pub(crate) fn keeps_attachments(format: DataFormat) -> bool {
+    format != DataFormat::Excel
+}
+
 /// What one conversion may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -103,7 +109,7 @@ pub(crate) struct Conversion {
     /// The layers, of which there is at least one.
     pub(crate) layers: Vec<Source>,
     /// Whether attachments were asked for.
-    pub(crate) attachments: bool,
+    pub(crate) wants_attachments: bool,
 }
 
 /// A layer of the GeoPackage.
@@ -116,6 +122,8 @@ pub(crate) struct Source {
     pub(crate) columns: Columns,
     /// How many rows.
     pub(crate) n_rows: u64,
+    /// How many attachments they have in the GeoPackage.
+    pub(crate) n_attachments: u64,
 }
 
 /// A file that was converted, and for people what it does not hold, or holds otherwise.
@@ -130,7 +138,7 @@ pub(crate) struct Converted {
 pub(crate) async fn convert(
     files: &Files,
     package: &Finished,
-    conversion: &Conversion,
+    conversion: Conversion,
     limits: Limits,
     progress: &Progress,
 ) -> Result<Converted> {
@@ -139,11 +147,11 @@ pub(crate) async fn convert(
     package.lend(&source).await?;
     let directory = place.path().join("made");
     tokio::fs::create_dir(&directory).await.map_err(|error| Error::internal("making a directory", error))?;
-    let mut remarks = recipe::remarks(conversion);
-    let (ends, n_rows) =
-        (Instant::now() + limits.time, conversion.layers.iter().map(|layer| layer.n_rows).sum::<u64>());
+    let mut remarks = recipe::remarks(&conversion);
+    let steps = recipe::steps(&conversion, &source, &directory)?;
+    let (ends, n_rows) = (Instant::now() + limits.time, steps.iter().map(|step| step.n_rows).sum::<u64>());
     let mut n_before = 0;
-    for step in recipe::steps(conversion, &source, &directory)? {
+    for step in steps {
         let tell = |percent: u64| {
             let done = n_before * 100 + step.n_rows * percent;
             progress.tell_converted(done.checked_div(n_rows).unwrap_or(100).min(100));
@@ -156,7 +164,7 @@ pub(crate) async fn convert(
         n_before += step.n_rows;
     }
     progress.tell_converted(100);
-    let finished = archive::finish(files.place(), directory, conversion, &remarks).await?;
+    let finished = archive::finish(files.place(), (source, directory), conversion, &remarks).await?;
     Ok(Converted { finished, remarks })
 }
 

@@ -10,7 +10,7 @@ use crate::{
         layer::{Field, ShapeColumn},
         value::FieldType,
     },
-    sqlite::quoted,
+    sqlite::{geopackage::attachments_name, quoted},
 };
 
 use super::{Conversion, Source};
@@ -120,14 +120,30 @@ pub(super) fn steps(conversion: &Conversion, package: &Path, directory: &Path) -
         }
         Ok(Step { arguments, n_rows: source.n_rows })
     });
-    steps.collect()
+    let mut steps = steps.collect::<Result<Vec<Step>>>()?;
+    if format == DataFormat::FileGeodatabase {
+        let with_attachments = conversion.layers.iter().filter(|source| source.n_attachments > 0);
+        steps.extend(with_attachments.map(|source| attachments_step(conversion, source, package, directory)));
+    }
+    Ok(steps)
+}
+
+/// Writes the table of a layer's attachments into a file geodatabase, as geodatabases have it.
+fn attachments_step(conversion: &Conversion, source: &Source, package: &Path, directory: &Path) -> Step {
+    let mut arguments: Vec<OsString> = ["-f", "OpenFileGDB", "-update", "-preserve_fid"].map(OsString::from).into();
+    for option in ["FID=ATTACHMENTID", "COLUMN_TYPES=GLOBALID=esriFieldTypeGUID,REL_GLOBALID=esriFieldTypeGUID"] {
+        arguments.extend(["-lco".into(), option.into()]);
+    }
+    let file = directory.join(format!("{}.gdb", conversion.title));
+    arguments.extend(["-progress".into(), file.into(), package.into(), attachments_name(&source.table).into()]);
+    Step { arguments, n_rows: source.n_attachments }
 }
 
 /// What the format does not hold, or holds otherwise, of what is converted.
 pub(super) fn remarks(conversion: &Conversion) -> Vec<String> {
     let mut remarks = Vec::new();
-    if conversion.attachments {
-        remarks.push("attachments are not in files of this format; ask for dataFormat=geoPackage or json".to_owned());
+    if conversion.wants_attachments {
+        remarks.push(of_attachments(conversion.format).to_owned());
     }
     let general =
         "aliases, domains, types, symbols and relationships are not in the file; fields have the codes that are stored";
@@ -160,6 +176,19 @@ pub(super) fn remarks(conversion: &Conversion) -> Vec<String> {
         remarks.extend(of_layer(conversion.format, source));
     }
     remarks
+}
+
+/// Where attachments are.
+fn of_attachments(format: DataFormat) -> &'static str {
+    match format {
+        DataFormat::Excel => {
+            "attachments are not in workbooks; ask for dataFormat=csv, which has them as files beside, geoPackage or json"
+        }
+        DataFormat::FileGeodatabase => {
+            "attachments are tables that end with __ATTACH and name their features in REL_GLOBALID; there is no relationship class, which ogr2ogr does not write"
+        }
+        _ => "attachments are files in the folder attachments of the archive, if there are any; attachments/index.csv says whose",
+    }
 }
 
 fn of_layer(format: DataFormat, source: &Source) -> Option<String> {

@@ -121,8 +121,7 @@ async fn with_data(
         new,
         fields: &[],
         id: Some(id),
-        is_converted: false,
-        own_keys: false,
+        becomes: None,
         documents: delivery.documents.as_ref(),
         details: delivery.details.as_ref(),
     };
@@ -184,8 +183,7 @@ async fn export(
         new,
         fields,
         id: None,
-        is_converted: false,
-        own_keys: false,
+        becomes: None,
         documents: delivery.documents.as_ref(),
         details: delivery.details.as_ref(),
     };

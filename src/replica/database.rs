@@ -6,6 +6,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     files::{Files, Place},
+    gdal,
     model::{
         data_format::DataFormat,
         definition::Facts,
@@ -46,10 +47,8 @@ pub(super) struct NewFile<'a> {
     pub(super) fields: &'a [Option<Vec<usize>>],
     /// The replica; `None` for an export.
     pub(super) id: Option<ReplicaId>,
-    /// Whether it is made to be converted to another format.
-    pub(super) is_converted: bool,
-    /// Whether rows have keys of their own in it, see [`Table`].
-    pub(super) own_keys: bool,
+    /// The format to which it is converted, if it is.
+    pub(super) becomes: Option<DataFormat>,
     /// What the service says of itself; `None` for what is converted.
     pub(super) documents: Option<&'a Documents>,
     /// What a mobile geodatabase holds beside; `None` for a GeoPackage.
@@ -118,24 +117,39 @@ impl NewFile<'_> {
         }
         columns
     }
+
+    /// Whether the attachments of layers that have some are in it.
+    fn holds_attachments(&self) -> bool {
+        match self.becomes {
+            Some(format) => self.new.return_attachments && gdal::keeps_attachments(format),
+            None => self.new.return_attachments || self.new.attachments_direction.uploads(),
+        }
+    }
 }
 
-/// Writes the data of a new replica, or of an export, up to its indexes. Returns the file and how many rows each layer has.
+/// How many rows of a layer were written.
+#[derive(Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) features: u64,
+    pub(super) attachments: u64,
+}
+
+/// Writes the data of a new replica, or of an export, up to its indexes. Returns the file and what each layer has.
 pub(super) async fn write_new<'a>(
     app: &'a App,
     tx: &mut ReadTx<'_>,
     file: &NewFile<'_>,
     filters: &[Filter],
     run: &'a Run,
-) -> Result<(Database<'a>, Vec<u64>)> {
-    let NewFile { service, new, .. } = file;
+) -> Result<(Database<'a>, Vec<Counts>)> {
+    let NewFile { service, new, becomes, .. } = file;
+    let own_keys = becomes.is_some_and(gdal::needs_own_keys);
     tx.require_srid("replicaSR", new.srid).await?;
     let mut tables = Vec::with_capacity(new.layers.len());
     for (position, (layer, query)) in new.layers.iter().enumerate() {
         let columns = file.columns(position, layer);
-        let attachments = (new.return_attachments || new.attachments_direction.uploads()) && !file.is_converted;
         let synced = file.id.map(|_| (tx.generation, query, false));
-        let table = Table { own_keys: file.own_keys, ..table(service, layer, columns, attachments, synced) };
+        let table = Table { own_keys, ..table(service, layer, columns, file.holds_attachments(), synced) };
         table.require_distinct_columns(if file.details.is_some() { &esri::RESERVED_COLUMNS } else { &[] })?;
         tables.push(table);
     }
@@ -147,7 +161,7 @@ pub(super) async fn write_new<'a>(
         direction: new.direction,
     });
     let reference = tx.reference(new.srid).await?;
-    let relations = if file.is_converted { Vec::new() } else { relations(service, &tables) };
+    let relations = if becomes.is_some() { Vec::new() } else { relations(service, &tables) };
     let layers: Vec<(Columns, bool)> =
         tables.iter().map(|table| (table.columns.clone(), table.attachments && new.return_attachments)).collect();
     let details = match file.details {
@@ -155,16 +169,16 @@ pub(super) async fn write_new<'a>(
         None => None,
     };
     let documents = file.documents.cloned();
-    let plan = Plan { reference, tables, relations, replica, documents, only_changes: file.is_converted };
+    let plan = Plan { reference, tables, relations, replica, documents, only_changes: becomes.is_some() };
     let mut database = Database::new(begin(app.files.place(), plan, details), &app.files, &run.progress);
-    let mut n_rows = Vec::with_capacity(layers.len());
+    let mut counts = Vec::with_capacity(layers.len());
     for (position, ((layer, _), filter)) in new.layers.iter().zip(filters).enumerate() {
         let (columns, attachments) = &layers[position];
-        n_rows
+        counts
             .push(write_whole(&app.files, &mut database, tx, (position, layer), filter, columns, *attachments).await?);
     }
     database.complete().await?;
-    Ok((database, n_rows))
+    Ok((database, counts))
 }
 
 async fn write_whole(
@@ -175,16 +189,17 @@ async fn write_whole(
     filter: &Filter,
     columns: &Columns,
     with_attachments: bool,
-) -> Result<u64> {
+) -> Result<Counts> {
     require_room_for_features(tx, layer, filter, columns, files).await?;
-    let mut n_rows = database.snapshot(tx, (position, layer), filter, columns).await?;
+    let features = database.snapshot(tx, (position, layer), filter, columns).await?;
+    let mut counts = Counts { features, attachments: 0 };
     if let Some(attachments) = layer.attachments.as_ref().filter(|_| with_attachments) {
         let filter = Filter::of_attachments(layer, filter.clone());
         let columns = Columns::all(attachments, 0);
         require_room_for_attachments(tx, attachments, &filter, Written::AsBytes, files).await?;
-        n_rows += database.snapshot(tx, (position, attachments), &filter, &columns).await?;
+        counts.attachments = database.snapshot(tx, (position, attachments), &filter, &columns).await?;
     }
-    Ok(n_rows)
+    Ok(counts)
 }
 
 /// Writes what a replica lacks, and what became of its edits. Returns how many changes and results.
@@ -234,7 +249,7 @@ pub(super) async fn write_changes<'a>(
             SyncDirection::Snapshot => {
                 let columns = replica.columns(&known.layer);
                 let attachments = replica.return_attachments;
-                write_whole(
+                let counts = write_whole(
                     &app.files,
                     &mut database,
                     tx,
@@ -243,7 +258,8 @@ pub(super) async fn write_changes<'a>(
                     &columns,
                     attachments,
                 )
-                .await?
+                .await?;
+                counts.features + counts.attachments
             }
             _ => changes_of_layer(&mut database, tx, synchronization, (position, planned), known).await?,
         };

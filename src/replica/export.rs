@@ -27,7 +27,7 @@ use super::{
     Run,
     answer::Answer,
     create::{Lasting, export_head, filters},
-    database::{self, NewFile},
+    database::{self, Counts, NewFile},
 };
 
 /// The data of an export while it is written.
@@ -51,13 +51,11 @@ pub(super) async fn export(
     let mut session = app.store.session().await?;
     let mut tx = session.read(service).await?;
     let (_, filters) = filters(&mut tx, service, new.area.as_ref(), &new.layers, Lasting::No).await?;
-    let is_converted = gdal::converts(format);
-    let own_keys = is_converted && gdal::needs_own_keys(format);
-    let file =
-        NewFile { service, address, new, fields, id: None, is_converted, own_keys, documents: None, details: None };
-    let data = if is_converted {
-        let (database, n_rows) = database::write_new(app, &mut tx, &file, &filters, run).await?;
-        Data::Package(database, conversion(&file, format, &n_rows))
+    let becomes = gdal::converts(format).then_some(format);
+    let file = NewFile { service, address, new, fields, id: None, becomes, documents: None, details: None };
+    let data = if becomes.is_some() {
+        let (database, counts) = database::write_new(app, &mut tx, &file, &filters, run).await?;
+        Data::Package(database, conversion(&file, format, &counts))
     } else {
         Data::Document(write_collection(app.files.spool(&run.progress), &mut tx, &file, &filters, &facts).await?)
     };
@@ -78,19 +76,20 @@ pub(super) async fn export(
 }
 
 /// What is to become of the GeoPackage of an export.
-fn conversion(file: &NewFile<'_>, format: DataFormat, n_rows: &[u64]) -> Conversion {
+fn conversion(file: &NewFile<'_>, format: DataFormat, counts: &[Counts]) -> Conversion {
     let names = table_names(file.service);
-    let layers = file.new.layers.iter().zip(n_rows).enumerate().map(|(position, ((layer, _), &n_rows))| Source {
+    let layers = file.new.layers.iter().zip(counts).enumerate().map(|(position, ((layer, _), counts))| Source {
         table: database::table_name(file.service, &names, layer),
         layer: Arc::clone(layer),
         columns: file.columns(position, layer),
-        n_rows,
+        n_rows: counts.features,
+        n_attachments: counts.attachments,
     });
     Conversion {
         format,
         title: file.service.name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect(),
         layers: layers.collect(),
-        attachments: file.new.return_attachments,
+        wants_attachments: file.new.return_attachments,
     }
 }
 
@@ -103,7 +102,7 @@ async fn finish(app: &App, data: Data<'_>, run: &Run) -> Result<(Finished, Vec<S
         }
         Data::Package(database, conversion) => {
             let package = database.finish(None).await?;
-            let converted = gdal::convert(&app.files, &package, &conversion, limits(app), &run.progress).await?;
+            let converted = gdal::convert(&app.files, &package, conversion, limits(app), &run.progress).await?;
             let Converted { finished, remarks } = converted;
             Ok((finished, remarks))
         }

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Opens the GeoPackage of a replica as QGIS does, without its windows.
+"""Opens the file of a replica as QGIS does, without its windows.
 
     QT_QPA_PLATFORM=offscreen tests/clients/qgis_geopackage.py it.gpkg styles oak     # how it draws a layer, as JSON
     QT_QPA_PLATFORM=offscreen tests/clients/qgis_geopackage.py it.gpkg edit oak       # adds, changes, moves and deletes trees
+    QT_QPA_PLATFORM=offscreen tests/clients/qgis_geopackage.py it.geodatabase read oak_open    # what is in a layer, as JSON
 
 Needs Debian's python3-qgis.
 """
@@ -13,7 +14,7 @@ import sqlite3
 import sys
 import tempfile
 
-from qgis.core import QgsApplication, QgsFeature, QgsGeometry, QgsPointXY, QgsVectorLayer
+from qgis.core import NULL, QgsApplication, QgsFeature, QgsFeatureRequest, QgsGeometry, QgsPointXY, QgsVectorLayer, QgsWkbTypes
 
 
 def check(done, what):
@@ -69,6 +70,23 @@ def edit(layer):
     check(layer.commitChanges(), f"nothing is saved: {layer.commitErrors()}")
 
 
+def read(layer):
+    data = layer.dataProvider()
+    shown = {
+        "layers": sorted(sublayer.split("!!::!!")[1] for sublayer in data.subLayers()),
+        "crs": layer.crs().authid(),
+        "type": QgsWkbTypes.displayString(layer.wkbType()),
+        "fields": {field.name(): field.typeName() for field in layer.fields()},
+        "count": layer.featureCount(),
+        "extent": [layer.extent().xMinimum(), layer.extent().yMinimum(), layer.extent().xMaximum(), layer.extent().yMaximum()],
+        "features": {},
+    }
+    for feature in layer.getFeatures(QgsFeatureRequest().setLimit(10)):
+        values = {name: None if value == NULL else str(value) for name, value in zip(layer.fields().names(), feature.attributes())}
+        shown["features"][feature.id()] = {"geometry": feature.geometry().asWkt(6), "values": values}
+    print(json.dumps(shown))
+
+
 def main():
     path, what, name = sys.argv[1:]
     qgis = QgsApplication([], False)
@@ -77,6 +95,8 @@ def main():
     check(layer.isValid(), f"{name} is not opened")
     if what == "styles":
         styles(path, layer)
+    elif what == "read":
+        read(layer)
     else:
         edit(layer)
     # The file is closed with its last layer.

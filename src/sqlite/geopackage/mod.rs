@@ -11,7 +11,7 @@ pub(crate) mod log;
 pub(crate) mod read;
 pub(crate) mod schema;
 mod shape;
-mod style;
+pub(crate) mod style;
 pub(super) mod values;
 mod write;
 

@@ -278,7 +278,7 @@ impl<'p, 'c> Package<'p, 'c> {
             schema::relation(self.connection, self.plan, relation)?;
         }
         if !self.plan.only_changes {
-            style::write(self.connection, &self.plan.tables)?;
+            style::write(self.connection, self.plan.tables.iter().filter_map(style::Drawn::of))?;
         }
         Ok(())
     }

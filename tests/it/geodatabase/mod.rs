@@ -1,6 +1,7 @@
 //! Mobile geodatabases: replicas as the files that clients of Esri's libraries work with, held against genuine ones; and what is edited in them.
 
 mod contents;
+mod qgis;
 mod round_trip;
 mod structure;
 

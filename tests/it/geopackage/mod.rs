@@ -1,9 +1,10 @@
 //! GeoPackages: replicas and exports as files that other programs read and edit, and what those edit come back.
 
 pub mod contents;
+mod export_attachments;
 mod exports;
 mod jobs;
-mod qgis;
+pub mod qgis;
 mod round_trip;
 
 use std::{

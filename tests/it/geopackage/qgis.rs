@@ -4,11 +4,11 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value as Json, json};
 
-use super::{Package, contents::with_everything, create, round_trip::synchronize};
+use super::{contents::with_everything, create, round_trip::synchronize};
 use crate::support::TestServer;
 
-/// What the script answers; `None` where there is no QGIS.
-fn qgis(package: &Package, what: &str, layer: &str) -> Option<String> {
+/// What the script answers about a file; `None` where there is no QGIS.
+pub fn qgis(file: &Path, what: &str, layer: &str) -> Option<String> {
     // Debian's QGIS belongs to Debian's Python.
     let python = "/usr/bin/python3";
     let found = Command::new(python).args(["-c", "import qgis.core"]).stderr(std::process::Stdio::null()).status();
@@ -18,7 +18,7 @@ fn qgis(package: &Package, what: &str, layer: &str) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(python)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/qgis_geopackage.py"))
-        .arg(package.path())
+        .arg(file)
         .args([what, layer])
         .env("QT_QPA_PLATFORM", "offscreen")
         .env("HOME", home.path())
@@ -55,7 +55,7 @@ async fn qgis_draws_layers_as_the_service_does() {
         package.list("SELECT f_table_name || f_geometry_column || useAsDefault FROM layer_styles"),
         "oakshape1,kindsshape1"
     );
-    let Some(text) = qgis(&package, "styles", "oak") else { return };
+    let Some(text) = qgis(&package.path(), "styles", "oak") else { return };
     let oak: Json = serde_json::from_str(&text).unwrap();
     assert_eq!((&oak["qml"]["type"], &oak["qml"]["field"]), (&json!("categorizedSymbol"), &json!("species")));
     let symbols = &oak["qml"]["symbols"];
@@ -71,7 +71,7 @@ async fn qgis_draws_layers_as_the_service_does() {
     assert_eq!((&described[0][0], &described[1][1]), (&json!("species = 'elm'"), &json!("<other>")), "{oak}");
     assert_eq!(described[0][3]["color"], "1,2,3,255");
 
-    let kinds: Json = serde_json::from_str(&qgis(&package, "styles", "kinds").unwrap()).unwrap();
+    let kinds: Json = serde_json::from_str(&qgis(&package.path(), "styles", "kinds").unwrap()).unwrap();
     let symbol = &kinds["qml"]["symbols"][0];
     assert_eq!((&kinds["qml"]["type"], &symbol[2]), (&json!("singleSymbol"), &json!("SimpleFill")));
     assert_eq!((&symbol[3]["style"], &symbol[3]["color"]), (&json!("b_diagonal"), &json!("255,0,0,255")));
@@ -92,7 +92,7 @@ async fn lines_are_drawn_and_what_cannot_be_said_is_left_to_the_program() {
     assert_eq!(package.list("SELECT f_table_name FROM layer_styles"), "way");
     let sld = package.list("SELECT styleSLD FROM layer_styles");
     assert!(sld.contains("<CssParameter name=\"stroke-width\">4</CssParameter>") && sld.contains("4 2 1 2"), "{sld}");
-    let Some(text) = qgis(&package, "styles", "way") else { return };
+    let Some(text) = qgis(&package.path(), "styles", "way") else { return };
     let symbol = &serde_json::from_str::<Json>(&text).unwrap()["qml"]["symbols"][0];
     assert_eq!((&symbol[2], &symbol[3]["line_style"]), (&json!("SimpleLine"), &json!("dash dot")));
     assert_eq!((&symbol[3]["line_color"], &symbol[3]["line_width"]), (&json!("1,2,3,255"), &json!("3")));
@@ -102,7 +102,7 @@ async fn lines_are_drawn_and_what_cannot_be_said_is_left_to_the_program() {
 async fn edits_made_with_qgis_are_logged_and_arrive() {
     let server = with_everything().await;
     let package = create(&server, &[("layers", "0,1")]).await;
-    if qgis(&package, "edit", "oak").is_none() {
+    if qgis(&package.path(), "edit", "oak").is_none() {
         return;
     }
     assert_eq!(

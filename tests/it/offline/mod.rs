@@ -2,6 +2,7 @@
 //! the files.
 
 mod access;
+mod desktop;
 mod histories;
 mod interrupted;
 mod limits;

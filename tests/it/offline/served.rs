@@ -7,7 +7,7 @@ use rusqlite::params;
 use super::{Field, open, point, trees_in};
 
 /// Lets the server make a file, and downloads it.
-fn served(field: &Field, name: &str, parameters: &[(&str, &str)]) -> PathBuf {
+pub fn served(field: &Field, name: &str, parameters: &[(&str, &str)]) -> PathBuf {
     let all = [&[("dataFormat", "geopackage")], parameters].concat();
     let answer = field.server.post("trees/FeatureServer/createReplica", &all);
     let url = answer["URL"].as_str().unwrap_or_else(|| panic!("{answer}"));

@@ -7,6 +7,7 @@ mod qml;
 mod sld;
 
 use rusqlite::{Connection, params};
+use serde_json::Value as Json;
 
 use super::Table;
 
@@ -20,25 +21,43 @@ CREATE TABLE layer_styles (
 INSERT INTO gpkg_contents (table_name, data_type, identifier, description) VALUES ('layer_styles', 'attributes', 'layer_styles', '');
 ";
 
-/// Writes the styles of the tables that have one. What cannot be said in a style, like pictures, is left to the program.
-pub(super) fn write(connection: &Connection, tables: &[Table]) -> rusqlite::Result<()> {
+/// A table of features, and how the service draws it.
+pub(crate) struct Drawn<'a> {
+    /// Its name.
+    pub(crate) table: &'a str,
+    /// The column of its geometries.
+    pub(crate) column: &'a str,
+    /// The names of its fields.
+    pub(crate) fields: Vec<&'a str>,
+    /// The layer's `drawingInfo`.
+    pub(crate) info: &'a Json,
+}
+
+impl Drawn<'_> {
+    /// A table of a plan, if it is drawn.
+    pub(super) fn of(table: &Table) -> Option<Drawn<'_>> {
+        let fields = table.columns.fields.iter().map(|&index| table.layer.fields[index].name.as_str());
+        let info = table.layer.definition.drawing_info.as_ref()?;
+        Some(Drawn { table: &table.name, column: table.geometry()?, fields: fields.collect(), info })
+    }
+}
+
+/// Writes the styles of tables. What cannot be said in a style, like pictures, is left to the program.
+pub(crate) fn write<'a>(connection: &Connection, tables: impl Iterator<Item = Drawn<'a>>) -> rusqlite::Result<()> {
     connection.execute_batch(TABLE)?;
-    for table in tables {
-        let (Some(column), Some(info)) = (table.geometry(), &table.layer.definition.drawing_info) else { continue };
-        let has_field = |name: &str| {
-            let mut fields = table.columns.fields.iter().map(|&index| &table.layer.fields[index].name);
-            fields.find(|known| known.eq_ignore_ascii_case(name)).cloned()
-        };
-        let Some(style) = drawing::read(info, has_field) else { continue };
+    for Drawn { table, column, fields, info } in tables {
+        let named =
+            |name: &str| fields.iter().find(|known| known.eq_ignore_ascii_case(name)).map(|&known| known.to_owned());
+        let Some(style) = drawing::read(info, named) else { continue };
         connection.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner)
              VALUES ('', '', ?1, ?2, ?3, ?4, ?5, 1, 'As the service draws the layer', '')",
             params![
-                table.name,
+                table,
                 column,
-                table.name.chars().take(30).collect::<String>(),
+                table.chars().take(30).collect::<String>(),
                 qml::document(&style),
-                sld::document(&style, &table.name)
+                sld::document(&style, table)
             ],
         )?;
     }
