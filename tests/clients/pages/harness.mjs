@@ -202,7 +202,9 @@ export class Visit {
       await this.page.emulateMediaType(print ? "print" : "screen");
     }
     if (phone !== undefined) {
+      // The browser loads the page anew, and the console asks anew for what it shows.
       await this.page.setViewport(phone ? PHONE : DESKTOP);
+      await this.until(() => !document.querySelector("#console > .none"));
     }
   }
 
@@ -222,6 +224,8 @@ export class Visit {
   async accessible() {
     const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
     await this.page.evaluate(source);
+    // Colours that are on their way are nobody's.
+    await this.page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {}))));
     const found = await this.page.evaluate(async () => {
       const results = await window.axe.run(document, { resultTypes: ["violations"] });
       return results.violations

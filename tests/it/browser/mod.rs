@@ -1,6 +1,7 @@
 //! The server's own pages in a real browser. The scenarios are in `tests/clients/pages`, one script for each test here; what they
 //! have in common, and what makes them fail, is in `harness.mjs`.
 
+mod accounts;
 mod console;
 
 use std::{path::Path, process::Stdio};
