@@ -2,7 +2,7 @@
 //
 // A place is an element with `data-map`; what is in it is for browsers without scripts. `data-layer` is the address of a layer, whose
 // features it shows as far as they are in view. With `data-rows`, the id of a table, it shows the features of the table's rows,
-// which have `data-id`, and rows and map are linked: who picks one finds the other. A place with `data-draw` is for drawing the geometry of
+// which have `data-id`, as they were at `data-moment` if there is one, and rows and map are linked: who picks one finds the other. A place with `data-draw` is for drawing the geometry of
 // the form that it stands in; `data-of` is the address of the layer or service, `data-layers` the ids of the service's layers.
 
 import { ask } from "./api.js";
@@ -121,11 +121,12 @@ async function showLayer(place) {
 }
 
 async function showRows(place) {
-  const { layer, rows: id } = place.dataset;
+  const { layer, rows: id, moment } = place.dataset;
   const rows = new Map([...document.getElementById(id).querySelectorAll("[data-id]")].map((row) => [row.dataset.id, row]));
   const look = await lookOf(layer);
   const answer = await ask(`${layer}/query`, {
     objectIds: [...rows.keys()].slice(0, MAX_FEATURES).join(),
+    historicMoment: moment,
     outSR: 4326,
     outFields: look.outFields,
     geometryPrecision: 6,

@@ -14,6 +14,8 @@ function nameField(label = "Name") {
 
 const valueOf = (content, name) => content.find((one) => one?.querySelector?.(`[name=${name}]`))?.querySelector(`[name=${name}]`).value.trim();
 
+const select = (name, options, value) => h("select", { id: name, name }, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+
 /** Puts a message at the top, after what it is about is shown as it is now. */
 const telling = (news, load) => async (message) => {
   await load();
@@ -112,7 +114,7 @@ function user(one, { tokens, grants, roles, news, load }) {
       ["Audit log", link(`/arcgis/console/audit?actor=${encodeURIComponent(one.name)}`, "what they did")],
     ]),
     h("h3", {}, "Identity providers"),
-    one.identities.length ? table("Identities", ["Provider", "Subject", "Last used"], one.identities.map((known) => h("tr", {}, h("td.long", {}, known.issuer), h("td.long", {}, h("code", {}, known.subject)), h("td", {}, time(known.lastUsed))))) : h("p.none", {}, "The user is nobody's there."),
+    one.identities.length ? table("Identities", ["Provider", "Subject", "Last used"], one.identities.map((known) => h("tr", {}, h("td.long", {}, known.issuer), h("td.long", {}, h("code", {}, known.subject)), h("td", {}, time(known.lastUsed))))) : h("p.none", {}, "No provider vouches for this user."),
     h("p.buttons", {}, button("Link…", () => linkIdentity(one, change, tell)), one.identities.length ? button("Unlink…", () => ask(`Unlink ${one.name}?`, "The identity provider no longer vouches for this user. All sessions and tokens end.", "Unlink", "unlink", "is not linked any more."), "button.danger.small") : null),
     h("h3", {}, "Sessions and tokens"),
     tokens.length ? tokensTable(tokens, news, load, false) : h("p.none", {}, "None counts at the moment."),
@@ -174,6 +176,8 @@ async function addUser(roles, news, load) {
   await telling(news, () => load(answer.name))(done("The user ", h("bdi", {}, answer.name), " was added."));
 }
 
+const LEVELS = { viewer: "reads, and takes replicas that only download", editor: "edits, and synchronizes both ways", publisher: "edits, and manages what was granted to it", admin: "everything, everywhere" };
+
 function rolesTable(roles, news, load) {
   const tell = telling(news, load);
   const remove = async (role) => {
@@ -183,16 +187,16 @@ function rolesTable(roles, news, load) {
   const add = async () => {
     const content = [
       nameField(),
-      choice("Is for as much as", "level", [["viewer", "viewer: reads, and takes replicas that only download"], ["editor", "editor: edits"], ["publisher", "publisher: edits, and manages what was granted to it"], ["admin", "admin: everything"]], "viewer"),
+      field("Is for as much as", select("level", Object.entries(LEVELS).map(([level, said]) => [level, `${level}: ${said}`]), "viewer")),
     ];
     const answer = await question({ title: "Add a role", content: [h("p", {}, "A role of your own is a name for a group of users, such as a crew, to which services are granted."), ...content], action: "Add", perform: () => account("roles", { operation: "add", name: valueOf(content, "name"), level: valueOf(content, "level") }) });
     return answer ? tell(done("The role was added.")) : undefined;
   };
   return [
     h("h2", {}, "Roles"),
-    table("Roles", ["Role", "Is for as much as", h("th.number", { scope: "col" }, "Users"), ""], roles.map((role) => h("tr", {},
+    table("Roles", ["Role", "What it is for", h("th.number", { scope: "col" }, "Users"), ""], roles.map((role) => h("tr", {},
       h("th", { scope: "row" }, h("bdi", {}, role.name)),
-      h("td", {}, role.builtIn ? h("span.none", {}, "always there") : role.level),
+      h("td", {}, role.builtIn ? LEVELS[role.name] : `as ${role.level}: ${LEVELS[role.level]}`),
       h("td.number", {}, number(role.users)),
       h("td", {}, role.builtIn ? "" : button("Remove…", () => remove(role), "button.danger.small", { "aria-label": `Remove the role ${role.name}` }))))),
     h("p.buttons", {}, button("Add a role…", add, "button.second")),
@@ -257,7 +261,6 @@ const setGrant = ({ service, to, name }, access) => account("grants", { operatio
 
 /** Asks what is granted to whom, and grants it. */
 function grantForm(grant, isFixed, { services, users, roles }) {
-  const select = (id, options, value) => h("select", { id, name: id }, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
   const service = select("grant-service", services.map((one) => [one.name, one.name]), grant.service);
   const to = select("grant-to", [["role", "a role"], ["user", "a user"], ["anonymous", "everybody, without signing in"]], grant.to);
   const role = select("grant-role", roles.filter((one) => one.name !== "admin").map((one) => [one.name, one.name]), grant.name);
@@ -310,7 +313,7 @@ export async function keys(place) {
 async function makeKey(tell) {
   const [{ services }, { roles }] = await Promise.all([admin("health"), account("roles")]);
   const [limits, chosen] = ticks("Only for these services", "services", services.map((one) => [one.name, one.name]), [], "None chosen: for all.");
-  const role = choice("Role", "role", roles.map((one) => [one.name, one.name]), "viewer");
+  const role = field("Role", select("role", roles.map((one) => [one.name, one.name]), "viewer"));
   const days = field("Expires after days", h("input", { type: "number", id: "expires", name: "expires", min: "1", max: "36500", value: "365" }), "Empty: it counts until it is revoked.");
   const content = [nameField("What it is for"), role, services.length ? limits : null, days];
   const answer = await question({
@@ -337,14 +340,22 @@ export async function sessions(place) {
   const begin = latest();
   const load = async () => {
     const isLast = begin();
-    const { tokens } = await account("tokens", { user: wanted.user || undefined });
+    const { tokens: all } = await account("tokens", { user: wanted.user || undefined });
+    const tokens = all.filter((one) => !wanted.kind || one.type === wanted.kind);
     if (isLast()) {
-      fill(list, tokens.length ? [h("p.note", {}, tokens.length >= 1000 ? "The newest 1000." : `${count(tokens.length, "session or token", "sessions and tokens")}, the newest first.`), tokensTable(tokens, news, load, true)]
+      fill(list, tokens.length ? [h("p.note", {}, all.length >= 1000 ? "The newest 1000." : `${count(tokens.length, "session or token", "sessions and tokens")}, the newest first.`), tokensTable(tokens, news, load, true)]
         : empty("None counts at the moment.", "A session begins when somebody signs in to the pages, a token when a client gives name and password."));
     }
   };
+  const search = (changes) => {
+    Object.assign(wanted, changes);
+    toAddress(wanted);
+    return trying(news, null, load);
+  };
   fill(place, h("form.filter", { onsubmit: (event) => event.preventDefault() },
-    choice("User", "user", [["", "all users"], ...users.map((one) => [one.name, one.name])], wanted.user ?? "", (event) => { wanted.user = event.target.value; toAddress(wanted); trying(news, null, load); })), news, list);
+    choice("User", "user", [["", "all users"], ...users.map((one) => [one.name, one.name])], wanted.user ?? "", (event) => search({ user: event.target.value })),
+    choice("Kind", "kind", [["", "sessions and tokens"], ["session", "sessions of pages"], ["token", "tokens"]], wanted.kind ?? "", (event) => search({ kind: event.target.value }))), news, list,
+  h("p.note", {}, "Each page with a script takes a token of its own, which ends within a quarter of an hour."));
   await load();
 }
 

@@ -2,7 +2,7 @@
 
 import { admin, badge, button, choice, count, done, empty, exact, field, fill, h, inAddress, latest, link, number, replicaAddress, table, time, toAddress, trying } from "./console-kit.js";
 
-const PAGE = 100;
+const PAGE = 50;
 
 /** The kinds of actions that there are; each is the first word of some. */
 const KINDS = ["user", "role", "session", "token", "key", "grant", "identity", "service", "layer", "relationship", "gap", "epoch", "instance", "replica", "rejected_edit", "conflict", "batch", "backup", "audit"];
@@ -44,7 +44,7 @@ export async function audit(place) {
   input("From (UTC)", "since", { type: "datetime-local" }),
   input("Until (UTC)", "until", { type: "datetime-local" }),
   h("p.field", {}, h("button", { type: "submit" }, "Search")));
-  fill(place, form, news, list, pages, verification());
+  fill(place, form, verification(), news, list, pages);
   await load();
 }
 
@@ -87,5 +87,5 @@ function verification() {
   } },
   field("A place that you noted", expect, "Position and digest; it must still be there. It may be left empty."),
   h("p.buttons", {}, h("button", { type: "submit" }, "Verify the chain")));
-  return h("section", {}, h("h2", {}, "Whether it was changed"), h("p", {}, "Each entry is sealed with the digest of the one before it. Whoever changes or removes one, with whatever right in the database, breaks the chain."), form, place);
+  return h("details.verify", {}, h("summary", {}, "Verify that nobody has changed it"), h("p", {}, "Each entry is sealed with the digest of the one before it. Whoever changes or removes one, with whatever right in the database, breaks the chain."), form, place);
 }

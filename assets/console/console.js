@@ -30,5 +30,9 @@ async function begin() {
 }
 
 if (place) {
+  // On a phone, the bar is longer than the screen is wide.
+  for (const here of document.querySelectorAll(".console-bar [aria-current]")) {
+    here.closest("ul").scrollLeft = here.offsetLeft - here.closest("ul").offsetLeft - 24;
+  }
   begin();
 }

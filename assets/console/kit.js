@@ -249,12 +249,18 @@ export function facts(pairs) {
   return h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-/** A table that scrolls in itself. */
+/** A table that scrolls in itself; on a phone, each row is a card. */
 export function table(caption, heads, rows) {
+  const made = heads.map((head) => (head instanceof Node ? head : h("th", { scope: "col" }, head)));
+  for (const row of rows.flat(3).filter(Boolean)) {
+    [...row.children].forEach((cell, index) => {
+      cell.dataset.label = made[index]?.textContent ?? "";
+    });
+  }
   return h(
-    "div.wide",
+    "div.wide.stacked",
     { tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => (head instanceof Node ? head : h("th", { scope: "col" }, head))))), h("tbody", {}, rows)),
+    h("table", {}, h("thead", {}, h("tr", {}, made)), h("tbody", {}, rows)),
   );
 }
 
@@ -316,7 +322,7 @@ export function question({ title, content, action, danger = false, perform }) {
         act();
       }
     };
-    const shown = h("div.question-content", { tabindex: "0", onkeydown: entered }, content);
+    const shown = h("div.question-content", { tabindex: "0", onkeydown: entered, oninput: () => fill(trouble) }, content);
     const dialog = h(
       "dialog.question",
       { "aria-labelledby": id },

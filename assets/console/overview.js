@@ -49,12 +49,12 @@ function disk(facts) {
 function figures({ services }) {
   const sum = (member) => services.reduce((all, one) => all + one[member], 0);
   const shown = [
-    [sum("replicas"), "replicas", "/arcgis/console/replicas"],
-    [sum("expiredReplicas"), "expired", "/arcgis/console/replicas?state=expired"],
-    [sum("openRejectedEdits"), "refused edits open", "/arcgis/console/rejected"],
-    [sum("openConflicts"), "conflicts open", "/arcgis/console/conflicts"],
+    [sum("replicas"), "replica", "replicas", "/arcgis/console/replicas"],
+    [sum("expiredReplicas"), "expired", "expired", "/arcgis/console/replicas?state=expired"],
+    [sum("openRejectedEdits"), "refused edit open", "refused edits open", "/arcgis/console/rejected"],
+    [sum("openConflicts"), "conflict open", "conflicts open", "/arcgis/console/conflicts"],
   ];
-  return h("ul.figures", {}, shown.map(([value, name, href]) => h("li", {}, link(href, [h("strong", {}, number(value)), h("span", {}, name)]))));
+  return h("ul.figures", {}, shown.map(([value, one, several, href]) => h("li", {}, link(href, [h("strong", {}, number(value)), h("span", {}, value === 1 ? one : several)]))));
 }
 
 function lines({ services }, health) {

@@ -76,7 +76,7 @@ function publication(one, services) {
     try {
       const { notices, statements } = await admin("tables/publish", { ...parameters(), preview: true });
       shown = [
-        notices.length ? [h("p", {}, "What it will say:"), h("ul", {}, notices.map((notice) => h("li", {}, notice)))] : h("p", {}, "Nothing is missing in the table."),
+        notices.length ? h("ul", {}, notices.map((notice) => h("li", {}, notice))) : h("p", {}, "Nothing is missing in the table."),
         h("details", {}, h("summary", {}, `The SQL that will run (${count(statements.length, "statement")})`), h("pre", { tabindex: "0" }, statements.map((statement) => `${statement};\n`).join("\n"))),
       ];
     } catch (error) {

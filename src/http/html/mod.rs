@@ -143,6 +143,9 @@ impl Kind {
 /// What a page with a map needs.
 pub(crate) const MAPS: &[Asset] = &[Asset::LeafletStyle, Asset::Directory];
 
+/// The longest address that a page links to with the values of its form.
+const MAX_ADDRESS_BYTES: usize = 4000;
+
 /// Everything that a page is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {
@@ -181,6 +184,28 @@ impl<'a> Page<'a> {
         sent.map(|(_, value)| value.as_str())
     }
 
+    /// Returns the address of the same request with another value of one parameter.
+    fn asking(&self, form: &forms::Form, changed: &str, value: &str) -> String {
+        // Only what the form knows is repeated: a token must not get into an address.
+        let mut pairs: Vec<(&str, &str)> = form.values(self);
+        pairs.retain(|(name, value)| !value.is_empty() && *name != changed);
+        pairs.push((changed, value));
+        let pairs: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        format!("{}?{}", self.here(), pairs.join("&"))
+    }
+
+    /// Returns the address of the same answer in each other format that it has, with the name of the format.
+    fn other_formats(&self, body: &Value, form: &forms::Form) -> Vec<(String, &'static str)> {
+        let mut formats = vec![("json", "JSON"), ("pbf", "Protocol buffers")];
+        if body["features"].is_array() {
+            formats.insert(1, ("geojson", "GeoJSON"));
+        }
+        let addresses = formats.into_iter().map(|(format, name)| (self.asking(form, "f", format), name));
+        // What does not fit into an address was posted, and can be posted again.
+        addresses.filter(|(address, _)| address.len() <= MAX_ADDRESS_BYTES).collect()
+    }
+
     /// Returns the addresses of the records before and after those shown, as far as there are any.
     fn records_around(&self, body: &Value, form: &forms::Form) -> [Option<String>; 2] {
         let number = |name: &str| match self.form_value(name).map(str::trim) {
@@ -192,16 +217,7 @@ impl<'a> Page<'a> {
         else {
             return [None, None];
         };
-        let at = |offset: usize| {
-            let offset = offset.to_string();
-            // Only what the form knows is repeated: a token must not get into an address.
-            let mut pairs: Vec<(&str, &str)> = form.values(self);
-            pairs.retain(|(name, value)| !value.is_empty() && *name != "resultOffset");
-            pairs.push(("resultOffset", &offset));
-            let pairs: Vec<String> =
-                pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
-            format!("{}?{}", self.here(), pairs.join("&"))
-        };
+        let at = |offset: usize| self.asking(form, "resultOffset", &offset.to_string());
         let step = if at_most > 0 { at_most } else { features.len() };
         let previous = (skipped > 0).then(|| at(skipped.saturating_sub(step)));
         let next = (body["exceededTransferLimit"] == true).then(|| at(skipped.saturating_add(features.len())));
@@ -263,6 +279,7 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
             result_heading(html);
             let [previous, next] = form.map_or([None, None], |form| page.records_around(body, form));
             records::query(html, page, body, [previous.as_deref(), next.as_deref()]);
+            other_formats(html, &form.map_or(Vec::new(), |form| page.other_formats(body, form)));
         }
         Kind::CreateReplica => {
             result_heading(html);
@@ -292,6 +309,23 @@ fn content(html: &mut Html, page: &Page<'_>, body: &Value, form: Option<&forms::
         }
         Kind::Console(_) | Kind::Other => results::answer(html, body, 2),
     }
+}
+
+/// Writes links to the same answer in other formats.
+fn other_formats(html: &mut Html, formats: &[(String, &str)]) {
+    if formats.is_empty() {
+        return;
+    }
+    html.raw("<p class=\"note\">The same answer as");
+    for (index, (address, name)) in formats.iter().enumerate() {
+        html.raw(if index == 0 { " " } else { ", " })
+            .raw("<a")
+            .attribute("href", address)
+            .raw(">")
+            .text(name)
+            .raw("</a>");
+    }
+    html.raw(".</p>\n");
 }
 
 fn result_heading(html: &mut Html) {

@@ -53,7 +53,11 @@ fn records(html: &mut Html, page: &Page<'_>, body: &Value, features: &[Value]) {
     let layer = page.parent();
     if id_field.is_some() && features.iter().any(|feature| feature["geometry"].is_object()) {
         html.raw("<div class=\"map\" role=\"region\" aria-label=\"Map of the records\" data-map data-rows=\"records\"");
-        html.attribute("data-layer", layer).raw(">A browser that runs scripts shows a map here.</div>\n");
+        html.attribute("data-layer", layer);
+        if let Some(moment) = page.form_value("historicMoment").filter(|moment| !moment.trim().is_empty()) {
+            html.attribute("data-moment", moment);
+        }
+        html.raw(">A browser that runs scripts shows a map here.</div>\n");
     }
     html.raw("<div id=\"records\">");
     let ids = id_field.map(|field| Ids { field, layer });

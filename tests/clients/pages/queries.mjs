@@ -46,6 +46,39 @@ await scenarios({
     assert.ok((await height()) > folded, "all of a long text is there");
   },
 
+  "the same answer is there for programs": async (visit) => {
+    await visit.open(`${LAYER}/query?where=${encodeURIComponent("species <> 'a&b=\"c\"'")}&outFields=species&resultRecordCount=3&token=`);
+    const links = await visit.page.$$eval("p.note a", (all) => all.map((one) => [one.innerText, one.href]));
+    assert.deepEqual(links.map(([name]) => name), ["JSON", "GeoJSON", "Protocol buffers"]);
+    for (const [name, address] of links) {
+      assert.doesNotMatch(address, /token/);
+      const response = await fetch(address);
+      const type = { JSON: "application/json", GeoJSON: "application/geo+json", "Protocol buffers": "application/x-protobuf" }[name];
+      assert.ok(response.headers.get("content-type").startsWith(type), `${name}: ${response.headers.get("content-type")}`);
+      if (name !== "Protocol buffers") {
+        assert.equal((await response.json()).features.length, 3);
+      }
+    }
+    await visit.open(`${LAYER}/query?where=1%3D1&returnCountOnly=true`);
+    assert.deepEqual(await visit.texts("p.note a"), ["JSON", "Protocol buffers"]);
+  },
+
+  "a map of the past shows what was there": async (visit) => {
+    const features = JSON.stringify([{ attributes: { species: "gone" }, geometry: { x: 13.2, y: 52.2 } }]);
+    const { addResults, editMoment } = await visit.ask(`${LAYER}/addFeatures`, { features, returnEditMoment: true });
+    const { objectId } = addResults[0];
+    // Moments are told in whole milliseconds: the next one is after it.
+    const moment = editMoment + 1;
+    while (Date.now() <= moment) {
+      await visit.ask(LAYER);
+    }
+    await visit.ask(`${LAYER}/deleteFeatures`, { objectIds: objectId });
+    await visit.open(`${LAYER}/query?objectIds=${objectId}&historicMoment=${moment}`);
+    assert.match(await visit.text(), /# records: 1/);
+    await mapReady(visit);
+    assert.equal((await visit.page.$$(".map .leaflet-overlay-pane path")).length, 1, "also on the map, where it is no more");
+  },
+
   "pages of records follow each other": async (visit) => {
     await visit.open(`${LAYER}/query?where=1%3D1&orderByFields=objectid&resultRecordCount=25`);
     const first = () => visit.page.$eval("#records tr[data-id]", (row) => row.dataset.id);

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{closed, enter_key, get_as, key, post_as};
+use super::{closed, enter_key, get_as, key, post_as, signing_in::with_users};
 use crate::support::{
     TestServer,
     server::{self, error},
@@ -188,4 +188,31 @@ async fn a_token_counts_wherever_clients_put_it_and_the_first_that_is_not_empty_
     let boundary = format!("--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n{good}\r\n--b--\r\n");
     let answer = server.post_body(&format!("{url}?f=json"), "multipart/form-data; boundary=b", boundary).await;
     assert_eq!(code(&server::json(answer).await), 200);
+}
+
+#[tokio::test]
+async fn a_user_is_linked_to_an_identity_by_request() {
+    let server = with_users().await;
+    let users = "/arcgis/rest/admin/accounts/users";
+    let admin = key("admin");
+    let change = async |parameters: &[(&str, &str)]| post_as(&server, &admin, users, parameters).await;
+    let identities = async |name: &str| {
+        let all = get_as(&server, &admin, users, &[]).await;
+        all["users"].as_array().unwrap().iter().find(|user| user["name"] == name).unwrap()["identities"].clone()
+    };
+    assert_eq!(identities("ann").await, json!([]));
+    let link = [("operation", "link"), ("name", "ann"), ("subject", "4711"), ("issuer", "https://id.example.org")];
+    assert_eq!(change(&link).await["success"], true);
+    assert_eq!(
+        identities("ann").await,
+        json!([{"issuer": "https://id.example.org", "subject": "4711", "lastUsed": null}])
+    );
+    let of_bob =
+        change(&[("operation", "link"), ("name", "bob"), ("subject", "4711"), ("issuer", "https://id.example.org")])
+            .await;
+    assert!(error(&of_bob).1.contains("it is the user ann already"), "{of_bob}");
+    assert!(error(&change(&link[..2]).await).1.contains("'subject' parameter is invalid"));
+    assert!(error(&change(&link[..3]).await).1.contains("no identity provider is configured"));
+    assert_eq!(change(&[("operation", "unlink"), ("name", "ann")]).await["success"], true);
+    assert_eq!(identities("ann").await, json!([]));
 }

@@ -1,6 +1,7 @@
 //! What the console is made of: its resources, and what they tell.
 
 mod health;
+mod publish;
 mod replicas;
 mod timeline;
 mod unregister;

@@ -94,6 +94,25 @@ async fn s21_a_cut_or_rewritten_end_is_found_by_the_head_that_was_noted() {
     assert_eq!(found, [format!("position {position} had another digest when it was noted")]);
 }
 
+#[tokio::test]
+async fn s21_the_chain_is_verified_by_request() {
+    let mut server = sealed().await;
+    server.configure(|config| config.admin_token = Some("an-administrator".to_owned()));
+    let verify =
+        async |expect: &str| get_as(&server, "an-administrator", &format!("{LOG}/verify"), &[("expect", expect)]).await;
+    let found = verify("").await;
+    assert_eq!((&found["intact"], &found["problems"]), (&json!(true), &json!([])), "{found}");
+    let head = found["head"].as_str().unwrap().to_owned();
+    assert_eq!(verify(&head).await["intact"], true);
+    let (code, said) = error(&verify("1:abc").await);
+    assert!(code == 400 && said.contains("'expect' parameter is invalid"), "{code} {said}");
+    tamper(&server, "update syncline.audit set actor = 'somebody else' where position = 4").await;
+    let found = verify(&head).await;
+    assert_eq!(found["intact"], false, "{found}");
+    assert!(found["problems"].to_string().contains("at position 4 is not what was sealed"), "{found}");
+    assert_eq!(error(&get_as(&server, "", &format!("{LOG}/verify"), &[]).await).0, 499);
+}
+
 async fn read_text(server: &TestServer) -> String {
     crate::support::server::text(server.fetch("/metrics", &[]).await).await
 }
