@@ -15,6 +15,7 @@ const PAGES = { overview, replicas, replica, rejected, conflicts, jobs, publish,
 const place = document.getElementById("console");
 
 async function begin() {
+  place.setAttribute("aria-busy", "true");
   try {
     await PAGES[place.dataset.page](place, place.dataset.id);
     if (hasKey()) {
@@ -26,6 +27,8 @@ async function begin() {
     } else {
       fill(place, failure(error));
     }
+  } finally {
+    place.removeAttribute("aria-busy");
   }
 }
 

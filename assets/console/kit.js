@@ -255,6 +255,10 @@ export function table(caption, heads, rows) {
   for (const row of rows.flat(3).filter(Boolean)) {
     [...row.children].forEach((cell, index) => {
       cell.dataset.label = made[index]?.textContent ?? "";
+      // A label and a value are beside each other on a card, so the value is one thing.
+      if (cell.tagName === "TD" && cell.childNodes.length > 1) {
+        cell.replaceChildren(h("div", {}, [...cell.childNodes]));
+      }
     });
   }
   return h(

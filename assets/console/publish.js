@@ -1,6 +1,6 @@
 // The tables of the database, and publishing them as layers.
 
-import { admin, badge, button, choice, count, debounced, done, empty, failure, field, fill, h, inAddress, latest, link, number, question, serviceAddress, table, toAddress, trying } from "./console-kit.js";
+import { admin, badge, button, choice, count, debounced, empty, failure, field, fill, h, inAddress, latest, link, number, question, serviceAddress, table, toAddress, trying } from "./console-kit.js";
 
 const PAGE = 100;
 
@@ -46,8 +46,8 @@ export async function publish(place) {
       }
       await trying(h("div"), null, load);
       const service = encodeURIComponent(answer.service);
-      fill(news, done(h("bdi", {}, `${one.schema}.${one.table}`), " is published as ", link(`${serviceAddress(answer.service)}/${answer.layerId}`, `layer ${answer.layerId} of ${answer.service}`), ". See to ", link(`/arcgis/console/grants?service=${service}`, "who may use it"), "."),
-        answer.notices.length ? h("ul", {}, answer.notices.map((notice) => h("li", {}, notice))) : null);
+      fill(news, h("div.done", { role: "status" }, h("p", {}, h("bdi", {}, `${one.schema}.${one.table}`), " is published as ", link(`${serviceAddress(answer.service)}/${answer.layerId}`, `layer ${answer.layerId} of ${answer.service}`), ". See to ", link(`/arcgis/console/grants?service=${service}`, "who may use it"), "."),
+        answer.notices.length ? h("ul", {}, answer.notices.map((notice) => h("li", {}, notice))) : null));
       news.scrollIntoView({ block: "nearest" });
     }
   };

@@ -134,7 +134,7 @@ pub(super) fn write(html: &mut Html, page: &Page<'_>, console: Console) {
     if is_of_accounts {
         bar(html, "console-bar below", "Accounts", &ACCOUNTS, console);
     }
-    html.raw("<div id=\"console\"").attribute("data-page", console.word());
+    html.raw("<div id=\"console\" aria-busy=\"true\"").attribute("data-page", console.word());
     if console == Console::Replica {
         html.attribute("data-id", page.here().rsplit('/').next().unwrap_or_default());
     }

@@ -10,7 +10,7 @@ async function enter(visit, path = "") {
   await visit.page.waitForSelector("#key");
   await visit.page.type("#key", TOKEN);
   await visit.page.keyboard.press("Enter");
-  await visit.page.waitForFunction(() => !document.querySelector("#key") && !document.querySelector("#console > .none"));
+  await visit.page.waitForFunction(() => !document.querySelector("#key") && !document.querySelector("#console[aria-busy]"));
 }
 
 /** Presses the button with a text, in the open dialog if there is one. */

@@ -204,7 +204,9 @@ export class Visit {
     if (phone !== undefined) {
       // The browser loads the page anew, and the console asks anew for what it shows.
       await this.page.setViewport(phone ? PHONE : DESKTOP);
-      await this.until(() => !document.querySelector("#console > .none"));
+      if (await this.page.$("#console")) {
+        await this.until(() => !document.querySelector("#console[aria-busy]"));
+      }
     }
   }
 

@@ -45,7 +45,7 @@ export async function says(visit, selector, text) {
 
 /** Waits until a page of the console shows what it is about. */
 export async function settled(visit) {
-  await visit.until(() => !document.querySelector("#console > .none"));
+  await visit.until(() => !document.querySelector("#console[aria-busy]"));
 }
 
 /** Goes on with the tabulator until it is at what has a text, a label or a name. */
