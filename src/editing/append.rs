@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     model::{
-        edit::{EditError, EditErrorCode, LayerEdits, Op, Refusal, Sequence},
+        edit::{Edit, EditError, EditErrorCode, EditResult, LayerEdits, Op, Refusal, Sequence},
         id::GlobalId,
         layer::{Layer, Service},
         provenance::EditOperation,
@@ -23,7 +23,7 @@ use crate::{
     sql::select::{self, MAX_MATCHES, Matched},
     store::{Session, WriteTx},
     sync::{
-        connected::{keep_all, keep_undone},
+        connected::{Entered, Sent, all_refused, at_the_end, keep_part},
         direct,
         failure::Failure,
     },
@@ -33,7 +33,10 @@ use crate::{
     },
 };
 
-use super::{Outcome, commit, new_id, sent};
+use super::{
+    Outcome, commit, new_id, sent,
+    source::{Features, Source},
+};
 
 /// How many values are looked up at a time.
 const VALUES_AT_ONCE: usize = 5_000;
@@ -41,77 +44,112 @@ const VALUES_AT_ONCE: usize = 5_000;
 /// The most refused features that an answer lists.
 const MAX_LISTED: usize = 1_000;
 
-/// Features that have been read out of a file.
-pub(super) struct Features {
-    /// Where they are to go.
-    pub(super) layer: Arc<Layer>,
-    /// How.
-    pub(super) request: AppendRequest,
-    /// They.
-    pub(super) features: SourceFeatures,
+/// Features that are to be put into a layer.
+pub(super) struct Append {
+    layer: Arc<Layer>,
+    request: Arc<AppendRequest>,
+    features: Features,
 }
 
-impl Features {
-    /// Puts them into the layer.
+/// What has become of the features so far.
+#[derive(Default)]
+struct Counts {
+    n_features: usize,
+    n_edits: usize,
+    n_added: usize,
+    n_updated: usize,
+    n_refused: usize,
+    /// As many as the answer lists.
+    refused: Vec<EditResult>,
+}
+
+/// Why all edits were undone.
+struct Undone {
+    /// How many batches came before the one in which an edit was refused; `None` if the database refused at the end.
+    batch: Option<usize>,
+    /// The edits of that batch.
+    edits: Vec<LayerEdits>,
+    /// What became of them.
+    results: Vec<Vec<EditResult>>,
+    /// What is said of all others.
+    of_others: EditError,
+}
+
+impl Append {
+    /// Opens the source.
+    pub(super) async fn of(app: &App, layer: Arc<Layer>, request: AppendRequest, source: Source) -> Result<Append> {
+        let request = Arc::new(request);
+        let limit = app.config.max_body_bytes;
+        let features = Features::of(layer.clone(), request.clone(), source, limit).await?;
+        Ok(Append { layer, request, features })
+    }
+
+    /// Puts them into the layer, some thousands at a time.
     pub(super) async fn apply(&self, app: &App, session: &mut Session, service: &Service, run: &Run) -> Result<Answer> {
-        let mut tx = session.write(service.key, None).await?;
-        let edits = match &self.request.upsert {
-            None => (0..self.features.len())
-                .filter_map(|index| self.features.edit(index, &self.layer, None, true, new_id()))
-                .collect(),
-            Some(upsert) => self.upserts(&mut tx, upsert).await?,
-        };
-        let edits = [LayerEdits { layer: self.layer.clone(), edits }];
         let own_ids = self.request.upsert.as_ref().is_some_and(|upsert| upsert.field == self.layer.global_id);
-        let sent = sent(app, service, run, EditOperation::Append, !own_ids && !self.features.use_global_ids());
-        let policy = self.request.policy;
-        let applied = direct::apply(&mut tx, service, &edits, policy, Sequence::ParentsFirst, &sent).await?;
-        if applied.undone {
-            tx.roll_back().await?;
-            let mut tx = session.write(service.key, None).await?;
-            keep_undone(&mut tx, service, &edits, &applied.results, &sent).await?;
-            tx.commit().await?;
-            return Err(Error::RolledBack {
-                results: applied.results.into_iter().map(|results| (self.layer.id, results)).collect(),
-            });
+        let sent = sent(app, service, run, EditOperation::Append, !own_ids && !self.request.use_global_ids());
+        let how = (self.request.policy, Sequence::ParentsFirst);
+        let mut tx = session.write(service.key, None).await?;
+        let (mut entered, mut counts) = (Entered::default(), Counts::default());
+        let mut batches = self.features.read();
+        let mut n_batches = 0;
+        while let Some(features) = batches.next().await? {
+            let edits = [LayerEdits { layer: self.layer.clone(), edits: self.edits(&mut tx, &features).await? }];
+            let applied = direct::apply_part(&mut tx, service, &edits, how, (&sent, &mut entered)).await?;
+            if applied.undone {
+                tx.roll_back().await?;
+                let undone = Undone::by(n_batches, edits.into(), applied.results);
+                self.keep(session, service, &sent, &undone).await?;
+                let results = undone.results.into_iter().map(|results| (self.layer.id, results)).collect();
+                return Err(Error::RolledBack { results });
+            }
+            counts.add(features.len(), applied.results.into_iter().next().unwrap_or_default());
+            n_batches += 1;
         }
-        let results = applied.results.into_iter().next().unwrap_or_default();
-        let refused = || results.iter().filter(|result| result.error.is_some());
-        let n_refused = refused().count();
-        let count = |op: Op| results.iter().filter(|result| result.error.is_none() && result.op == op).count();
-        let (n_added, n_updated) = (count(Op::Add), count(Op::Update));
-        let mut head: Map<String, Json> = Map::from_iter([
-            ("layerName".to_owned(), self.layer.name.as_str().into()),
-            ("recordCount".to_owned(), (n_added + n_updated).into()),
-            ("insertCount".to_owned(), n_added.into()),
-            ("updateCount".to_owned(), n_updated.into()),
-            ("skippedCount".to_owned(), (self.features.len() - results.len()).into()),
-        ]);
-        if n_refused > 0 {
-            head.insert("refusedCount".to_owned(), n_refused.into());
-            head.insert("refused".to_owned(), refused().take(MAX_LISTED).map(result_json).collect());
-        }
-        let mut document = app.files.spool(&run.progress);
-        let mut answer = json!({"success": n_refused == 0});
-        if let Some(members) = answer.as_object_mut() {
-            members.extend(head.clone());
-        }
-        document.buffer().extend_from_slice(answer.to_string().as_bytes());
-        let outcome = Outcome { document, head, n_applied: n_added + n_updated, n_refused };
+        let outcome = counts.outcome(app, &self.layer, run);
         let done = commit(app, tx, service, outcome, run).await;
         if done.as_ref().is_err_and(Failure::is_at_the_end) {
-            keep_all(session, service, &edits, &sent).await?;
+            self.keep(session, service, &sent, &Undone::at_the_end()).await?;
         }
         done
     }
 
-    /// The edits, where features may be there already. A value that comes twice in the file is the same feature.
-    async fn upserts(
-        &self,
-        tx: &mut WriteTx<'_>,
-        upsert: &Upsert,
-    ) -> Result<Vec<std::result::Result<crate::model::edit::Edit, Refusal>>> {
-        let keys = self.features.keys(&self.layer, upsert.field);
+    /// Keeps all edits, which were undone, as far as there is room for them. The source is read once more.
+    async fn keep(&self, session: &mut Session, service: &Service, sent: &Sent, undone: &Undone) -> Result<()> {
+        let mut tx = session.write(service.key, None).await?;
+        let mut entered = Entered::default();
+        let mut batches = self.features.read();
+        let mut n_batches = 0;
+        while let Some(features) = batches.next().await? {
+            let n_left_out = if undone.batch == Some(n_batches) {
+                keep_part(&mut tx, service, &undone.edits, &undone.results, (sent, &mut entered)).await?
+            } else {
+                let edits = [LayerEdits { layer: self.layer.clone(), edits: self.edits(&mut tx, &features).await? }];
+                let results = [all_refused(&edits[0], &undone.of_others)];
+                keep_part(&mut tx, service, &edits, &results, (sent, &mut entered)).await?
+            };
+            if n_left_out > 0 {
+                break;
+            }
+            n_batches += 1;
+        }
+        tx.commit().await
+    }
+
+    /// What some of the features come to.
+    async fn edits(&self, tx: &mut WriteTx<'_>, features: &SourceFeatures) -> Result<Edits> {
+        match &self.request.upsert {
+            None => {
+                let edit = |index| features.edit(index, &self.layer, None, true, new_id());
+                Ok((0..features.len()).filter_map(edit).collect())
+            }
+            Some(upsert) => self.upserts(tx, upsert, features).await,
+        }
+    }
+
+    /// The edits, where features may be there already. A value that comes twice in the source is the same feature: in another batch, it is there.
+    async fn upserts(&self, tx: &mut WriteTx<'_>, upsert: &Upsert, features: &SourceFeatures) -> Result<Edits> {
+        let keys = features.keys(&self.layer, upsert.field);
         let mut known = Known::default();
         for some in keys.chunks(VALUES_AT_ONCE) {
             known.look_up(tx, &self.layer, upsert.field, some).await?;
@@ -122,7 +160,7 @@ impl Features {
         for (index, key) in keys.into_iter().enumerate() {
             let key = key.as_ref().and_then(Key::of);
             if let Some(key) = key.as_ref().filter(|key| known.ambiguous.contains(*key)) {
-                edits.push(Err(Refusal { sent: self.features.sent(index), ..ambiguous(field, key) }));
+                edits.push(Err(Refusal { sent: features.sent(index), ..ambiguous(field, key) }));
                 continue;
             }
             let there = key.as_ref().and_then(|key| known.by_key.get(key)).copied();
@@ -134,7 +172,7 @@ impl Features {
                 Some(Key::Guid(id)) if own_id => GlobalId(*id),
                 _ => new_id(),
             };
-            let Some(edit) = self.features.edit(index, &self.layer, there, with_geometry, id) else { continue };
+            let Some(edit) = features.edit(index, &self.layer, there, with_geometry, id) else { continue };
             if let (Some(key), Ok(edit)) = (key, &edit) {
                 known.by_key.entry(key).or_insert(edit.global_id);
             }
@@ -143,6 +181,68 @@ impl Features {
         // Adds come before updates, as the engine wants them.
         edits.sort_by_key(|edit| edit.as_ref().map_or_else(|refusal| refusal.op, |edit| edit.op) != Op::Add);
         Ok(edits)
+    }
+}
+
+/// Edits, or why something is none.
+type Edits = Vec<std::result::Result<Edit, Refusal>>;
+
+impl Counts {
+    fn add(&mut self, n_features: usize, results: Vec<EditResult>) {
+        self.n_features += n_features;
+        self.n_edits += results.len();
+        for result in results {
+            match (&result.error, result.op) {
+                (None, Op::Add) => self.n_added += 1,
+                (None, _) => self.n_updated += 1,
+                (Some(_), _) => {
+                    self.n_refused += 1;
+                    if self.refused.len() < MAX_LISTED {
+                        self.refused.push(result);
+                    }
+                }
+            }
+        }
+    }
+
+    fn outcome(self, app: &App, layer: &Layer, run: &Run) -> Outcome {
+        let (n_applied, n_refused) = (self.n_added + self.n_updated, self.n_refused);
+        let mut head: Map<String, Json> = Map::from_iter([
+            ("layerName".to_owned(), layer.name.as_str().into()),
+            ("recordCount".to_owned(), n_applied.into()),
+            ("insertCount".to_owned(), self.n_added.into()),
+            ("updateCount".to_owned(), self.n_updated.into()),
+            ("skippedCount".to_owned(), (self.n_features - self.n_edits).into()),
+        ]);
+        if n_refused > 0 {
+            head.insert("refusedCount".to_owned(), n_refused.into());
+            head.insert("refused".to_owned(), self.refused.iter().map(result_json).collect());
+        }
+        let mut document = app.files.spool(&run.progress);
+        let mut answer = json!({"success": n_refused == 0});
+        if let Some(members) = answer.as_object_mut() {
+            members.extend(head.clone());
+        }
+        document.buffer().extend_from_slice(answer.to_string().as_bytes());
+        Outcome { document, head, n_applied, n_refused }
+    }
+}
+
+impl Undone {
+    /// Undone by a refused edit.
+    fn by(batch: usize, edits: Vec<LayerEdits>, results: Vec<Vec<EditResult>>) -> Undone {
+        let errors = || results.iter().flatten().filter_map(|result| result.error.as_ref());
+        let said = errors().find(|error| error.code == EditErrorCode::RolledBack);
+        let of_others = said.cloned().unwrap_or_else(|| EditError {
+            code: EditErrorCode::RolledBack,
+            description: "Operation rolled back because of others.".to_owned(),
+        });
+        Undone { batch: Some(batch), edits, results, of_others }
+    }
+
+    /// Undone by the database, which does not say because of which edit.
+    fn at_the_end() -> Undone {
+        Undone { batch: None, edits: Vec::new(), results: Vec::new(), of_others: at_the_end() }
     }
 }
 

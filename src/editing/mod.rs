@@ -8,6 +8,7 @@ mod append;
 pub(crate) mod attachments;
 mod edits;
 mod rows;
+mod source;
 
 use std::sync::Arc;
 
@@ -43,8 +44,10 @@ use crate::{
     },
 };
 
+use append::Append;
 use edits::Prepared;
 use rows::RowEdits;
+use source::Source;
 
 /// What a client asks to be changed.
 pub(crate) enum Request {
@@ -53,7 +56,7 @@ pub(crate) enum Request {
     /// One change of all rows that a condition selects.
     Rows(RowEdits),
     /// Features out of a file.
-    Append(Arc<Layer>, AppendRequest, String),
+    Append(Arc<Layer>, AppendRequest, Source),
 }
 
 /// The operations on edits of features that are no jobs of their own.
@@ -113,11 +116,11 @@ impl Request {
             Operation::Append => {
                 let layer = of_layer()?;
                 let request = AppendRequest::parse(params, layer)?;
-                let text = match &request.upload {
-                    Some(id) => uploads::text(app, service, "appendUploadId", id).await?,
-                    None => params.text("edits").unwrap_or_default().to_owned(),
+                let source = match &request.upload {
+                    Some(id) => Source::File(uploads::file(app, service, "appendUploadId", id).await?),
+                    None => Source::Text(params.text("edits").unwrap_or_default().into()),
                 };
-                Request::Append(layer.clone(), request, text)
+                Request::Append(layer.clone(), request, source)
             }
             Operation::CreateReplica | Operation::SynchronizeReplica | Operation::ExtractChanges => {
                 return Err(Error::internal("reading edits", format!("{} is none", operation.name())));
@@ -152,16 +155,13 @@ pub(crate) async fn run(app: &App, service: &Service, request: Request, run: &Ru
     let prepared = match request {
         Request::Edits(edits) => Work::Edits(Prepared::of(app, &mut session, service, edits, run).await?),
         Request::Rows(rows) => Work::Rows(rows),
-        Request::Append(layer, request, text) => {
-            let features = request.read(&text, &layer)?;
-            Work::Append(append::Features { layer, request, features })
-        }
+        Request::Append(layer, request, source) => Work::Append(Append::of(app, layer, request, source).await?),
     };
     for _ in 0..ATTEMPTS {
         let done = match &prepared {
             Work::Edits(prepared) => prepared.apply(app, &mut session, service, run).await,
             Work::Rows(rows) => rows.apply(app, &mut session, service, run).await,
-            Work::Append(features) => features.apply(app, &mut session, service, run).await,
+            Work::Append(append) => append.apply(app, &mut session, service, run).await,
         };
         match done.map_err(Failure::of) {
             Ok(answer) => return Ok(answer),
@@ -176,7 +176,7 @@ pub(crate) async fn run(app: &App, service: &Service, request: Request, run: &Ru
 enum Work {
     Edits(Prepared),
     Rows(RowEdits),
-    Append(append::Features),
+    Append(Append),
 }
 
 /// What a request came to.

@@ -187,7 +187,9 @@ fn of_attachments(format: DataFormat) -> &'static str {
         DataFormat::FileGeodatabase => {
             "attachments are tables that end with __ATTACH and name their features in REL_GLOBALID; there is no relationship class, which ogr2ogr does not write"
         }
-        _ => "attachments are files in the folder attachments of the archive, if there are any; attachments/index.csv says whose",
+        _ => {
+            "attachments are files in the folder attachments of the archive, if there are any; attachments/index.csv says whose"
+        }
     }
 }
 

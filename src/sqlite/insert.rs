@@ -5,7 +5,10 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::quoted;
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+
+use super::{cannot_write, quoted};
+use crate::error::{Error, Result};
 
 /// How many rows go into one statement at most. Running a statement costs about as much as two rows.
 const MAX_ROWS: usize = 64;
@@ -81,8 +84,8 @@ impl<'c> Inserts<'c> {
     pub(crate) fn insert<R, E: From<rusqlite::Error>>(
         &mut self,
         rows: &[R],
-        mut bind: impl FnMut(&R, &mut Slots<'_, 'c>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut bind: impl FnMut(&R, &mut Slots<'_, 'c>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let chunks = rows.chunks_exact(self.n_rows);
         let rest = chunks.remainder();
         for chunk in chunks {
@@ -97,4 +100,33 @@ impl<'c> Inserts<'c> {
         }
         Ok(())
     }
+}
+
+/// A value of a row, as the database sent it. `None` is null.
+pub(crate) fn sent(row: &PgRow, at: usize) -> Result<Option<&[u8]>> {
+    let value = row.try_get_raw(at)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    value.as_bytes().map(Some).map_err(|error| Error::internal("reading a value", error))
+}
+
+/// A failure to write a row: of SQLite, or of what was to be written.
+pub(crate) struct Failure(pub(crate) Error);
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure(cannot_write(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure(error)
+    }
+}
+
+/// The box round two.
+pub(crate) fn around(a: [f64; 4], b: [f64; 4]) -> [f64; 4] {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }

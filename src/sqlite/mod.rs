@@ -3,6 +3,7 @@
 //! What every kind of file needs is here: [`mod@write`] makes a file on a thread of its own, [`packed`] gives it a spatial index and [`sorted`]
 //! others, [`read`] opens one that a stranger made. What stands in the tables is the matter of the rooms below.
 
+mod attachment;
 pub(crate) mod esri;
 pub(crate) mod geopackage;
 mod insert;

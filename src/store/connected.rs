@@ -99,6 +99,28 @@ impl WriteTx<'_> {
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
+    /// Enters what became of more edits of a request, each with its layer and its place.
+    pub(crate) async fn connected_more(&mut self, batch: i64, results: &[(LayerKey, i32, &EditResult)]) -> Result<()> {
+        let columns = ReceiptColumns::of(results.iter().map(|(_, _, result)| *result));
+        sqlx::query(
+            "-- connected_more
+             insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
+             select $1, * from unnest($2::int4[], $3::int4[], $4::text[], $5::uuid[], $6::int8[], $7::bool[], $8::int4[], $9::text[])",
+        )
+        .bind(batch)
+        .bind(results.iter().map(|(layer, _, _)| layer.0).collect::<Vec<_>>())
+        .bind(results.iter().map(|(_, position, _)| *position).collect::<Vec<_>>())
+        .bind(columns.ops)
+        .bind(columns.global_ids)
+        .bind(columns.object_ids)
+        .bind(columns.altered)
+        .bind(columns.codes)
+        .bind(columns.messages)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
     /// Enters what became of edits of one layer, `after` so many of them.
     pub(crate) async fn connected_receipts(
         &mut self,

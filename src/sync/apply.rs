@@ -84,7 +84,7 @@ async fn submit_once(
         && results.iter().flat_map(|(_, results)| results).any(EditResult::undoes_batch)
     {
         tx.roll_back().await?;
-        let results = rolled_back(results, EditResult::undoes_batch);
+        let results = rolled_back(results, EditResult::undoes_batch, |_| 0);
         books::keep_undone(session, service, upload.replica, edits, &results).await?;
         return Err(Error::RolledBack { results: edits.iter().map(|edits| edits.layer.id).zip(results).collect() });
     }
@@ -101,13 +101,19 @@ async fn submit_once(
     Ok(Submitted { results, batch })
 }
 
-/// The results of edits that were undone because of others: no ids, and the first cause as the reason in each.
-pub(super) fn rolled_back(results: Results, undoes: impl Fn(&EditResult) -> bool) -> Vec<Vec<EditResult>> {
+/// The results of edits that were undone because of others: no ids, and the first cause as the reason in each. `n_before` says how many edits
+/// of a layer came before these.
+pub(super) fn rolled_back(
+    results: Results,
+    undoes: impl Fn(&EditResult) -> bool,
+    n_before: impl Fn(LayerKey) -> usize,
+) -> Vec<Vec<EditResult>> {
     let cause = results.iter().find_map(|(layer, results)| {
         let place = results.iter().position(&undoes)?;
         let EditResult { op, global_id, .. } = results.get(place)?;
         let feature = global_id.map_or_else(|| "a feature without global id".to_owned(), |id| id.to_string());
-        Some(format!("edit {} of layer {}, the {} of {feature}", place + 1, layer.id, op.name()))
+        let number = n_before(layer.key) + place + 1;
+        Some(format!("edit {number} of layer {}, the {} of {feature}", layer.id, op.name()))
     });
     let reason = cause.map(|cause| format!(" because of {cause}")).unwrap_or_default();
     let undone = |result: EditResult| match result.error {

@@ -128,9 +128,18 @@ pub(super) enum Anonymous {
 /// The refused ones among edits, each once. Features that came without global ids are told by what they are, and
 /// the same one twice is two.
 pub(super) fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>], anonymous: Anonymous) -> Vec<NewRejected> {
+    refused_of(edits, results, anonymous, &mut Repeated::default())
+}
+
+/// The same for a part of a request, of which `repeated` knows the parts before.
+pub(super) fn refused_of(
+    edits: &[LayerEdits],
+    results: &[Vec<EditResult>],
+    anonymous: Anonymous,
+    repeated: &mut Repeated,
+) -> Vec<NewRejected> {
     let mut rows: Vec<NewRejected> = Vec::new();
     let mut places: HashMap<(LayerKey, Vec<u8>), usize> = HashMap::new();
-    let mut repeated = Repeated::default();
     for (LayerEdits { layer, edits }, results) in edits.iter().zip(results) {
         for (edit, result) in edits.iter().zip(results) {
             let Some(error) = &result.error else { continue };
@@ -171,8 +180,11 @@ pub(super) fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>], anonymo
 }
 
 /// The digests under which the applied ones among adds without global ids would be kept.
-pub(super) fn digests_of_adds(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<Vec<u8>> {
-    let mut repeated = Repeated::default();
+pub(super) fn digests_of_adds(
+    edits: &[LayerEdits],
+    results: &[Vec<EditResult>],
+    repeated: &mut Repeated,
+) -> Vec<Vec<u8>> {
     let mut digests = Vec::new();
     for (LayerEdits { layer, edits }, results) in edits.iter().zip(results) {
         for (edit, result) in edits.iter().zip(results) {
@@ -186,7 +198,7 @@ pub(super) fn digests_of_adds(edits: &[LayerEdits], results: &[Vec<EditResult>])
 
 /// How often features without global ids came in a request.
 #[derive(Default)]
-struct Repeated(HashMap<(LayerKey, Vec<u8>), u32>);
+pub(super) struct Repeated(HashMap<(LayerKey, Vec<u8>), u32>);
 
 impl Repeated {
     fn digest(&mut self, layer: &Layer, feature: &str) -> Vec<u8> {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    books::{Anonymous, refused, settled},
+    books::{self, Anonymous, refused, refused_of, settled},
     failure::AT_THE_END,
 };
 
@@ -49,13 +49,32 @@ pub(super) struct Repeated {
     pub(super) moment: i64,
 }
 
-/// Enters a request and the fate of its edits into the books, in the transaction of the edits.
+/// What has been entered of a request that is applied in parts.
+#[derive(Default)]
+pub(crate) struct Entered {
+    batch: Option<i64>,
+    /// Whether refused edits of connected clients are open.
+    any_open: bool,
+    /// How many edits there were, by layer.
+    places: HashMap<LayerKey, i32>,
+    refused: books::Repeated,
+    added: books::Repeated,
+}
+
+impl Entered {
+    /// How many edits of a layer were entered.
+    pub(super) fn n_before(&self, layer: LayerKey) -> usize {
+        self.places.get(&layer).and_then(|&place| usize::try_from(place).ok()).unwrap_or_default()
+    }
+}
+
+/// Enters a request, or the next part of one, and the fate of its edits into the books, in the transaction of the edits. All parts are of the same layers.
 pub(super) async fn enter(
     tx: &mut WriteTx<'_>,
     service: &Service,
     edits: &[LayerEdits],
     results: &[Vec<EditResult>],
-    sent: &Sent,
+    (sent, entered): (&Sent, &mut Entered),
 ) -> Result<()> {
     if results.iter().all(Vec::is_empty) {
         return Ok(());
@@ -68,20 +87,31 @@ pub(super) async fn enter(
         changed_as: None,
     };
     // A request may list a layer twice.
-    let mut places: HashMap<LayerKey, i32> = HashMap::new();
     let mut receipts = Vec::new();
     for (LayerEdits { layer, .. }, results) in edits.iter().zip(results) {
-        let place = places.entry(layer.key).or_default();
+        let place = entered.places.entry(layer.key).or_default();
         for result in results {
             *place += 1;
             receipts.push((layer.key, *place, result));
         }
     }
-    let (batch, any_open) = tx.connected_insert(&new, &receipts).await?;
-    if any_open {
-        settle(tx, service, edits, results, sent).await?;
+    let batch = match entered.batch {
+        Some(batch) => {
+            tx.connected_more(batch, &receipts).await?;
+            batch
+        }
+        None => {
+            let (batch, any_open) = tx.connected_insert(&new, &receipts).await?;
+            entered.any_open = any_open;
+            *entered.batch.insert(batch)
+        }
+    };
+    if entered.any_open {
+        settle(tx, service, edits, results, (sent, &mut entered.added)).await?;
     }
-    let n_not_kept = keep(tx, service, Some(batch), refused(edits, results, sent.anonymity()), sent).await?;
+    let rows = refused_of(edits, results, sent.anonymity(), &mut entered.refused);
+    entered.any_open |= !rows.is_empty();
+    let n_not_kept = keep(tx, service, Some(batch), rows, sent).await?;
     if n_not_kept > 0 {
         tx.connected_note(batch, None, n_not_kept).await?;
     }
@@ -96,8 +126,40 @@ pub(crate) async fn keep_undone(
     results: &[Vec<EditResult>],
     sent: &Sent,
 ) -> Result<()> {
-    keep(tx, service, None, refused(edits, results, sent.anonymity()), sent).await?;
-    Ok(())
+    keep_part(tx, service, edits, results, (sent, &mut Entered::default())).await.map(|_| ())
+}
+
+/// Keeps a part of the edits of a request that was undone as a whole. Returns how many there was no room for.
+pub(crate) async fn keep_part(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    edits: &[LayerEdits],
+    results: &[Vec<EditResult>],
+    (sent, entered): (&Sent, &mut Entered),
+) -> Result<usize> {
+    let rows = refused_of(edits, results, sent.anonymity(), &mut entered.refused);
+    keep(tx, service, None, rows, sent).await
+}
+
+/// What is said of edits that the database undid at its end, or that were undone because of another.
+pub(crate) fn all_refused(edits: &LayerEdits, error: &EditError) -> Vec<EditResult> {
+    let result = |edit: &std::result::Result<Edit, Refusal>| match edit {
+        Ok(edit) => EditResult {
+            op: edit.op,
+            global_id: Some(edit.global_id),
+            object_id: None,
+            altered: false,
+            error: Some(error.clone()),
+            passed_over: None,
+        },
+        Err(refusal) => refusal.clone().into(),
+    };
+    edits.edits.iter().map(result).collect()
+}
+
+/// What is said of edits when the database undid all at the end.
+pub(crate) fn at_the_end() -> EditError {
+    EditError { code: EditErrorCode::Other, description: AT_THE_END.to_owned() }
 }
 
 /// Keeps the edits of a request that the database undid at its end without saying because of which.
@@ -107,18 +169,7 @@ pub(crate) async fn keep_all(
     edits: &[LayerEdits],
     sent: &Sent,
 ) -> Result<()> {
-    let result = |edit: &std::result::Result<Edit, Refusal>| match edit {
-        Ok(edit) => EditResult {
-            op: edit.op,
-            global_id: Some(edit.global_id),
-            object_id: None,
-            altered: false,
-            error: Some(EditError { code: EditErrorCode::Other, description: AT_THE_END.to_owned() }),
-            passed_over: None,
-        },
-        Err(refusal) => refusal.clone().into(),
-    };
-    let results: Vec<Vec<EditResult>> = edits.iter().map(|layer| layer.edits.iter().map(result).collect()).collect();
+    let results: Vec<Vec<EditResult>> = edits.iter().map(|layer| all_refused(layer, &at_the_end())).collect();
     let mut tx = session.write(service.key, None).await?;
     keep_undone(&mut tx, service, edits, &results, sent).await?;
     tx.commit().await
@@ -191,14 +242,14 @@ async fn settle(
     service: &Service,
     edits: &[LayerEdits],
     results: &[Vec<EditResult>],
-    sent: &Sent,
+    (sent, added): (&Sent, &mut books::Repeated),
 ) -> Result<()> {
     let is_applied = |result: &EditResult| result.error.is_none();
     let applied = results.iter().flatten().filter(|result| is_applied(result));
     let features: Vec<Uuid> = applied.filter_map(|result| Some(result.global_id?.0)).collect();
     let digests: HashSet<Vec<u8>> = match sent.anonymous {
         false => HashSet::new(),
-        true => super::books::digests_of_adds(edits, results).into_iter().collect(),
+        true => books::digests_of_adds(edits, results, added).into_iter().collect(),
     };
     if features.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     apply::{Sender, apply_in, rolled_back},
-    connected::{self, Repeated, Sent},
+    connected::{self, Entered, Repeated, Sent},
 };
 
 /// How many features are read at a time.
@@ -50,14 +50,26 @@ pub(crate) async fn apply(
     if let Some(Repeated { results, moment }) = connected::repetition(tx, service, edits, sent).await? {
         return Ok(Applied { results, undone: false, first_made: Some(moment) });
     }
+    apply_part(tx, service, edits, (policy, sequence), (sent, &mut Entered::default())).await
+}
+
+/// Applies a part of a request's edits, all parts of which are of one transaction and of the same layers.
+pub(crate) async fn apply_part(
+    tx: &mut WriteTx<'_>,
+    service: &Service,
+    edits: &[LayerEdits],
+    (policy, sequence): (FailurePolicy, Sequence),
+    (sent, entered): (&Sent, &mut Entered),
+) -> Result<Applied> {
     let results = apply_in(tx, service, edits, Sender::Client, sequence).await?;
     let refused = |result: &EditResult| result.error.is_some();
     let undone = policy == FailurePolicy::RollBack && results.iter().flat_map(|(_, results)| results).any(refused);
     if undone {
-        return Ok(Applied { results: rolled_back(results, refused), undone, first_made: None });
+        let results = rolled_back(results, refused, |layer| entered.n_before(layer));
+        return Ok(Applied { results, undone, first_made: None });
     }
     let results: Vec<Vec<EditResult>> = results.into_iter().map(|(_, results)| results).collect();
-    connected::enter(tx, service, edits, &results, sent).await?;
+    connected::enter(tx, service, edits, &results, (sent, entered)).await?;
     Ok(Applied { results, undone, first_made: None })
 }
 

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use tokio::io::AsyncReadExt as _;
-
 use crate::{
     app::App,
     error::{Error, Result},
-    files::{Content, Sum},
+    files::Content,
     model::{
         edit::{AttachmentEdit, AttachmentEdits, Payload},
         id::ReplicaId,
@@ -16,7 +14,7 @@ use crate::{
     sqlite::{geopackage::read::Reading, upload},
 };
 
-use super::{committed, damaged, text};
+use super::{committed, head, text, whole};
 
 /// What a file with edits is.
 pub(crate) enum Uploaded {
@@ -43,29 +41,12 @@ pub(crate) async fn edits(
     replica: ReplicaId,
 ) -> Result<Uploaded> {
     let (item, content) = committed(&mut app.store.session().await?, service, name, id).await?;
-    let gone = || damaged(&item);
-    let failed = |error| Error::internal("reading an upload", error);
-    let (mut file, _) = app.files.upload(content.file).await?.ok_or_else(gone)?;
-    let mut head = Vec::new();
-    (&mut file).take(16).read_to_end(&mut head).await.map_err(failed)?;
-    let is_database = upload::is_database(&head);
+    let is_database = upload::is_database(&head(app, &item, &content).await?);
     if !is_database && content.size_bytes <= app.config.max_body_bytes as u64 {
         let text = text(app, service, name, id).await?;
         return Ok(Uploaded::Edits(UploadedEdits { text, contents: None }));
     }
-    let mut sum = Sum::default();
-    sum.add(&head);
-    let mut chunk = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut chunk).await.map_err(failed)? {
-            0 => break,
-            n_read => sum.add(chunk.get(..n_read).unwrap_or_default()),
-        }
-    }
-    if sum.sha256() != content.sha256 {
-        return Err(gone());
-    }
-    let path = app.files.upload_path(content.file);
+    let path = whole(app, &item, &content).await?;
     if !is_database {
         return Ok(Uploaded::Backlog(path));
     }

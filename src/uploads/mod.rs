@@ -312,6 +312,38 @@ fn damaged(item: &UploadItem) -> Error {
     Error::Unavailable(format!("the file of upload {} was damaged on the server's disk; upload it again", item.id))
 }
 
+/// The first bytes of a committed item.
+async fn head(app: &App, item: &UploadItem, content: &UploadedFile) -> Result<Vec<u8>> {
+    let (file, _) = app.files.upload(content.file).await?.ok_or_else(|| damaged(item))?;
+    let mut head = Vec::new();
+    file.take(16).read_to_end(&mut head).await.map_err(|error| Error::internal("reading an upload", error))?;
+    Ok(head)
+}
+
+/// Where the file of a committed item is, which is read once, to see that it is as it was received.
+async fn whole(app: &App, item: &UploadItem, content: &UploadedFile) -> Result<std::path::PathBuf> {
+    let gone = || damaged(item);
+    let (mut file, _) = app.files.upload(content.file).await?.ok_or_else(gone)?;
+    let mut sum = crate::files::Sum::default();
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut chunk).await.map_err(|error| Error::internal("reading an upload", error))? {
+            0 => break,
+            n_read => sum.add(chunk.get(..n_read).unwrap_or_default()),
+        }
+    }
+    if sum.sha256() != content.sha256 {
+        return Err(gone());
+    }
+    Ok(app.files.upload_path(content.file))
+}
+
+/// Where the file of a committed item is that a parameter names. It is whole, and of any size.
+pub(crate) async fn file(app: &App, service: &Service, name: &'static str, id: &str) -> Result<std::path::PathBuf> {
+    let (item, content) = committed(&mut app.store.session().await?, service, name, id).await?;
+    whole(app, &item, &content).await
+}
+
 /// The text of a committed item that a parameter names. It is read into memory, and therefore no longer than the body of a
 /// request may be.
 pub(crate) async fn text(app: &App, service: &Service, name: &'static str, id: &str) -> Result<String> {

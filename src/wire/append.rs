@@ -1,19 +1,14 @@
-//! The parameters of append, and the formats that it reads: Esri JSON, GeoJSON, CSV.
+//! The parameters of append, and what the features of its source stand for.
 //!
 //! API reference: *Append (Feature Service/Layer)*. The source is an upload of this service (`appendUploadId`) or comes with
-//! the request (`edits`); it is read into memory, and therefore no larger than a request may be.
-//!
-//! CSV: the first line names the columns; an empty cell is null; points come in two columns, `longitude` and `latitude` or
-//! what `appendSourceInfo` says, in WGS 84 unless `appendSourceInfo.sourceSR` names another reference.
+//! the request (`edits`). It is read feature by feature ([`super::append_source`]).
 
-use serde::Deserialize;
-use serde_json::{Map, Value as Json, json, value::RawValue};
+use serde_json::{Map, Value as Json};
 
 use crate::{
     error::{Error, Result},
     model::{
         edit::{Edit, FailurePolicy, GeometryEdit, Op, Refusal},
-        geometry::GeometryType,
         id::GlobalId,
         layer::Layer,
         value::{FieldType, Scalar, Value, brief, coerce},
@@ -21,14 +16,11 @@ use crate::{
 };
 
 use super::{
+    append_source::{Reading, SourceFeature, SourceFormat},
     apply_edits::policy,
-    edits::{Attributes, FeatureJson, FeatureReader, Writes, no_attributes},
-    geometry::parse_spatial_reference,
+    edits::{Attributes, FeatureJson, FeatureReader, Writes},
     params::Params,
 };
-
-/// The most features of one request.
-const MAX_FEATURES: usize = 1_000_000;
 
 /// Features to be put into a layer.
 #[derive(Debug)]
@@ -63,24 +55,12 @@ pub(crate) struct Upsert {
     pub(crate) update_geometry: bool,
 }
 
-#[derive(Clone, Debug)]
-enum SourceFormat {
-    EsriJson,
-    GeoJson,
-    Csv { delimiter: u8, quote: u8, x: Option<String>, y: Option<String>, srid: i32 },
-}
-
-/// Features of a source, apart from how it writes them.
+/// Some features of a source, apart from how it writes them.
 pub(crate) struct SourceFeatures {
     features: Vec<SourceFeature>,
     /// The spatial reference of their geometries.
     srid: i32,
     use_global_ids: bool,
-}
-
-struct SourceFeature {
-    attributes: Vec<(String, Scalar)>,
-    geometry: Option<Box<RawValue>>,
 }
 
 impl AppendRequest {
@@ -121,22 +101,14 @@ impl AppendRequest {
         })
     }
 
-    /// Reads the source, which is `text`.
-    pub(crate) fn read(&self, text: &str, layer: &Layer) -> Result<SourceFeatures> {
+    /// How the source is to be read: `max_feature_bytes` is the most that is held of it at a time.
+    pub(crate) fn reading<'a>(&'a self, layer: &'a Layer, max_feature_bytes: usize) -> Reading<'a> {
         let name = if self.upload.is_some() { "appendUploadId" } else { "edits" };
-        let (mut features, srid) = match &self.format {
-            SourceFormat::EsriJson => esri_json(name, text, layer)?,
-            SourceFormat::GeoJson => (geo_json(name, text)?, 4326),
-            SourceFormat::Csv { delimiter, quote, x, y, srid } => {
-                (csv(name, text, layer, *delimiter, *quote, [x.as_deref(), y.as_deref()])?, *srid)
-            }
-        };
-        if features.len() > MAX_FEATURES {
-            return Err(Error::invalid(
-                name,
-                format!("it has {} features, and {MAX_FEATURES} are taken at a time", features.len()),
-            ));
-        }
+        Reading { name, layer, format: &self.format, max_feature_bytes }
+    }
+
+    /// Features that were read, as the request wants them.
+    pub(crate) fn features(&self, mut features: Vec<SourceFeature>, srid: i32, layer: &Layer) -> SourceFeatures {
         for (name, _) in features.iter_mut().flat_map(|feature| &mut feature.attributes) {
             if let Some((_, target)) = self.renamed.iter().find(|(source, _)| source.eq_ignore_ascii_case(name)) {
                 name.clone_from(target);
@@ -150,45 +122,12 @@ impl AppendRequest {
                 feature.attributes.retain(|(name, _)| layer.field_index(name).is_some_and(is_taken));
             }
         }
-        Ok(SourceFeatures { features, srid, use_global_ids: self.use_global_ids })
+        SourceFeatures { features, srid, use_global_ids: self.use_global_ids }
     }
-}
 
-impl SourceFormat {
-    fn parse(params: &Params) -> Result<SourceFormat> {
-        let name =
-            params.get(&["appendUploadFormat", "uploadFormat", "editsUploadFormat"]).unwrap_or("featureCollection");
-        let info: Map<String, Json> = params.json("appendSourceInfo")?.unwrap_or_default();
-        let text = |wanted: &str| info.get(wanted).and_then(Json::as_str);
-        match name.trim_matches('"').to_ascii_lowercase().as_str() {
-            "json" | "featurecollection" | "esrijson" => Ok(SourceFormat::EsriJson),
-            "geojson" => Ok(SourceFormat::GeoJson),
-            "csv" => {
-                let byte = |wanted: &str, default: u8| match text(wanted) {
-                    None | Some("") => Ok(default),
-                    Some(text) if text.len() == 1 => Ok(text.as_bytes().first().copied().unwrap_or(default)),
-                    Some(text) => Err(Error::invalid(
-                        "appendSourceInfo",
-                        format!("{wanted} '{}' is not one character", brief(text)),
-                    )),
-                };
-                let srid = match info.get("sourceSR").filter(|reference| !reference.is_null()) {
-                    Some(reference) => parse_spatial_reference("appendSourceInfo", &reference.to_string())?,
-                    None => None,
-                };
-                Ok(SourceFormat::Csv {
-                    delimiter: byte("columnDelimiter", b',')?,
-                    quote: byte("qualifier", b'"')?,
-                    x: text("longitudeFieldName").map(str::to_owned),
-                    y: text("latitudeFieldName").map(str::to_owned),
-                    srid: srid.unwrap_or(4326),
-                })
-            }
-            other => Err(Error::invalid(
-                "appendUploadFormat",
-                format!("'{}' is not read; the formats are featureCollection (json), geojson and csv", brief(other)),
-            )),
-        }
+    /// Whether new features keep the global ids that they come with.
+    pub(crate) fn use_global_ids(&self) -> bool {
+        self.use_global_ids
     }
 }
 
@@ -307,230 +246,4 @@ impl SourceFeatures {
     pub(crate) fn sent(&self, index: usize) -> Option<String> {
         Some(self.features.get(index)?.json(self.srid))
     }
-
-    /// Whether features keep the global ids that they come with.
-    pub(crate) fn use_global_ids(&self) -> bool {
-        self.use_global_ids
-    }
-}
-
-impl SourceFeature {
-    /// It as an Esri feature whose geometry says its spatial reference.
-    fn json(&self, srid: i32) -> String {
-        let attributes: Map<String, Json> =
-            self.attributes.iter().map(|(name, value)| (name.clone(), scalar_json(value))).collect();
-        let mut feature = json!({"attributes": attributes});
-        if let Some(given) = &self.geometry {
-            let mut geometry = serde_json::from_str(given.get()).unwrap_or(Json::Null);
-            if let Json::Object(members) = &mut geometry {
-                members.entry("spatialReference").or_insert_with(|| json!({"wkid": srid}));
-            }
-            feature["geometry"] = geometry;
-        }
-        feature.to_string()
-    }
-}
-
-fn scalar_json(value: &Scalar) -> Json {
-    match value {
-        Scalar::Null => Json::Null,
-        Scalar::Bool(value) => (*value).into(),
-        Scalar::Integer(value) => (*value).into(),
-        Scalar::Float(value) => (*value).into(),
-        Scalar::Text(value) => value.clone().into(),
-        Scalar::Compound => "(not a single value)".into(),
-    }
-}
-
-#[derive(Deserialize)]
-struct CollectionJson<'a> {
-    #[serde(borrow)]
-    layers: Vec<CollectionLayerJson<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CollectionLayerJson<'a> {
-    #[serde(borrow)]
-    feature_set: FeatureSetJson<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FeatureSetJson<'a> {
-    #[serde(borrow)]
-    features: Vec<FeatureJson<'a>>,
-    #[serde(default)]
-    spatial_reference: Option<Json>,
-}
-
-/// A feature collection with one layer, a feature set, or an array of features.
-fn esri_json(name: &'static str, text: &str, layer: &Layer) -> Result<(Vec<SourceFeature>, i32)> {
-    let own_srid = layer.shape.as_ref().map_or(4326, |shape| shape.srid);
-    let set = if text.trim_start().starts_with('[') {
-        FeatureSetJson { features: super::params::json_borrowed(name, text)?, spatial_reference: None }
-    } else if let Ok(CollectionJson { mut layers }) = serde_json::from_str::<CollectionJson<'_>>(text) {
-        match (layers.pop(), layers.is_empty()) {
-            (Some(only), true) => only.feature_set,
-            _ => {
-                return Err(Error::invalid(
-                    name,
-                    "the feature collection has to have one layer; append its layers one by one",
-                ));
-            }
-        }
-    } else {
-        super::params::json_borrowed(name, text)?
-    };
-    let srid = match set.spatial_reference.filter(|reference| !reference.is_null()) {
-        Some(reference) => parse_spatial_reference(name, &reference.to_string())?,
-        None => None,
-    };
-    let features = set.features.into_iter().map(|feature| SourceFeature {
-        attributes: feature.attributes.0,
-        geometry: feature.geometry.map(RawValue::to_owned),
-    });
-    Ok((features.collect(), srid.unwrap_or(own_srid)))
-}
-
-#[derive(Deserialize)]
-struct GeoCollection<'a> {
-    #[serde(borrow)]
-    features: Vec<GeoFeature<'a>>,
-}
-
-#[derive(Deserialize)]
-struct GeoFeature<'a> {
-    #[serde(default = "no_attributes")]
-    properties: Attributes,
-    #[serde(borrow, default)]
-    geometry: Option<GeoGeometry<'a>>,
-}
-
-#[derive(Deserialize)]
-struct GeoGeometry<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(borrow, default)]
-    coordinates: Option<&'a RawValue>,
-}
-
-/// A GeoJSON feature collection, whose coordinates are in WGS 84.
-fn geo_json(name: &'static str, text: &str) -> Result<Vec<SourceFeature>> {
-    let set: GeoCollection<'_> = super::params::json_borrowed(name, text)?;
-    let mut features = Vec::with_capacity(set.features.len());
-    for (index, feature) in set.features.into_iter().enumerate() {
-        let geometry = match feature.geometry {
-            None => None,
-            Some(geometry) => Some(esri_geometry(&geometry).ok_or_else(|| {
-                Error::invalid(
-                    name,
-                    format!("the geometry of feature {}, a '{}', cannot be read", index + 1, brief(&geometry.kind)),
-                )
-            })?),
-        };
-        features.push(SourceFeature { attributes: feature.properties.0, geometry });
-    }
-    Ok(features)
-}
-
-/// The same geometry as Esri JSON.
-fn esri_geometry(given: &GeoGeometry<'_>) -> Option<Box<RawValue>> {
-    let coordinates = given.coordinates?.get();
-    let text = match given.kind.as_str() {
-        "Point" => {
-            let ordinates: Vec<f64> = serde_json::from_str(coordinates).ok()?;
-            match *ordinates.as_slice() {
-                [] => "{\"x\":null,\"y\":null}".to_owned(),
-                [x, y] => format!("{{\"x\":{x},\"y\":{y}}}"),
-                [x, y, z, ..] => format!("{{\"x\":{x},\"y\":{y},\"z\":{z}}}"),
-                _ => return None,
-            }
-        }
-        "MultiPoint" => format!("{{\"points\":{coordinates}}}"),
-        "LineString" => format!("{{\"paths\":[{coordinates}]}}"),
-        "MultiLineString" => format!("{{\"paths\":{coordinates}}}"),
-        "Polygon" => format!("{{\"rings\":{coordinates}}}"),
-        "MultiPolygon" => {
-            let polygons: Vec<Vec<&RawValue>> = serde_json::from_str(coordinates).ok()?;
-            let rings: Vec<&str> = polygons.iter().flatten().map(|ring| ring.get()).collect();
-            format!("{{\"rings\":[{}]}}", rings.join(","))
-        }
-        _ => return None,
-    };
-    RawValue::from_string(text).ok()
-}
-
-/// Pairs of columns that hold the coordinates of points, unless the request names them.
-const COORDINATES: [[&str; 2]; 5] =
-    [["longitude", "latitude"], ["lon", "lat"], ["long", "lat"], ["x", "y"], ["point_x", "point_y"]];
-
-fn csv(
-    name: &'static str,
-    text: &str,
-    layer: &Layer,
-    delimiter: u8,
-    quote: u8,
-    named: [Option<&str>; 2],
-) -> Result<Vec<SourceFeature>> {
-    let unreadable = |error: csv::Error| Error::invalid(name, format!("it is not CSV that can be read: {error}"));
-    // Spreadsheets put a mark at the beginning.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quote(quote).from_reader(text.as_bytes());
-    let columns: Vec<String> =
-        reader.headers().map_err(unreadable)?.iter().map(|name| name.trim().to_owned()).collect();
-    let place = |name: &str| columns.iter().position(|column| column.eq_ignore_ascii_case(name));
-    let points = match layer.shape.as_ref().map(|shape| shape.geometry_type) {
-        None => None,
-        Some(GeometryType::Point) => {
-            let pair = match named {
-                [Some(x), Some(y)] => place(x).zip(place(y)),
-                _ => COORDINATES.iter().find_map(|[x, y]| place(x).zip(place(y))),
-            };
-            Some(pair.ok_or_else(|| {
-                Error::invalid(
-                    name,
-                    "it has no columns for the coordinates of points; call them longitude and latitude, or name them in appendSourceInfo (longitudeFieldName, latitudeFieldName)",
-                )
-            })?)
-        }
-        Some(other) => {
-            return Err(Error::invalid(
-                "appendUploadFormat",
-                format!(
-                    "layer {} holds {}s, which CSV cannot have; use geojson or featureCollection",
-                    layer.id,
-                    other.name()
-                ),
-            ));
-        }
-    };
-    let mut features = Vec::new();
-    for row in reader.records() {
-        let row = row.map_err(unreadable)?;
-        let cell = |place: usize| row.get(place).map(str::trim).filter(|text| !text.is_empty());
-        let geometry = match points {
-            Some((x, y)) => match (cell(x), cell(y)) {
-                (None, None) => None,
-                (x, y) => Some(point(x, y).ok_or_else(|| {
-                    Error::invalid(name, format!("row {} has coordinates that are no numbers", features.len() + 2))
-                })?),
-            },
-            None => None,
-        };
-        let attributes = columns.iter().zip(&row).map(|(column, text)| {
-            let value = if text.is_empty() { Scalar::Null } else { Scalar::Text(text.to_owned()) };
-            (column.clone(), value)
-        });
-        features.push(SourceFeature { attributes: attributes.collect(), geometry });
-        if features.len() > MAX_FEATURES {
-            break;
-        }
-    }
-    Ok(features)
-}
-
-fn point(x: Option<&str>, y: Option<&str>) -> Option<Box<RawValue>> {
-    let number = |text: Option<&str>| text?.parse::<f64>().ok().filter(|number| number.is_finite());
-    RawValue::from_string(format!("{{\"x\":{},\"y\":{}}}", number(x)?, number(y)?)).ok()
 }

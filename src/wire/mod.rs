@@ -5,6 +5,7 @@
 pub(crate) mod accounts;
 pub(crate) mod additions;
 pub(crate) mod append;
+pub(crate) mod append_source;
 pub(crate) mod apply_edits;
 pub(crate) mod attachment_form;
 pub(crate) mod attachments;

@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import tempfile
 
-from qgis.core import NULL, QgsApplication, QgsFeature, QgsFeatureRequest, QgsGeometry, QgsPointXY, QgsVectorLayer, QgsWkbTypes
+from qgis.core import NULL, QgsApplication, QgsFeature, QgsFeatureRequest, QgsGeometry, QgsPointXY, QgsProviderRegistry, QgsVectorLayer, QgsWkbTypes
 
 
 def check(done, what):
@@ -70,10 +70,11 @@ def edit(layer):
     check(layer.commitChanges(), f"nothing is saved: {layer.commitErrors()}")
 
 
-def read(layer):
-    data = layer.dataProvider()
+def read(path, layer):
+    without = [QgsWkbTypes.NoGeometry, QgsWkbTypes.Unknown]
+    sublayers = [QgsVectorLayer(found.uri(), found.name(), "ogr") for found in QgsProviderRegistry.instance().querySublayers(path)]
     shown = {
-        "layers": sorted(sublayer.split("!!::!!")[1] for sublayer in data.subLayers()),
+        "with geometry": sorted(found.name() for found in sublayers if found.isValid() and found.wkbType() not in without),
         "crs": layer.crs().authid(),
         "type": QgsWkbTypes.displayString(layer.wkbType()),
         "fields": {field.name(): field.typeName() for field in layer.fields()},
@@ -96,7 +97,7 @@ def main():
     if what == "styles":
         styles(path, layer)
     elif what == "read":
-        read(layer)
+        read(path, layer)
     else:
         edit(layer)
     # The file is closed with its last layer.

@@ -19,9 +19,9 @@ use crate::{
         replica::SyncModel,
     },
     sqlite::{
-        cannot_write,
+        attachment, cannot_write,
         geopackage::{self, Plan},
-        insert::{Inserts, Slots},
+        insert::{Failure, Inserts, Slots},
         message::Message,
         quoted,
         write::{Coming, Writing},
@@ -35,7 +35,7 @@ use super::{
     reference::SpatialReference,
     registry::{describe, enter_class, register_columns},
     table::Table,
-    write::{Failure, blob_length, copy, encoder, finish, object_id, of_row, ordinates, put_fields, put_shape, tables},
+    write::{encoder, finish, object_id, of_row, ordinates, put_fields, put_shape, tables},
     xml::{Class, ClassField, ClassShape},
 };
 
@@ -169,7 +169,7 @@ impl<'p, 'c> Changes<'p, 'c> {
     fn attachment(&mut self, position: usize, op: Op, info: &AttachmentInfo, bytes: File) -> Result<()> {
         self.make(position, true, op)?;
         let Some(Made { name, .. }) = self.made.get(&(position, true, op)) else { return Ok(()) };
-        let length = blob_length(info, &bytes)?;
+        let length = attachment::length(info, &bytes)?;
         let insert = format!(
             "INSERT INTO {} (GLOBALID, REL_GLOBALID, CONTENT_TYPE, ATT_NAME, DATA_SIZE, DATA) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             quoted(name)
@@ -177,7 +177,7 @@ impl<'p, 'c> Changes<'p, 'c> {
         let ids = [info.global_id, info.parent].map(|id| braced(id.0));
         let row = params![ids[0], ids[1], info.content_type, info.name, length, ZeroBlob(length)];
         self.connection.execute(&insert, row).map_err(cannot_write)?;
-        copy(self.connection, name, self.connection.last_insert_rowid(), bytes)
+        attachment::copy(self.connection, name, self.connection.last_insert_rowid(), bytes)
     }
 
     fn deleted(&mut self, position: usize, attachments: bool, ids: &[GlobalId]) -> Result<()> {

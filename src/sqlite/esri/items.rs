@@ -14,6 +14,7 @@ use crate::{
     sqlite::{
         cannot_write,
         geopackage::{self, Documents, Relation},
+        insert::around,
     },
 };
 
@@ -24,7 +25,7 @@ use super::{
     reference::built_in,
     registry,
     table::Table,
-    write::{Filling, Geodatabase, Rows, around, ordinates},
+    write::{Filling, Geodatabase, Rows, ordinates},
     xml::{self, Class, ClassField, ClassShape, Dataset, Relationship, Replica, iso},
 };
 

@@ -3,22 +3,20 @@
 //! It is not registered with the tables of the geodatabase, and nobody reads edits out of it.
 
 use rusqlite::{Connection, params, types::ValueRef};
-use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{
         geometry::{GeometryType, SpatialReference},
         value::FieldType,
     },
     sqlite::{
         geopackage::{self, geometry, values},
-        insert::{Inserts, Slots},
+        insert::{Failure, Inserts, Slots, sent},
         quoted,
     },
 };
-
-use super::write::Failure;
 
 /// The tables by which GDAL knows geometries.
 const TABLES: &str = "
@@ -102,22 +100,16 @@ impl<'c> Mirror<'c> {
         let Mirror { inserts, shape } = self;
         let insert = |row: &PgRow, slots: &mut Slots<'_, 'c>| -> std::result::Result<(), Failure> {
             for (at, &index) in fields.iter().enumerate() {
-                let value = row.try_get_raw(first + at).map_err(Error::from)?;
-                if value.is_null() {
+                let Some(bytes) = sent(row, first + at)? else {
                     slots.put(ValueRef::Null)?;
                     continue;
-                }
-                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                };
                 values::put(bytes, planned.layer.fields[index].field_type, slots)?;
             }
             if !has_geometry {
                 return Ok(());
             }
-            let value = row.try_get_raw(first + fields.len()).map_err(Error::from)?;
-            if value.is_null() {
-                return Ok(slots.put(ValueRef::Null)?);
-            }
-            let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+            let Some(bytes) = sent(row, first + fields.len())? else { return Ok(slots.put(ValueRef::Null)?) };
             geometry::write(bytes, 0, shape)?;
             Ok(slots.put(ValueRef::Blob(geometry::without_head(shape)))?)
         };

@@ -2,12 +2,11 @@
 
 use std::{
     fs::File,
-    io::Read as _,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rusqlite::{Connection, MAIN_DB, blob::ZeroBlob, params, types::ValueRef};
-use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+use rusqlite::{Connection, blob::ZeroBlob, params, types::ValueRef};
+use sqlx::postgres::PgRow;
 
 use crate::{
     error::{Error, Result},
@@ -15,9 +14,9 @@ use crate::{
     format::{array, json::integer_of},
     model::{attachment::AttachmentInfo, geometry::GeometryType},
     sqlite::{
-        cannot_write,
+        attachment, cannot_write,
         geopackage::{self, Plan, attachments_name},
-        insert::{Inserts, Slots},
+        insert::{Failure, Inserts, Slots, around, sent},
         message::Message,
         packed::Boxes,
         write::{Coming, Writing},
@@ -36,10 +35,6 @@ use super::{
 
 /// `Esri`, by which the kind of file is known.
 pub(super) const APPLICATION_ID: i64 = 0x4573_7269;
-/// How much of an attachment is copied at a time.
-const CHUNK_BYTES: usize = 1 << 18;
-/// What SQLite takes as one value.
-const MAX_BLOB_BYTES: u64 = 1_000_000_000;
 /// The tables that are registered before those of the layers.
 const N_SYSTEM_TABLES: i64 = 6;
 
@@ -297,14 +292,12 @@ pub(super) fn ordinates(planned: &geopackage::Table) -> Ordinates {
 pub(super) fn object_id(planned: &geopackage::Table, row: &PgRow, first: usize) -> Result<i64> {
     let fields = &planned.columns.fields;
     let at = fields.iter().position(|&index| index == planned.layer.object_id).unwrap_or_default();
-    let value = row.try_get_raw(first + at)?;
-    integer_of(value.as_bytes().map_err(|error| Error::internal("reading an object id", error))?)
+    integer_of(sent(row, first + at)?.unwrap_or_default())
 }
 
 /// The global id of a row, at a place in it.
 fn global_id(row: &PgRow, at: usize) -> Result<[u8; 16]> {
-    let value = row.try_get_raw(at)?;
-    array(value.as_bytes().map_err(|error| Error::internal("reading a global id", error))?)
+    array(sent(row, at)?.unwrap_or_default())
 }
 
 /// Puts the fields of a row, in this order.
@@ -316,12 +309,10 @@ pub(super) fn put_fields(
     slots: &mut Slots<'_, '_>,
 ) -> std::result::Result<(), Failure> {
     for &at in order {
-        let value = row.try_get_raw(first + at).map_err(Error::from)?;
-        if value.is_null() {
+        let Some(bytes) = sent(row, first + at)? else {
             slots.put(ValueRef::Null)?;
             continue;
-        }
-        let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+        };
         let field = &planned.layer.fields[planned.columns.fields[at]];
         column::put(bytes, field.field_type, &field.name, slots)?;
     }
@@ -336,12 +327,10 @@ pub(super) fn put_shape(
     blob: &mut Vec<u8>,
     slots: &mut Slots<'_, '_>,
 ) -> Result<Option<[f64; 4]>> {
-    let value = row.try_get_raw(at)?;
-    if value.is_null() {
+    let Some(bytes) = sent(row, at)? else {
         slots.put(ValueRef::Null).map_err(cannot_write)?;
         return Ok(None);
-    }
-    let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+    };
     blob.clear();
     let bounds = encoder.encode(bytes, blob)?;
     slots.put(ValueRef::Blob(blob)).map_err(cannot_write)?;
@@ -379,7 +368,7 @@ pub(super) fn insert_attachment(
         identifier(&rows.table.name),
         names.join(",")
     );
-    let length = blob_length(info, &bytes)?;
+    let length = attachment::length(info, &bytes)?;
     let [id, parent] = [info.global_id, info.parent].map(|id| items::braced(id.0));
     let mut insert = connection.prepare(&sql).map_err(cannot_write)?;
     let key = match tracked {
@@ -397,34 +386,7 @@ pub(super) fn insert_attachment(
         ]),
         None => insert.insert(params![info.id, id, parent, info.content_type, info.name, length, ZeroBlob(length)]),
     };
-    copy(connection, &rows.table.name, key.map_err(cannot_write)?, bytes)
-}
-
-/// How long an attachment is, if the file can hold it.
-pub(super) fn blob_length(info: &AttachmentInfo, bytes: &File) -> Result<i32> {
-    let size = bytes.metadata().map_err(|error| Error::internal("reading an attachment", error))?.len();
-    let length = i32::try_from(size).ok().filter(|_| size < MAX_BLOB_BYTES);
-    length.ok_or_else(|| {
-        Error::NotSupported(format!(
-            "attachment {} ({}) has {size} bytes, and a database file takes fewer than {MAX_BLOB_BYTES}; ask without attachments (returnAttachments=false), or for dataFormat=json",
-            info.global_id, info.name
-        ))
-    })
-}
-
-/// Copies the bytes of an attachment into the row that has room for them.
-pub(super) fn copy(connection: &Connection, table: &str, row: i64, mut bytes: File) -> Result<()> {
-    let mut blob = connection.blob_open(MAIN_DB, table, "DATA", row, false).map_err(cannot_write)?;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut at = 0;
-    loop {
-        let n_read = bytes.read(&mut chunk).map_err(|error| Error::internal("reading an attachment", error))?;
-        if n_read == 0 {
-            return Ok(());
-        }
-        blob.write_at(chunk.get(..n_read).unwrap_or_default(), at).map_err(cannot_write)?;
-        at += n_read;
-    }
+    attachment::copy(connection, &rows.table.name, key.map_err(cannot_write)?, bytes)
 }
 
 /// Marks the file as what it is, and enters two tables whose makers only Esri's library has: nobody else could create them.
@@ -437,23 +399,4 @@ pub(super) fn finish(connection: &Connection) -> rusqlite::Result<()> {
         )?;
     }
     connection.execute_batch("PRAGMA writable_schema = OFF")
-}
-
-/// A failure to write a row: of SQLite, or of what was to be written.
-pub(super) struct Failure(pub(super) Error);
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Failure {
-        Failure(cannot_write(error))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure(error)
-    }
-}
-
-pub(super) fn around(a: [f64; 4], b: [f64; 4]) -> [f64; 4] {
-    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }

@@ -289,7 +289,14 @@ impl Edits<'_, '_> {
             net.is_new || net.is_replaced || net.fields.iter().any(|field| field.eq_ignore_ascii_case(name))
         };
         if is_attachment {
-            self.attachment(table, row, id, is_wanted)?;
+            let columns = table.columns.iter().map(|column| column.name.as_str());
+            let wanted = |_, name: &str, _: ValueRef<'_>| is_wanted(name);
+            let keep = &mut |bytes: &[u8]| {
+                self.contents.push((self.keep)(bytes)?);
+                Ok(self.contents.len() - 1)
+            };
+            let object = self.reading.attachment(columns, row, id, wanted, keep)?;
+            self.text.extend_from_slice(object.as_bytes());
         } else {
             self.feature(known, table, row, (id, net.is_new), is_wanted)?;
         }
@@ -366,11 +373,26 @@ impl Edits<'_, '_> {
         out.push(b'}');
         Ok(())
     }
+}
 
-    fn attachment(&mut self, table: &Table, row: &Row<'_>, id: &str, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+impl Reading<'_> {
+    pub(in crate::sqlite) fn text<'t>(&self, bytes: &'t [u8]) -> Result<&'t str> {
+        std::str::from_utf8(bytes).map_err(|_| self.wrong("the file has a text that is not UTF-8"))
+    }
+
+    /// An edited attachment as JSON: what is `wanted` of its columns, which are given by their places, names and values. `keep` keeps bytes, and says under
+    /// which number.
+    pub(in crate::sqlite) fn attachment<'n>(
+        &self,
+        columns: impl Iterator<Item = &'n str>,
+        row: &Row<'_>,
+        id: &str,
+        wanted: impl Fn(usize, &str, ValueRef<'_>) -> bool,
+        keep: &mut dyn FnMut(&[u8]) -> Result<usize>,
+    ) -> Result<String> {
         let mut object = json!({ "globalId": id });
-        for (position, column) in table.columns.iter().enumerate() {
-            let name = column.name.to_ascii_uppercase();
+        for (position, column) in columns.enumerate() {
+            let name = column.to_ascii_uppercase();
             let member = match name.as_str() {
                 "REL_GLOBALID" => "parentGlobalId",
                 "CONTENT_TYPE" => "contentType",
@@ -379,32 +401,23 @@ impl Edits<'_, '_> {
                 "DATA" => "uploadId",
                 _ => continue,
             };
-            if !is_wanted(&name) {
+            let value = row.get_ref(position).map_err(self.faulty())?;
+            if !wanted(position, &name, value) {
                 continue;
             }
-            object[member] = match row.get_ref(position).map_err(self.reading.faulty())? {
-                ValueRef::Blob(bytes) if name == "DATA" => {
-                    self.contents.push((self.keep)(bytes)?);
-                    Json::from((self.contents.len() - 1).to_string())
-                }
-                ValueRef::Text(text) if name != "DATA" => Json::from(self.reading.text(text)?),
+            object[member] = match value {
+                ValueRef::Blob(bytes) if name == "DATA" => Json::from(keep(bytes)?.to_string()),
+                ValueRef::Text(text) if name != "DATA" => Json::from(self.text(text)?),
                 ValueRef::Null => continue,
                 _ => {
-                    return Err(self.reading.wrong(format!(
+                    return Err(self.wrong(format!(
                         "attachment '{}' has a {name} of a type that does not belong there",
                         brief(id)
                     )));
                 }
             };
         }
-        self.text.extend_from_slice(object.to_string().as_bytes());
-        Ok(())
-    }
-}
-
-impl Reading<'_> {
-    pub(in crate::sqlite) fn text<'t>(&self, bytes: &'t [u8]) -> Result<&'t str> {
-        std::str::from_utf8(bytes).map_err(|_| self.wrong("the file has a text that is not UTF-8"))
+        Ok(object.to_string())
     }
 
     /// Appends a value, so that what does not fit its field is refused by its name, and not taken for something else.

@@ -1,12 +1,12 @@
 //! Writes a GeoPackage as its rows come.
 
-use std::{fs::File, io::Read as _};
+use std::fs::File;
 
-use rusqlite::{Connection, MAIN_DB, blob::ZeroBlob, params, types::ValueRef};
-use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+use rusqlite::{Connection, blob::ZeroBlob, params, types::ValueRef};
+use sqlx::postgres::PgRow;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     files::Place,
     format::array,
     model::{
@@ -15,8 +15,8 @@ use crate::{
         id::GlobalId,
     },
     sqlite::{
-        cannot_write,
-        insert::{Inserts, Slots},
+        attachment, cannot_write,
+        insert::{Failure, Inserts, Slots, around, sent},
         message::Message,
         packed::Boxes,
         quoted,
@@ -26,9 +26,6 @@ use crate::{
 };
 
 use super::{Plan, attachments_name, geometry, log, schema, style, values};
-
-/// How much of an attachment is copied at a time.
-const CHUNK_BYTES: usize = 1 << 18;
 
 /// Begins to write a GeoPackage on a thread of its own.
 pub(crate) fn write(place: Place, plan: Plan) -> Writing<Message> {
@@ -127,12 +124,10 @@ impl<'p, 'c> Package<'p, 'c> {
                 *n_rows += 1;
                 let (mut id, mut global) = (0, None);
                 for (at, &index) in fields.iter().enumerate() {
-                    let value = row.try_get_raw(first + at).map_err(Error::from)?;
-                    if value.is_null() {
+                    let Some(bytes) = sent(row, first + at)? else {
                         slots.put(ValueRef::Null)?;
                         continue;
-                    }
-                    let bytes = value.as_bytes().map_err(|error| Error::internal("reading a value", error))?;
+                    };
                     if index == object_id {
                         id = values::integer(bytes)?;
                     } else if index == global_id {
@@ -147,11 +142,7 @@ impl<'p, 'c> Package<'p, 'c> {
                 if !has_geometry {
                     return Ok(());
                 }
-                let value = row.try_get_raw(first + fields.len()).map_err(Error::from)?;
-                if value.is_null() {
-                    return Ok(slots.put(ValueRef::Null)?);
-                }
-                let bytes = value.as_bytes().map_err(|error| Error::internal("reading a geometry", error))?;
+                let Some(bytes) = sent(row, first + fields.len())? else { return Ok(slots.put(ValueRef::Null)?) };
                 if let Some(bounds) = geometry::write(bytes, srid, shape)? {
                     *extent = Some(extent.map_or(bounds, |known| around(known, bounds)));
                     if with_boxes {
@@ -163,16 +154,9 @@ impl<'p, 'c> Package<'p, 'c> {
             .map_err(|Failure(error)| error)
     }
 
-    fn attachment(&mut self, position: usize, info: &AttachmentInfo, mut bytes: File) -> Result<()> {
-        let failed = |error| Error::internal("reading an attachment", error);
+    fn attachment(&mut self, position: usize, info: &AttachmentInfo, bytes: File) -> Result<()> {
         let name = attachments_name(&self.plan.tables[position].name);
-        let size = bytes.metadata().map_err(failed)?.len();
-        let length = i32::try_from(size).ok().filter(|length| *length <= MAX_BLOB_BYTES).ok_or_else(|| {
-            Error::NotSupported(format!(
-                "attachment {} ({}) has {size} bytes, and a database file takes {MAX_BLOB_BYTES} at most; ask without attachments (returnAttachments=false), or for dataFormat=json",
-                info.global_id, info.name
-            ))
-        })?;
+        let length = attachment::length(info, &bytes)?;
         let columns = schema::ATTACHMENT_COLUMNS.join(", ");
         let mut insert = self
             .connection
@@ -188,18 +172,7 @@ impl<'p, 'c> Package<'p, 'c> {
             info.keywords,
             ZeroBlob(length)
         ]);
-        let row = row.map_err(cannot_write)?;
-        let mut blob = self.connection.blob_open(MAIN_DB, name.as_str(), "DATA", row, false).map_err(cannot_write)?;
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let mut at = 0;
-        loop {
-            let n_read = bytes.read(&mut chunk).map_err(failed)?;
-            if n_read == 0 {
-                return Ok(());
-            }
-            blob.write_at(&chunk[..n_read], at).map_err(cannot_write)?;
-            at += n_read;
-        }
+        attachment::copy(self.connection, &name, row.map_err(cannot_write)?, bytes)
     }
 
     /// Names changed rows in the log.
@@ -208,12 +181,8 @@ impl<'p, 'c> Package<'p, 'c> {
         let at = |wanted| table.columns.fields.iter().position(|&index| index == wanted).unwrap_or_default();
         let (object_id, global_id) = (first + at(table.layer.object_id), first + at(table.layer.global_id));
         for row in rows {
-            let raw = |index| -> Result<Vec<u8>> {
-                let value = row.try_get_raw(index)?;
-                Ok(value.as_bytes().map_err(|error| Error::internal("reading an id", error))?.to_vec())
-            };
-            let id = GlobalId(uuid::Uuid::from_bytes(array(&raw(global_id)?)?));
-            self.note(position, false, op, id, Some(values::integer(&raw(object_id)?)?))?;
+            let id = GlobalId(uuid::Uuid::from_bytes(array(sent(row, global_id)?.unwrap_or_default())?));
+            self.note(position, false, op, id, Some(values::integer(sent(row, object_id)?.unwrap_or_default())?))?;
         }
         Ok(())
     }
@@ -284,24 +253,6 @@ impl<'p, 'c> Package<'p, 'c> {
     }
 }
 
-/// What SQLite takes as one value, unless it was built otherwise.
-const MAX_BLOB_BYTES: i32 = 1_000_000_000;
-
-/// A failure to write a row: of SQLite, or of what was to be written.
-struct Failure(Error);
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Failure {
-        Failure(cannot_write(error))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure(error)
-    }
-}
-
 fn letter(op: Op) -> &'static str {
     match op {
         Op::Add => "I",
@@ -312,8 +263,4 @@ fn letter(op: Op) -> &'static str {
 
 fn braced(id: GlobalId) -> String {
     String::from_utf8_lossy(&values::guid(*id.0.as_bytes())).into_owned()
-}
-
-fn around(a: [f64; 4], b: [f64; 4]) -> [f64; 4] {
-    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }

@@ -8,7 +8,7 @@ use crate::support::{
     server::{error, json},
 };
 
-async fn upload(server: &TestServer, name: &str, text: &str) -> String {
+pub async fn upload(server: &TestServer, name: &str, text: &str) -> String {
     let body = format!(
         "--x\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\njson\r\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{text}\r\n--x--\r\n"
     );

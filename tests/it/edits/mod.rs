@@ -2,6 +2,7 @@
 //! and values of every type.
 
 mod append;
+mod append_large;
 mod apply_edits;
 mod attachments;
 mod rows;

@@ -8,7 +8,7 @@ mod documents;
 mod replica;
 
 use rusqlite::{Row, types::ValueRef};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::{
     error::{Error, Result},
@@ -300,7 +300,15 @@ impl Edits<'_, '_> {
             _ => String::new(),
         };
         if source.is_attachment {
-            self.attachment(source, row, &id, wanted)
+            let columns = source.columns.iter().map(|column| column.name.as_str());
+            let wanted = |position, _: &str, value: ValueRef<'_>| wanted.wants(position, value);
+            let keep = &mut |bytes: &[u8]| {
+                self.contents.push((self.keep)(bytes)?);
+                Ok(self.contents.len() - 1)
+            };
+            let object = self.reading.attachment(columns, row, &id, wanted, keep)?;
+            self.text.extend_from_slice(object.as_bytes());
+            Ok(())
         } else {
             self.feature(source, row, &id, wanted)
         }
@@ -410,40 +418,6 @@ impl Edits<'_, '_> {
             // No field takes one.
             (ValueRef::Blob(_), ..) => out.extend_from_slice(b"[]"),
         }
-        Ok(())
-    }
-
-    fn attachment(&mut self, source: &Source<'_>, row: &Row<'_>, id: &str, wanted: Wanted<'_>) -> Result<()> {
-        let mut object = json!({ "globalId": id });
-        for (position, column) in source.columns.iter().enumerate() {
-            let name = column.name.to_ascii_uppercase();
-            let member = match name.as_str() {
-                "REL_GLOBALID" => "parentGlobalId",
-                "CONTENT_TYPE" => "contentType",
-                "ATT_NAME" => "name",
-                "DATA" => "uploadId",
-                _ => continue,
-            };
-            let value = row.get_ref(position).map_err(self.reading.faulty())?;
-            if !wanted.wants(position, value) {
-                continue;
-            }
-            object[member] = match value {
-                ValueRef::Blob(bytes) if name == "DATA" => {
-                    self.contents.push((self.keep)(bytes)?);
-                    Json::from((self.contents.len() - 1).to_string())
-                }
-                ValueRef::Text(text) if name != "DATA" => Json::from(self.reading.text(text)?),
-                ValueRef::Null => continue,
-                _ => {
-                    return Err(self.reading.wrong(format!(
-                        "attachment '{}' has a {name} of a type that does not belong there",
-                        brief(id)
-                    )));
-                }
-            };
-        }
-        self.text.extend_from_slice(object.to_string().as_bytes());
         Ok(())
     }
 }
