@@ -220,6 +220,9 @@ pub struct RowRule {
     /// The condition that the rows meet; all rows if `None`. `CURRENT_USER` is the name of who asks.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub clause: Option<String>,
+    /// The condition that a row meets after they have added or changed it; the same as that of the rows that they see if `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 impl RowRule {

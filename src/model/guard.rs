@@ -76,18 +76,20 @@ pub struct Guard {
     pub update: Option<RowPolicy>,
     /// Those of them that they may delete; `None`: all.
     pub delete: Option<RowPolicy>,
+    /// What rows may be that they have added or changed; `None`: anything.
+    pub check: Option<RowPolicy>,
 }
 
 impl Default for Guard {
     fn default() -> Guard {
-        Guard { user: "".into(), access: Access::Manage, read: None, update: None, delete: None }
+        Guard { user: "".into(), access: Access::Manage, read: None, update: None, delete: None, check: None }
     }
 }
 
 impl Guard {
     /// Whether it keeps rows from anybody.
     pub fn is_limited(&self) -> bool {
-        self.read.is_some() || self.update.is_some() || self.delete.is_some()
+        [&self.read, &self.update, &self.delete, &self.check].into_iter().any(Option::is_some)
     }
 
     /// What a layer's rules mean for somebody.
@@ -101,9 +103,14 @@ impl Guard {
         let policy = |clause: String| Some(RowPolicy::new(clause, user.clone(), &layer.fields));
         if rules.is_broken {
             guard.read = policy(NO_ROW.to_owned());
+            guard.check = guard.read.clone();
             return guard;
         }
-        let mut seen = rules.rows.as_deref().and_then(|rows| chosen(rows, &caller.principal));
+        // Who owns a row is not among what clients may say, so ownership has nothing to check.
+        let check = |rule: &RowRule| rule.check.clone().or_else(|| rule.clause.clone());
+        guard.check = rules.rows.as_deref().and_then(|rows| chosen(rows, &caller.principal, check)).and_then(policy);
+        let mut seen =
+            rules.rows.as_deref().and_then(|rows| chosen(rows, &caller.principal, |rule| rule.clause.clone()));
         if let Some(ownership) = &rules.ownership {
             // What anonymous callers add is nobody's.
             let own = match caller.principal.is_anonymous() {
@@ -129,11 +136,11 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The rows that any rule for somebody chooses; `None`: all.
-fn chosen(rows: &[RowRule], who: &Principal) -> Option<String> {
+/// The rows that any rule for somebody chooses, by this condition of its; `None`: all.
+fn chosen(rows: &[RowRule], who: &Principal, condition: impl Fn(&RowRule) -> Option<String>) -> Option<String> {
     let mut clauses = Vec::new();
     for rule in rows.iter().filter(|rule| rule.is_for(who)) {
-        match rule.clause.as_deref().map(str::trim).filter(|clause| !clause.is_empty()) {
+        match condition(rule).filter(|clause| !clause.trim().is_empty()) {
             None => return None,
             Some(clause) => clauses.push(format!("({clause})")),
         }

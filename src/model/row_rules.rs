@@ -44,10 +44,12 @@ impl RowRules {
                     "rowAccess: rule {number} names {n_named} of user, role and anonymous; it is for exactly one of them"
                 ));
             }
-            if let Some(clause) = rule.clause.as_deref().filter(|clause| !clause.trim().is_empty())
-                && let Err(problem) = RowPolicy::check(clause, &layer.fields)
-            {
-                problems.push(format!("rowAccess: rule {number}: where: {problem}"));
+            for (key, clause) in [("where", &rule.clause), ("check", &rule.check)] {
+                if let Some(clause) = clause.as_deref().filter(|clause| !clause.trim().is_empty())
+                    && let Err(problem) = RowPolicy::check(clause, &layer.fields)
+                {
+                    problems.push(format!("rowAccess: rule {number}: {key}: {problem}"));
+                }
             }
         }
         rules.is_broken = !problems.is_empty();

@@ -6,6 +6,7 @@ use crate::model::{filter::Filter, layer::Layer, query::Columns};
 
 use super::{
     fragment::{Fragment, Ident},
+    modify::checked,
     past::{Moment, Origins, in_order},
     select::{change_table, column, filter, list, table},
 };
@@ -265,5 +266,6 @@ pub(crate) fn put_back(layer: &Layer, txn: i64, global_ids: Vec<Uuid>) -> Fragme
         out.sql(", ").ident(name).sql(" = excluded.").ident(name);
     }
     out.sql("\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    checked(layer, &mut out);
     out
 }

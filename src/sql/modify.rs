@@ -87,6 +87,7 @@ pub(crate) fn upsert(layer: &Layer, rows: &Rows<'_>) -> Fragment {
         out.sql(", ").ident(&name).sql(" = excluded.").ident(&name);
     }
     out.sql("\nreturning n.").ident(&global_id).sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    checked(layer, &mut out);
     out
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn update(layer: &Layer, rows: &Rows<'_>) -> Fragment {
     source(layer, rows, &mut out);
     out.sql("\nwhere n.").ident(&global_id).sql(" = u.g\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    checked(layer, &mut out);
     out
 }
 
@@ -147,7 +149,18 @@ pub(crate) fn calculate(layer: &Layer, assignments: &[(usize, Assigned)], global
     }
     out.sql("\nwhere n.").ident(&global_id).sql(" = any(").bind(global_ids).sql(")\nreturning n.").ident(&global_id);
     out.sql(", n.").ident(&column(layer, layer.object_id)).sql("::int8");
+    checked(layer, &mut out);
     out
+}
+
+/// Appends what fails the statement if a row that it wrote is none that who asks may write: as the database has it, with what defaults and
+/// triggers before the write made of it. The error has the SQLSTATE 44000, and the global id as its detail.
+pub(super) fn checked(layer: &Layer, out: &mut Fragment) {
+    if let Some(policy) = &layer.guard.check {
+        out.sql(", case when ");
+        policy_holds(layer, policy, "n", out);
+        out.sql(" then true else syncline.refuse_row(n.").ident(&column(layer, layer.global_id)).sql(") end");
+    }
 }
 
 fn bind_value(field: &Field, value: &Value, out: &mut Fragment) {

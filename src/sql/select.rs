@@ -431,7 +431,7 @@ pub(crate) fn estimated_extent(layer: &Layer) -> Option<Fragment> {
     Some(out)
 }
 
-/// The least and the greatest time of all rows, in milliseconds since 1970; null where there is none that is finite. Each comes from an index of
+/// The least and the greatest time of all rows that who asks may see, in milliseconds since 1970; null where there is none that is finite. Each comes from an index of
 /// its field, if there is one.
 pub(crate) fn time_extent(layer: &Layer, time: Time) -> Fragment {
     let mut out = Fragment::new("-- time_extent\nselect ");
@@ -442,20 +442,24 @@ pub(crate) fn time_extent(layer: &Layer, time: Time) -> Fragment {
     milliseconds("e.a", &mut out);
     out.sql(", ");
     milliseconds("e.z", &mut out);
-    out.sql("\nfrom (select (select min(n.").ident(&column(layer, time.start)).sql(") from ");
-    out.ident(&table(layer)).sql(" n) as a, ");
+    let extreme = |function: &'static str, field: usize, out: &mut Fragment| {
+        out.sql("(select ").sql(function).sql("(n.").ident(&column(layer, field)).sql(") from ").ident(&table(layer));
+        out.sql(" n where true");
+        and_visible(layer, "n", out);
+        out.sql(")");
+    };
+    out.sql("\nfrom (select ");
+    extreme("min", time.start, &mut out);
+    out.sql(" as a, ");
     match time.end {
-        None => {
-            out.sql("(select max(n.").ident(&column(layer, time.start)).sql(") from ").ident(&table(layer)).sql(" n)");
-        }
+        None => extreme("max", time.start, &mut out),
         // What has not ended lasts at least until it began.
         Some(end) => {
-            out.sql("greatest((select max(n.").ident(&column(layer, end)).sql(") from ").ident(&table(layer));
-            out.sql(" n), (select max(n.")
-                .ident(&column(layer, time.start))
-                .sql(") from ")
-                .ident(&table(layer))
-                .sql(" n))");
+            out.sql("greatest(");
+            extreme("max", end, &mut out);
+            out.sql(", ");
+            extreme("max", time.start, &mut out);
+            out.sql(")");
         }
     }
     out.sql(" as z) e");

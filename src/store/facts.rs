@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{MutexGuard, PoisonError},
+    hash::Hash,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use sqlx::Row as _;
@@ -23,15 +24,38 @@ use super::{ReadTx, Store};
 /// The largest table whose extents are computed from its rows.
 const MAX_SCANNED_BYTES: i64 = 8 << 20;
 
+/// The most that an extent of a larger table may cost which is for one user alone, as the planner sees it: some times what reading all of
+/// a table costs that is just not larger. An index for the policy makes it cheap.
+const MAX_COST: f64 = 5_000.0;
+
+/// How many values are kept. Of layers with policies, each user has their own.
+const MAX_KNOWN: usize = 2_000;
+
 /// A value and the generation for which it is right.
 type At<T> = (Generation, T);
 
-/// What was computed from all rows.
+/// Some rows of a layer: a condition, and whom it means by `CURRENT_USER`; `None`: all.
+type Rows = (LayerKey, Option<(Arc<str>, Arc<str>)>);
+
+/// What was computed from rows.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    extents: HashMap<LayerKey, At<Option<[f64; 4]>>>,
+    extents: HashMap<Rows, At<Option<[f64; 4]>>>,
     /// With the fields of a time, which a definition may change.
-    times: HashMap<(LayerKey, Time), At<Option<[i64; 2]>>>,
+    times: HashMap<(Rows, Time), At<Option<[i64; 2]>>>,
+}
+
+/// The rows of a layer that who asks may see.
+fn rows(layer: &Layer) -> Rows {
+    (layer.key, layer.guard.read.as_ref().map(|policy| (policy.clause.clone(), policy.user.clone())))
+}
+
+/// Keeps a value. All are forgotten when there are too many, which costs each layer one look.
+fn keep<K: Eq + Hash, V>(known: &mut HashMap<K, V>, key: K, value: V) {
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 impl Store {
@@ -40,6 +64,9 @@ impl Store {
     /// Extents come cheaply. That of a small table is computed from its rows once for each generation; that of a large one is
     /// the box of its spatial index, which covers every row, and shrinks with the next vacuum after rows have gone. The least and the greatest
     /// time of a large table come from indexes of its fields, or not at all.
+    ///
+    /// For somebody from whom rows are kept, they are those of the rows that they see, and unknown if these are too costly to find. When a service
+    /// was last edited is not told to them either.
     pub(crate) async fn facts(&self, service: &Service) -> Result<Vec<Facts>> {
         let mut session = self.session().await?;
         let mut tx = session.read(service).await?;
@@ -53,6 +80,7 @@ impl Store {
             let time_extent = self.time_extent(&mut tx, layer, size, &indexes).await?;
             let beginning = beginnings.iter().find(|known| known.layer == layer.key);
             let since_ms = beginning.map_or(0, |known| known.since_us.div_euclid(1000));
+            let edited_ms = edited_ms.filter(|_| layer.guard.read.is_none());
             facts.push(Facts { extent, time_extent, indexes, since_ms, edited_ms });
         }
         tx.end().await?;
@@ -61,19 +89,28 @@ impl Store {
 
     async fn extent(&self, tx: &mut ReadTx<'_>, layer: &Layer, size_bytes: i64) -> Result<Option<[f64; 4]>> {
         let Some(shape) = &layer.shape else { return Ok(None) };
-        let known = self.known().extents.get(&layer.key).copied();
+        let known = self.known().extents.get(&rows(layer)).copied();
         if let Some((_, extent)) = known.filter(|(generation, _)| *generation == tx.generation) {
             return Ok(extent);
         }
+        let everything = || select::extent(layer, &Selection::default(), shape.srid);
         if size_bytes > MAX_SCANNED_BYTES
+            && layer.guard.read.is_some()
+            && let Some(statement) = everything()
+            && tx.estimate(statement).await?.cost > MAX_COST
+        {
+            return Ok(None);
+        }
+        if size_bytes > MAX_SCANNED_BYTES
+            && layer.guard.read.is_none()
             && let Some(statement) = select::estimated_extent(layer)
             && let Some(extent) = corners(&tx.one(statement).await?)?
         {
             return Ok(Some(extent));
         }
-        let Some(statement) = select::extent(layer, &Selection::default(), shape.srid) else { return Ok(None) };
+        let Some(statement) = everything() else { return Ok(None) };
         let extent = corners(&tx.one(statement).await?)?;
-        self.known().extents.insert(layer.key, (tx.generation, extent));
+        keep(&mut self.known().extents, rows(layer), (tx.generation, extent));
         Ok(extent)
     }
 
@@ -85,20 +122,26 @@ impl Store {
         indexes: &[Index],
     ) -> Result<Option<[i64; 2]>> {
         let Some(time) = layer.rules.time else { return Ok(None) };
-        let known = self.known().times.get(&(layer.key, time)).copied();
+        let known = self.known().times.get(&(rows(layer), time)).copied();
         if let Some((_, extent)) = known.filter(|(generation, _)| *generation == tx.generation) {
             return Ok(extent);
         }
         let is_indexed = |field: usize| {
             indexes.iter().any(|index| index.fields.first().is_some_and(|name| *name == layer.fields[field].name))
         };
-        if size_bytes > MAX_SCANNED_BYTES && ![Some(time.start), time.end].into_iter().flatten().all(is_indexed) {
-            return Ok(None);
+        if size_bytes > MAX_SCANNED_BYTES {
+            let is_quick = match layer.guard.read {
+                None => [Some(time.start), time.end].into_iter().flatten().all(is_indexed),
+                Some(_) => tx.estimate(select::time_extent(layer, time)).await?.cost <= MAX_COST,
+            };
+            if !is_quick {
+                return Ok(None);
+            }
         }
         let row = tx.one(select::time_extent(layer, time)).await?;
         let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
         let extent = ends.0.zip(ends.1).map(|(from, to)| [from, to.max(from)]);
-        self.known().times.insert((layer.key, time), (tx.generation, extent));
+        keep(&mut self.known().times, (rows(layer), time), (tx.generation, extent));
         Ok(extent)
     }
 

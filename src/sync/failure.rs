@@ -80,6 +80,11 @@ pub(super) fn suppressed(layer: &Layer, op: Op) -> EditError {
     }
 }
 
+/// Somebody, as messages name them.
+pub(super) fn person(user: &str) -> String {
+    if user.is_empty() { "who did not sign in".to_owned() } else { format!("user {user}") }
+}
+
 /// Whether the failure is not about one of the edits.
 pub(super) fn is_fatal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return true };
@@ -119,6 +124,16 @@ pub(super) fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
         "23503" => {
             (EditErrorCode::Value, format!("the feature refers to a row that does not exist (rule{constraint})"))
         }
+        "44000" => (
+            EditErrorCode::NotOwner,
+            format!(
+                "after the edit the feature would be none that {} may write in layer {} ({}): the rules of the layer say which rows that are \
+                 (rowAccess). Change the values, or ask an administrator",
+                person(&layer.guard.user),
+                layer.id,
+                layer.name
+            ),
+        ),
         "P0001" => (
             EditErrorCode::Other,
             format!("refused by a trigger of table {}: {}", layer.table_name, crate::model::value::brief(message)),

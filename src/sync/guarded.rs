@@ -20,7 +20,7 @@ use crate::{
     store::WriteTx,
 };
 
-use super::search::ROWS_PER_STATEMENT;
+use super::{failure::person, search::ROWS_PER_STATEMENT};
 
 /// What may be done with a row.
 #[derive(Clone, Copy, Debug)]
@@ -165,10 +165,6 @@ fn read(rows: &[sqlx::postgres::PgRow]) -> Result<Vec<(Uuid, Standing)>> {
         Ok((row.try_get(0)?, Standing { read: row.try_get(1)?, update: row.try_get(2)?, delete: row.try_get(3)? }))
     };
     rows.iter().map(standing).collect()
-}
-
-fn person(user: &str) -> String {
-    if user.is_empty() { "who did not sign in".to_owned() } else { format!("user {user}") }
 }
 
 fn missing(layer: &Layer, id: GlobalId) -> String {

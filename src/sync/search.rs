@@ -122,6 +122,11 @@ pub(super) fn culprit(layer: &Layer, edits: &[(usize, &Edit)], error: &sqlx::Err
                 _ => Culprit::Unknown,
             }
         }
+        // The detail is the global id.
+        "44000" => match edits.iter().position(|(_, edit)| uuids(detail).any(|id| id == edit.global_id.0)) {
+            Some(place) => Culprit::Is(place),
+            None => Culprit::Unknown,
+        },
         // The detail shows the value: it may be that of several edits, of which the first may be good.
         "23503" | "23505" => {
             let Some((column, value)) = key(detail) else { return Culprit::Unknown };

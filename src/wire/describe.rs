@@ -364,9 +364,10 @@ fn symbol(geometry_type: GeometryType) -> Json {
     }
 }
 
-/// The indexes of a table.
-pub(super) fn indexes(indexes: &[Index]) -> Json {
-    let shown = indexes.iter().map(|index| {
+/// The indexes of a table whose fields clients see.
+pub(super) fn indexes(layer: &Layer, indexes: &[Index]) -> Json {
+    let is_seen = |name: &String| layer.hidden_fields().all(|hidden| hidden != name);
+    let shown = indexes.iter().filter(|index| index.fields.iter().all(is_seen)).map(|index| {
         json!({
             "name": index.name, "fields": index.fields.join(","), "isAscending": index.ascending, "isUnique": index.unique,
             "description": index.description,

@@ -271,7 +271,7 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
         "uniqueIdField": {"name": layer.object_id_field().name, "isSystemMaintained": true},
         "globalIdField": layer.global_id_field().name,
         "fields": layer.visible_fields().map(|index| field(layer, index)).collect::<Json>(),
-        "indexes": indexes(&facts.indexes),
+        "indexes": indexes(layer, &facts.indexes),
         "maxRecordCountFactor": 1,
         "supportedQueryFormats": QUERY_FORMATS,
         "supportedExportFormats": EXPORT_FORMATS,

@@ -98,14 +98,14 @@ async fn a_hidden_field_is_kept_by_edits_and_in_no_replica() {
         server.database.value::<i64>("select count(*) from oak where species = 'yew' and girth is null").await,
         1
     );
-    let noted = server.database.value::<String>("select passed_over::text from syncline.receipt order by batch_id desc limit 1");
+    let noted = server.database.value::<String>("select message from syncline.receipt order by batch_id desc limit 1");
     assert_eq!(noted.await, r#"{"girth":9}"#, "whoever sent it can be told");
     server.database.sql("update oak set girth = 8 where species in ('ash', 'fir')").await;
     let answer = synchronize(&server, &replica, &json!({})).await;
     assert_eq!(answer["edits"][0]["features"]["updates"].as_array().unwrap().len(), 2, "{answer}");
     assert!(!answer.to_string().contains("girth"), "{answer}");
     let changes = server
-        .post("extractChanges", &[("layerServerGens", r#"[{"id":0,"serverGen":0}]"#), ("dataFormat", "json"), EMBEDDED])
+        .post("extractChanges", &[("layerServerGens", r#"[{"id":0,"serverGen":1}]"#), ("dataFormat", "json"), EMBEDDED])
         .await;
     assert!(changes["edits"][0]["features"].is_object() && !changes.to_string().contains("girth"), "{changes}");
 }
@@ -115,7 +115,7 @@ async fn a_hidden_field_is_none_to_choose_a_replica_or_changes_by() {
     let server = with_secret().await;
     let chosen = json!({"0": {"queryOption": "useFilter", "where": "girth > 7"}}).to_string();
     let fields = json!({"0": {"queryOption": "all", "fields": ["girth"]}}).to_string();
-    let since = ("layerServerGens", r#"[{"id":0,"serverGen":0}]"#);
+    let since = ("layerServerGens", r#"[{"id":0,"serverGen":1}]"#);
     for (path, parameters) in [
         ("createReplica", vec![("layers", "0"), ("layerQueries", &*chosen), EMBEDDED]),
         ("createReplica", vec![("layers", "0"), ("syncModel", "none"), ("layerQueries", &*fields), EMBEDDED]),
@@ -204,4 +204,32 @@ async fn what_clients_need_cannot_be_hidden() {
             "{words}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_index_of_a_hidden_field_is_not_told() {
+    let server = with_secret().await;
+    server.database.sql("create index by_girth on oak (girth, species); create index by_species on oak (species)").await;
+    let indexes = server.get("0", &[]).await["indexes"].to_string();
+    assert!(indexes.contains("by_species") && !indexes.contains("girth"), "{indexes}");
+}
+
+#[tokio::test]
+async fn conflicts_and_explanations_have_no_hidden_field() {
+    let server = with_admin().await;
+    server.database.sql("insert into oak (species, girth) values ('elm', 7)").await;
+    let first = create(&server).await;
+    server.database.sql("update oak set species = 'fir', girth = 8").await;
+    let row = &first["layers"][0]["features"][0]["attributes"]["globalid"];
+    let update = json!({"updates": [{"attributes": {"globalid": row, "species": "ash"}}]});
+    synchronize(&server, &first, &update).await;
+    let conflicts = async || server.get("conflicts", &[]).await;
+    assert_eq!(conflicts().await["conflicts"][0]["server"]["attributes"]["girth"], 8);
+    change(&server, "0/updateDefinition", json!({"fields": [{"name": "girth", "visible": false}]})).await;
+    let shown = conflicts().await;
+    assert!(shown["conflicts"][0]["server"].is_object() && !shown.to_string().contains("girth"), "{shown}");
+    let path = format!("replicas/{}/explain", first["replicaID"].as_str().unwrap());
+    let asked = [("layer", "0"), ("globalId", row.as_str().unwrap())];
+    let explained = server.get(&path, &asked).await;
+    assert!(explained.get("error").is_none() && !explained.to_string().contains("girth"), "{explained}");
 }

@@ -1,5 +1,7 @@
 //! Whose things are: replicas, jobs, uploads and results; and whose rows of a layer, which somebody else may not see or change.
 
+mod becoming;
+mod documents;
 mod limits;
 mod replicas;
 mod rows;
