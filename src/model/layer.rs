@@ -188,7 +188,11 @@ impl Layer {
 
     /// The names of the others.
     pub fn hidden_fields(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().enumerate().filter(|(index, _)| !self.is_visible(*index)).map(|(_, field)| field.name.as_str())
+        self.fields
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.is_visible(*index))
+            .map(|(_, field)| field.name.as_str())
     }
 
     /// The position of a field that clients see, by its name as for [`Layer::field_index`].

@@ -64,9 +64,7 @@ pub(crate) async fn create(
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
     let documents = match format {
-        DataFormat::MobileGeodatabase | DataFormat::GeoPackage => {
-            Some(database::documents(app, service, &new).await?)
-        }
+        DataFormat::MobileGeodatabase | DataFormat::GeoPackage => Some(database::documents(app, service, &new).await?),
         _ => None,
     };
     let is_geodatabase = format == DataFormat::MobileGeodatabase;

@@ -71,11 +71,7 @@ pub(super) async fn documents(app: &App, service: &Service, new: &NewReplica) ->
 }
 
 /// The documents of a service and of its layers. No generations are told: each file has its own.
-fn documents_with<'l>(
-    service: &Service,
-    layers: impl Iterator<Item = &'l Arc<Layer>>,
-    facts: &[Facts],
-) -> Documents {
+fn documents_with<'l>(service: &Service, layers: impl Iterator<Item = &'l Arc<Layer>>, facts: &[Facts]) -> Documents {
     let unknown = Facts::default();
     let of_layer = |layer: &Arc<Layer>| {
         let position = service.layers.iter().position(|known| known.key == layer.key);

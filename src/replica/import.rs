@@ -75,7 +75,13 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
     let holdings: Vec<Holding> = request
         .siblings
         .iter()
-        .map(|(_, sibling)| Holding { area: None, given: generation, sibling: Some(*sibling), policy: None, hidden: Vec::new() })
+        .map(|(_, sibling)| Holding {
+            area: None,
+            given: generation,
+            sibling: Some(*sibling),
+            policy: None,
+            hidden: Vec::new(),
+        })
         .collect();
     let name = tx.replica_insert(service, request.id, replica, &holdings).await?;
     if replica.name.as_ref().is_some_and(|wanted| *wanted != name) {

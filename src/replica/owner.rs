@@ -2,7 +2,11 @@
 
 use crate::{
     error::{Error, Result},
-    model::{layer::{Layer, Service}, principal::Access, replica::Replica},
+    model::{
+        layer::{Layer, Service},
+        principal::Access,
+        replica::Replica,
+    },
     wire::synchronize::SynchronizeReplicaRequest,
 };
 

@@ -31,7 +31,11 @@ impl Snapshot<'_> {
         let number = |name: &str| plan.pointer(&format!("/0/Plan/{name}")).and_then(Json::as_f64).unwrap_or_default();
         // Saturates, which is right for what has no bounds.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, never below zero")]
-        Ok(Estimate { n_rows: number("Plan Rows") as u64, row_bytes: number("Plan Width") as u64, cost: number("Total Cost") })
+        Ok(Estimate {
+            n_rows: number("Plan Rows") as u64,
+            row_bytes: number("Plan Width") as u64,
+            cost: number("Total Cost"),
+        })
     }
 
     /// How many bytes the attachments through a filter have together.

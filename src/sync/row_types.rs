@@ -61,7 +61,13 @@ async fn stored(
     field: usize,
     features: Vec<Uuid>,
 ) -> Result<HashMap<Uuid, Value>> {
-    let columns = Columns { fields: vec![field], emptied: Vec::new(), srid: None, max_offset: None, dimensions: Dimensions::default() };
+    let columns = Columns {
+        fields: vec![field],
+        emptied: Vec::new(),
+        srid: None,
+        max_offset: None,
+        dimensions: Dimensions::default(),
+    };
     let writer = FeatureWriter::new(layer, &columns);
     let known = &layer.fields[field];
     let mut found = HashMap::new();

@@ -474,7 +474,10 @@ impl FeatureReader<'_> {
     /// A new feature must name every field that needs a value and that nobody fills in.
     fn check_complete(&self, values: &[(usize, Value)]) -> std::result::Result<(), String> {
         for (index, field) in self.layer.fields.iter().enumerate() {
-            let needed = !self.layer.is_nullable(index) && !field.has_default && self.layer.is_editable(index) && self.may_write(index);
+            let needed = !self.layer.is_nullable(index)
+                && !field.has_default
+                && self.layer.is_editable(index)
+                && self.may_write(index);
             if needed && !values.iter().any(|(named, _)| *named == index) {
                 return Err(format!("field '{}' needs a value", field.name));
             }

@@ -83,7 +83,11 @@ async fn a_hidden_field_cannot_be_asked_for_in_any_way() {
 async fn a_hidden_field_is_kept_by_edits_and_in_no_replica() {
     let server = with_secret().await;
     apply(&server, "updates", &json!([{"attributes": {"objectid": 1, "species": "ash", "girth": 1}}])).await;
-    assert_eq!(server.database.value::<i32>("select girth from oak where species = 'ash'").await, 7, "not by naming it");
+    assert_eq!(
+        server.database.value::<i32>("select girth from oak where species = 'ash'").await,
+        7,
+        "not by naming it"
+    );
     let edits = json!([{"id": 0, "updates": [{"attributes": {"objectid": 1, "height": 4}}]}]).to_string();
     let images = ("returnServiceEditsOption", "originalAndCurrentFeatures");
     let answer = server.post("applyEdits", &[("edits", &edits), images]).await;
@@ -130,7 +134,11 @@ async fn a_hidden_field_is_none_to_choose_a_replica_or_changes_by() {
 
 /// The girths of a list of features, and whether each is named at all.
 fn girths(list: &Json) -> Vec<Option<Json>> {
-    list.as_array().unwrap_or_else(|| panic!("{list}")).iter().map(|row| row["attributes"].get("girth").cloned()).collect()
+    list.as_array()
+        .unwrap_or_else(|| panic!("{list}"))
+        .iter()
+        .map(|row| row["attributes"].get("girth").cloned())
+        .collect()
 }
 
 #[tokio::test]
@@ -209,7 +217,10 @@ async fn what_clients_need_cannot_be_hidden() {
 #[tokio::test]
 async fn an_index_of_a_hidden_field_is_not_told() {
     let server = with_secret().await;
-    server.database.sql("create index by_girth on oak (girth, species); create index by_species on oak (species)").await;
+    server
+        .database
+        .sql("create index by_girth on oak (girth, species); create index by_species on oak (species)")
+        .await;
     let indexes = server.get("0", &[]).await["indexes"].to_string();
     assert!(indexes.contains("by_species") && !indexes.contains("girth"), "{indexes}");
 }

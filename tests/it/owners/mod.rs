@@ -2,6 +2,7 @@
 
 mod becoming;
 mod documents;
+mod histories;
 mod limits;
 mod replicas;
 mod rows;
