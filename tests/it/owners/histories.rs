@@ -466,6 +466,8 @@ impl World {
         let hidden = self.model.girth_is_hidden;
         let device = &mut self.devices[which];
         let (sent, _) = device.sent.take().unwrap();
+        // What it deleted is gone from it, also if that was refused: what its owner still sees comes back.
+        device.held.retain(|number, _| !matches!(sent.get(number), Some((Edit::Delete, _))));
         for (number, (edit, _)) in sent.iter().filter(|(_, (_, code))| *code == 0) {
             let held = device.held.remove(number);
             let (species, girth) = match edit {
