@@ -308,7 +308,11 @@ impl World {
 
     async fn edit_connected(&mut self) {
         let user = self.dice.pick(&["ann", "bob"]);
-        let (number, edit) = self.any_edit();
+        let (number, mut edit) = self.any_edit();
+        // Each request is another one: one that comes again as it was gets the answer that it got, as long as nobody touched its rows.
+        if let Edit::Set(species @ None, _) = &mut edit {
+            *species = Some(self.species());
+        }
         let expected = self.model.edit(user, number, &edit);
         self.log.push(format!("{user} connected: {number} {edit:?} = {expected}"));
         let edits = Json::from(vec![edit.json(number)]).to_string();
