@@ -187,13 +187,16 @@ fn rows(list: &Json) -> Held {
     .collect()
 }
 
+/// Edits by the numbers of their rows, and what became of each: 0, or the code of its refusal.
+type Sent = BTreeMap<u32, (Edit, i64)>;
+
 struct Device {
     user: &'static str,
     held: Held,
     /// Edits that are not sent yet.
     queue: BTreeMap<u32, Edit>,
     /// Edits that are sent and not answered, with what became of them, and whether the girth was hidden then.
-    sent: Option<(BTreeMap<u32, (Edit, i64)>, bool)>,
+    sent: Option<(Sent, bool)>,
     /// Own rows that its owner did not see any more when it was answered; they stay, as the API has it.
     outside: BTreeSet<u32>,
     last: Json,
