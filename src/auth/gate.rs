@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use crate::{
     error::{Error, Result},
     model::attempts::{Attempts, Counted},
+    store::Store,
 };
 
-use super::{failures::Failures, oidc::Provider, password};
+use super::{failures::Failures, oidc::Provider, password, places::Places};
 
 /// How many passwords are checked at once: each takes a processor and 19 MiB.
 const MAX_CHECKS: usize = 2;
@@ -27,6 +28,8 @@ pub struct Gate {
     attempts: Mutex<Attempts>,
     /// Those that are not in the audit log yet.
     pub(super) failures: Failures,
+    /// How much each caller takes up.
+    pub(crate) places: Places,
     /// The identity provider.
     pub(super) provider: Provider,
 }
@@ -38,19 +41,23 @@ impl Default for Gate {
             waiting: Semaphore::new(MAX_WAITING),
             attempts: Mutex::default(),
             failures: Failures::default(),
+            places: Places::default(),
             provider: Provider::default(),
         }
     }
 }
 
 impl Gate {
-    /// Whether it is the password of which `hash` was kept, in an attempt that counts for `of`. `hash` is found when it is known that nobody must wait.
+    /// Whether it is the password of which `hash` was kept, in an attempt that counts for `of`, at every process of the database. `hash` is found when
+    /// it is known that nobody must wait.
     pub(super) async fn check(
         &self,
+        store: &Store,
         of: &[Counted],
         password: &str,
         hash: impl AsyncFnOnce() -> Result<Option<String>>,
     ) -> Result<bool> {
+        // Most of those who guess are known here, and cost the database nothing.
         let wait = self.attempts().wait(of, Instant::now());
         if wait > Duration::ZERO {
             return Err(must_wait(wait));
@@ -60,12 +67,34 @@ impl Gate {
         })?;
         let _permit = self.checks.acquire().await.map_err(|error| Error::internal("checking a password", error))?;
         // Only now: those that are checked at this moment are few, and the others do not count yet.
-        self.attempts().begin(of, Instant::now()).map_err(must_wait)?;
+        self.begin(store, of).await?;
         let fits = password::is(password, hash().await?.as_deref()).await?;
         if fits {
             self.attempts().succeeded(of);
+            let mut session = store.session().await?;
+            let mut tx = session.own().await?;
+            tx.attempt_forgive(of).await?;
+            tx.do_not_wait_for_disk().await?;
+            tx.commit().await?;
         }
         Ok(fits)
+    }
+
+    /// Counts an attempt, unless whoever makes it must wait by what all processes know.
+    async fn begin(&self, store: &Store, of: &[Counted]) -> Result<()> {
+        let mut session = store.session().await?;
+        let mut tx = session.own().await?;
+        let known = tx.attempt_lock(of).await?;
+        {
+            let (mut attempts, now) = (self.attempts(), Instant::now());
+            for (counted, known) in of.iter().zip(known) {
+                attempts.learn(counted, known, now);
+            }
+            attempts.begin(of, now).map_err(must_wait)?;
+        }
+        tx.attempt_count(of).await?;
+        tx.do_not_wait_for_disk().await?;
+        tx.commit().await
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {

@@ -9,6 +9,7 @@ pub(crate) mod lists;
 pub(crate) mod oidc;
 pub(crate) mod owner;
 mod password;
+mod places;
 pub(crate) mod rights;
 mod secret;
 pub(crate) mod sign_in;

@@ -55,7 +55,7 @@ pub(crate) async fn check_password(app: &App, user: &str, password: &str, addres
         }
         Ok(found.as_ref().and_then(|account| account.password_hash.clone()))
     };
-    let fits = app.gate.check(&counted, password, find).await?;
+    let fits = app.gate.check(&app.store, &counted, password, find).await?;
     match found {
         Some(account) if fits && account.enabled => Ok(Proved { account: account.id }),
         found => {

@@ -176,6 +176,9 @@ async fn sweep(app: App) {
         if let Err(error) = life::expire(&app, app.config.policy()).await {
             tracing::warn!(error = chain(&error), "replicas that nobody synchronizes could not be looked after");
         }
+        if let Err(error) = app.store.forget_attempts().await {
+            tracing::warn!(error = chain(&error), "old failures to sign in could not be forgotten");
+        }
         match users::forget_expired_tokens(&app).await {
             Ok(0) => {}
             Ok(n_tokens) => tracing::info!(n_tokens, "expired tokens were forgotten"),

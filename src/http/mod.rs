@@ -30,7 +30,7 @@ mod signing_in;
 mod single_sign_on;
 mod uploads;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -57,6 +57,7 @@ use crate::{
         guard::Caller,
         layer::Service,
         principal::{Access, Principal},
+        vertices::check_vertices,
     },
     wire::{error, params::Params},
 };
@@ -141,7 +142,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
     let method = request.method().clone();
     let headers = request.headers().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let Received { params, file, format, failure } = received(&app, &route, request, address).await;
+    let Received { params, file, format, failure } = received(&app, &route, request, &headers, address).await;
     let (way, title, kind) = crumbs::crumbs(&app, &route);
     let asked = Asked {
         route: &route,
@@ -189,6 +190,9 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             }
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
             let actor = Actor::of_request(&principal, address, &request_id);
+            let places = Arc::clone(&app.gate);
+            let most = permit::places(&app.config, &route);
+            let asks = principal.clone();
             let client = client(&headers);
             let sign_on = single_sign_on::kept(&headers);
             let call = Call {
@@ -209,7 +213,14 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             if format == Format::Html {
                 shown.about = about::about(&call, &route);
             }
-            auth::acting(&actor, reply(&call, &route, &shown)).await
+            let place = match most {
+                Some(most) => places.places.take(&asks, address, most).await.map(Some),
+                None => Ok(None),
+            };
+            match place {
+                Ok(_place) => auth::acting(&actor, reply(&call, &route, &shown)).await,
+                Err(error) => Err(error),
+            }
         }
     };
     let mut response = answer_of(result, &route, format, &shown, (path, &query), request_id);
@@ -230,20 +241,34 @@ struct Received {
 }
 
 /// Reads the parameters of a request, and keeps its file.
-async fn received(app: &App, route: &Route, request: Request, address: Option<std::net::IpAddr>) -> Received {
+async fn received(
+    app: &App,
+    route: &Route,
+    request: Request,
+    headers: &HeaderMap,
+    address: Option<std::net::IpAddr>,
+) -> Received {
     let query = params_of_query(request.uri().query().unwrap_or_default());
     let max_bytes = app.config.max_body_bytes;
     let silence = Duration::from_secs(app.config.client_timeout_seconds.into());
-    let read = match admitted(app, route, request.headers(), &query, address).await {
-        Ok(incoming) => params::read(request, max_bytes, silence, incoming).await,
+    let read = match admitted(app, route, (request.method() == Method::POST, headers), &query, address).await {
+        Ok(incoming) => {
+            let sender = Sender { app, route, headers, address };
+            params::read(request, max_bytes, silence, incoming.map(|incoming| (incoming, sender))).await
+        }
         Err(error) => {
-            // A client that is still sending would not see the answer.
-            params::pass_over(request, max_bytes, silence).await;
+            // A client that is still sending would not see the answer if nobody read on; it has the answer meanwhile.
+            if !headers.contains_key(header::EXPECT) {
+                tokio::spawn(params::pass_over(request, max_bytes, silence));
+            }
             Err(error)
         }
     };
     let (params, file, failure) = match read {
-        Ok((params, file)) => (params, file, None),
+        Ok((params, file)) => {
+            let failure = check_vertices(&params.pairs().iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>());
+            (params, file, failure.err())
+        }
         Err(error) => (query, None, Some(error)),
     };
     let (format, failure) = match (Format::of(&params), failure) {
@@ -256,23 +281,53 @@ async fn received(app: &App, route: &Route, request: Request, address: Option<st
     Received { params, file, format, failure }
 }
 
-/// Where the file of a request goes, if one may come with it. Refuses it before it is sent, as far as it is known to be wrong.
+/// Who sends a form with a file, as far as it is known when the file begins.
+struct Sender<'a> {
+    app: &'a App,
+    route: &'a Route,
+    headers: &'a HeaderMap,
+    address: Option<std::net::IpAddr>,
+}
+
+impl Sender<'_> {
+    /// Refuses the file of somebody who may not send it, by the parameters that came before it.
+    async fn require(&self, params: &Params) -> Result<()> {
+        match signing_in::named_by_token(self.app, self.headers, params, self.address).await? {
+            Some(who) => permit::authorize(self.app, &who, self.route).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where the file of a request goes, if one may come with it. Refuses what is sent before it is sent, as far as the head says that it is wrong.
 async fn admitted(
     app: &App,
     route: &Route,
-    headers: &HeaderMap,
+    (is_post, headers): (bool, &HeaderMap),
     query: &Params,
     address: Option<std::net::IpAddr>,
 ) -> Result<Option<Incoming>> {
+    if !is_post || permit::needed(route) == permit::Need::Nothing {
+        return Ok(None);
+    }
+    let mut who = signing_in::named_by_token(app, headers, query, address).await?;
     if uploads::takes_file(route) {
-        let who = signing_in::named_in_head(app, headers, query, address).await?;
+        // A token in the form would win over a cookie that is not enough.
+        if let (None, Some(visitor)) = (&who, signing_in::named_by_cookie(app, headers, address).await?)
+            && permit::authorize(app, &visitor, route).await.is_ok()
+        {
+            who = Some(visitor);
+        }
         let n_bytes = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let is_known = permit::admit(app, who.as_ref(), route, n_bytes).await?;
-        return match uploads::admit(app, route, headers).await {
+        return match uploads::admit(app, who, route, headers).await {
             // Nobody finds out by asking what there is.
             Err(Error::NotFound(_)) if !is_known => Err(Error::TokenRequired),
             admitted => admitted,
         };
+    }
+    if let Some(who) = who {
+        permit::authorize(app, &who, route).await?;
     }
     Ok(None)
 }
@@ -304,6 +359,7 @@ fn answer_of(
             let mut response = respond_error(&envelope, format, shown);
             let retry_seconds = match error {
                 Error::ReplicaBusy => Some(5),
+                Error::OverQuota(_) => Some(30),
                 Error::SignInRefused { retry_seconds } => retry_seconds,
                 _ => None,
             };

@@ -26,6 +26,8 @@ use crate::{
     wire::params::Params,
 };
 
+use super::Sender;
+
 /// A file that came with a request.
 pub(super) struct File {
     /// What the client calls it.
@@ -39,12 +41,13 @@ pub(super) struct File {
 }
 
 /// Reads all parameters of a request, and the file that it may come with if there is a place for it. What the body says
-/// wins over the query string.
+/// wins over the query string. The file is refused if
+/// the parameters that came before it say that its sender may not send it.
 pub(super) async fn read(
     request: Request,
     max_bytes: usize,
     silence: Duration,
-    incoming: Option<Incoming>,
+    incoming: Option<(Incoming, Sender<'_>)>,
 ) -> Result<(Params, Option<File>)> {
     refuse_encodings(request.headers())?;
     let mut params = Params::new();
@@ -83,16 +86,20 @@ pub(super) async fn read(
     Ok((params, None))
 }
 
-/// Reads a body without keeping it, as far as an ordinary one may go.
+/// Reads a body without keeping it, as far and as long as an ordinary one may go.
 pub(super) async fn pass_over(request: Request, max_bytes: usize, silence: Duration) {
     let mut chunks = request.into_body().into_data_stream();
     let mut n_bytes = 0;
-    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(silence, chunks.next()).await {
-        n_bytes += chunk.len();
-        if n_bytes > max_bytes {
-            break;
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            n_bytes += chunk.len();
+            if n_bytes > max_bytes {
+                break;
+            }
         }
-    }
+    };
+    // Whether it comes to its end, nobody need know.
+    let _ = tokio::time::timeout(silence, reading).await;
 }
 
 /// A body that is packed could be a thousand times as large as it looks, and no client of feature services packs what it sends.
@@ -138,7 +145,7 @@ async fn read_multipart(
     mut request: Request,
     max_bytes: usize,
     silence: Duration,
-    mut incoming: Option<Incoming>,
+    mut incoming: Option<(Incoming, Sender<'_>)>,
     params: &mut Params,
 ) -> Result<Option<File>> {
     let broken = |problem: String| Error::invalid("body", format!("it is not a readable multipart form: {problem}"));
@@ -160,12 +167,13 @@ async fn read_multipart(
     {
         let name = field.name().unwrap_or_default().to_owned();
         if field.file_name().is_some() || (name.eq_ignore_ascii_case("file") && incoming.is_some()) {
-            let Some(place) = incoming.take() else {
+            let Some((place, sender)) = incoming.take() else {
                 return Err(Error::NotSupported(match file {
                     None => format!("part '{name}' is a file, and no file is taken here; nothing was applied"),
                     Some(_) => format!("part '{name}' is a second file, and one is taken at a time; nothing was kept"),
                 }));
             };
+            sender.require(params).await?;
             file = Some(receive(field, silence, place).await?);
             continue;
         }

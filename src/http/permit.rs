@@ -5,6 +5,7 @@
 
 use crate::{
     app::App,
+    config::Config,
     error::{Error, Result},
     model::{
         capability::Capability,
@@ -131,6 +132,19 @@ fn needed_of_service(what: &OfService) -> Access {
             | OfLayer::DeleteAttachments(_) => Access::Edit,
             OfLayer::Truncate => Access::Manage,
         },
+    }
+}
+
+/// How many requests of one caller are worked on at the same time, if that is limited for a route: it is where the database is used.
+pub(super) fn places(config: &Config, route: &Route) -> Option<usize> {
+    let all_but_one = config.max_connections.saturating_sub(1).max(1);
+    let most = match config.max_caller_requests {
+        0 => all_but_one,
+        most => most.min(all_but_one),
+    };
+    match needed(route) {
+        Need::Service(_) | Need::Admin => usize::try_from(most).ok(),
+        Need::Nothing | Need::Figures => None,
     }
 }
 

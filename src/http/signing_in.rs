@@ -88,22 +88,30 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Whom the head of a request names, before its body is read; `None` if that is nobody yet. Whether it is enough is known when the body was read.
-pub(super) async fn named_in_head(
+/// Whom a token names that is known before the body is read; `None` if there is none yet.
+pub(super) async fn named_by_token(
     app: &App,
     headers: &HeaderMap,
     query: &Params,
     address: Option<IpAddr>,
 ) -> Result<Option<Principal>> {
-    let found = match (token_of(headers, query), cookie(headers, COOKIE)) {
-        (Some(token), _) => auth::authenticate(app, Some(presented(token, false, headers, address))).await,
-        (None, Some(token)) => match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
-            Err(Error::TokenInvalid) => return Ok(None),
-            found => found,
-        },
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(found?.principal))
+    let Some(token) = token_of(headers, query) else { return Ok(None) };
+    let identity = auth::authenticate(app, Some(presented(token, false, headers, address))).await?;
+    Ok(Some(identity.principal))
+}
+
+/// Whose session the cookie of a request is of, if any.
+pub(super) async fn named_by_cookie(
+    app: &App,
+    headers: &HeaderMap,
+    address: Option<IpAddr>,
+) -> Result<Option<Principal>> {
+    let Some(token) = cookie(headers, COOKIE) else { return Ok(None) };
+    match auth::authenticate(app, Some(presented(token, true, headers, address))).await {
+        Ok(identity) => Ok(Some(identity.principal)),
+        Err(Error::TokenInvalid) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The first token that is not empty, of the headers and the parameters.

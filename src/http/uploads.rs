@@ -8,7 +8,9 @@ use crate::{
     error::{Error, Result},
     files::Incoming,
     model::{
+        guard::Caller,
         layer::Service,
+        principal::Principal,
         upload_item::{ItemId, UploadedFile},
         value::brief,
     },
@@ -37,7 +39,12 @@ pub(super) fn takes_file(route: &Route) -> bool {
 }
 
 /// Where the file of a request goes, if its route takes one. Refuses what is known to be wrong before the file is sent.
-pub(super) async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Result<Option<Incoming>> {
+pub(super) async fn admit(
+    app: &App,
+    who: Option<Principal>,
+    route: &Route,
+    headers: &HeaderMap,
+) -> Result<Option<Incoming>> {
     let (name, what) = match route {
         Route::Service(name, OfService::Uploads(what)) => (name, what),
         // It is an attachment at once, and never an item of the service's uploads.
@@ -52,7 +59,11 @@ pub(super) async fn admit(app: &App, route: &Route, headers: &HeaderMap) -> Resu
         _ => return Ok(None),
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    uploads::admit(app, &*app.store.service(name).await?, item, announced).await.map(Some)
+    let service = app.store.service(name).await?;
+    // Who is not known yet has sent nothing yet.
+    let who = who.unwrap_or_default();
+    let access = service.access(&who, app.config.anonymous);
+    uploads::admit(app, &service.seen_by(Caller::new(who, access)), item, announced).await.map(Some)
 }
 
 /// Answers a request about uploads.

@@ -74,6 +74,14 @@ impl Attempts {
         waits.max().unwrap_or_default()
     }
 
+    /// Takes over what is known elsewhere of mistakes: how many there were and how long ago the last one was, if there were any.
+    pub fn learn(&mut self, of: &Counted, known: Option<(u32, Duration)>, now: Instant) {
+        match known.and_then(|(n, since)| Some(Mistakes { n, last: now.checked_sub(since)? })) {
+            Some(mistakes) => drop(self.0.insert(of.clone(), mistakes)),
+            None => drop(self.0.remove(of)),
+        }
+    }
+
     /// Counts an attempt as a mistake until it is known to be none. The error is how long to wait instead.
     pub fn begin(&mut self, of: &[Counted], now: Instant) -> Result<(), Duration> {
         let wait = self.wait(of, now);
@@ -160,6 +168,17 @@ mod tests {
         attempts.begin(&[ann(), from(2)], now + wait).unwrap();
         attempts.begin(&[ann(), from(2)], now + Duration::from_hours(2)).unwrap();
         assert_eq!(attempts.wait(&[ann()], now + Duration::from_hours(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_others_have_counted_counts() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        attempts.learn(&ann(), Some((5, Duration::ZERO)), now);
+        assert_eq!(attempts.begin(&[ann()], now), Err(Duration::from_secs(1)));
+        attempts.learn(&ann(), Some((7, Duration::from_secs(3))), now);
+        assert_eq!(attempts.wait(&[ann()], now), Duration::from_secs(1));
+        attempts.learn(&ann(), None, now);
+        attempts.begin(&[ann()], now).unwrap();
     }
 
     #[test]

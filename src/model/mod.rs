@@ -37,3 +37,4 @@ pub mod statistics;
 pub mod upload_item;
 pub mod value;
 pub mod verdict;
+pub mod vertices;

@@ -24,6 +24,7 @@ use crate::{
         id::{Generation, LayerId},
         layer::{Layer, Service},
         output::{Encoding, Form},
+        predicate::Predicate,
         query::{Area, Choice, Output, Page, Query, SpatialRelation},
         statistics::{Operand, Table},
     },
@@ -48,7 +49,7 @@ pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Que
     let mut session = app.store.session().await?;
     let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
     let mut spool = app.files.spool(&Arc::default());
-    answer(&mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: None }).await?;
+    answer(app, &mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: None }).await?;
     spool.finish().await
 }
 
@@ -64,7 +65,7 @@ pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>
         if position > 0 {
             spool.buffer().push(b',');
         }
-        answer(&mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: Some(layer.id) }).await?;
+        answer(app, &mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: Some(layer.id) }).await?;
         spool.relieve().await?;
     }
     spool.buffer().extend_from_slice(b"]}");
@@ -116,6 +117,7 @@ async fn begin<'s>(
 }
 
 async fn answer(
+    app: &App,
     tx: &mut Snapshot<'_>,
     layer: &Layer,
     query: &Query,
@@ -133,6 +135,7 @@ async fn answer(
     }
     let reach = reach(tx, layer, choice, out_srid).await?;
     let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
+    weigh(app, tx, layer, &selection).await?;
     let whole = match &query.output {
         Output::Features(page) => features(tx, layer, &selection, page, &query.form).await?,
         Output::Table(table) => rows(tx, layer, &selection, table, &query.form).await?,
@@ -149,6 +152,25 @@ async fn answer(
         }
     };
     sink.begin(whole);
+    Ok(())
+}
+
+/// Refuses a query that the database would take far too long for, before it is begun. Conditions that cost little for each row are not asked about,
+/// since that costs a round trip; and whatever is wrongly expected to be quick is ended by the clock.
+async fn weigh(app: &App, tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<()> {
+    let limit = app.config.max_query_cost;
+    let is_weighty = selection.choice.is_some_and(|choice| choice.clauses.iter().any(Predicate::is_weighty));
+    if limit == 0 || !is_weighty {
+        return Ok(());
+    }
+    let cost = tx.cost(select::count(layer, selection)).await?;
+    #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
+    if cost > limit as f64 {
+        return Err(Error::NotSupported(format!(
+            "the database expects the query to cost {cost:.0}, and the limit is {limit} (max_query_cost); nothing was looked for. Ask with a \
+             shorter 'where', without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
+        )));
+    }
     Ok(())
 }
 

@@ -38,6 +38,12 @@ impl Snapshot<'_> {
         })
     }
 
+    /// What the planner expects a statement to cost, in its own units.
+    pub(crate) async fn cost(&mut self, statement: Fragment) -> Result<f64> {
+        let plan: Json = self.one(statement.explained()).await?.try_get(0)?;
+        Ok(plan.pointer("/0/Plan/Total Cost").and_then(Json::as_f64).unwrap_or_default())
+    }
+
     /// How many bytes the attachments through a filter have together.
     pub(crate) async fn content_bytes(&mut self, table: &Layer, filter: &Filter) -> Result<u64> {
         let sum: i64 = self.one(select::content_bytes(table, filter)).await?.try_get(0)?;

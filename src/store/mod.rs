@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 mod acting;
 mod additions;
 mod areas;
+mod attempts;
 pub mod audit;
 pub(crate) mod books;
 mod candidates;

@@ -54,7 +54,9 @@ pub(crate) async fn admit(
         return Err(too_large(app));
     }
     check_usage(app, service, usage, u64::from(item.is_none()), announced.saturating_sub(1 << 16))?;
-    Ok(app.files.incoming(app.config.max_upload_bytes))
+    let own = app.config.quotas().most(&service.caller, app.config.max_user_upload_bytes);
+    let left = own.map_or(u64::MAX, |most| most.saturating_sub(usage.n_own_bytes).saturating_add(1 << 16));
+    Ok(app.files.incoming(app.config.max_upload_bytes.min(left)))
 }
 
 /// Takes a whole file as a committed item.

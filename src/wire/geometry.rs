@@ -10,11 +10,11 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     error::{Error, Result},
-    model::geometry::{Dimensions, Geometry, GeometryType, Position, Shape},
+    model::{
+        geometry::{Dimensions, Geometry, GeometryType, Position, Shape},
+        vertices::{MAX_VERTICES, VERTEX_BYTES, n_vertices},
+    },
 };
-
-/// The most vertices of one geometry.
-pub(crate) const MAX_VERTICES: usize = 1_000_000;
 
 /// The reference as clients write it: Web Mercator has an id of its own besides EPSG's.
 pub(crate) fn spatial_reference(srid: i32) -> Json {
@@ -209,6 +209,15 @@ pub(crate) fn parse(text: &str, default_srid: i32) -> std::result::Result<Parsed
 /// Reads an Esri JSON geometry for a layer that has these ordinates: where the geometry does not say what the third of three
 /// numbers is, it is what the layer has.
 pub(crate) fn parse_for(text: &str, default_srid: i32, expected: Dimensions) -> std::result::Result<Parsed, Refused> {
+    let too_many =
+        |n_vertices: usize| Refused::Invalid(format!("it has {n_vertices} vertices, and the limit is {MAX_VERTICES}"));
+    // Before they take up memory.
+    if text.len() > MAX_VERTICES * VERTEX_BYTES {
+        let n_vertices = n_vertices(text);
+        if n_vertices > MAX_VERTICES {
+            return Err(too_many(n_vertices));
+        }
+    }
     let given: GeometryJson =
         serde_json::from_str(text).map_err(|error| Refused::Invalid(format!("it is not a geometry: {error}")))?;
     if given.curve_paths.is_some() || given.curve_rings.is_some() {
@@ -223,7 +232,7 @@ pub(crate) fn parse_for(text: &str, default_srid: i32, expected: Dimensions) -> 
     let n_vertices = given.points.as_ref().map_or(0, Vec::len)
         + given.paths.iter().chain(&given.rings).flatten().map(Vec::len).sum::<usize>();
     if n_vertices > MAX_VERTICES {
-        return Err(Refused::Invalid(format!("it has {n_vertices} vertices, and the limit is {MAX_VERTICES}")));
+        return Err(too_many(n_vertices));
     }
     let third_is_m = match (given.has_z, given.has_m) {
         (Some(true), _) => false,

@@ -66,6 +66,8 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_OPERATORS: usize = 128;
 /// Most arguments of a function, and most values of an `IN` list that are not all literals.
 pub const MAX_ARGUMENTS: usize = 64;
+/// Longest clause, in words, values and marks, that costs little for each row.
+const MAX_LIGHT_TOKENS: usize = 60;
 /// Longest span of time that can be added to a date: 4,000 years keep every date that can be written, moved once,
 /// within what databases hold.
 pub const MAX_SHIFT_DAYS: i64 = 1_461_000;
@@ -76,6 +78,7 @@ pub struct Predicate {
     root: Expr,
     fields: BTreeSet<usize>,
     volatile: bool,
+    weighty: bool,
 }
 
 impl Predicate {
@@ -91,7 +94,12 @@ impl Predicate {
 
     /// A clause that no row meets.
     pub fn never() -> Predicate {
-        Predicate { root: Expr::Literal(Literal::Boolean(false)), fields: BTreeSet::new(), volatile: false }
+        Predicate {
+            root: Expr::Literal(Literal::Boolean(false)),
+            fields: BTreeSet::new(),
+            volatile: false,
+            weighty: false,
+        }
     }
 
     /// Reads a condition on the groups of a table, over its columns: groups and statistics by their names, and statistics
@@ -103,6 +111,11 @@ impl Predicate {
     /// Says whether the clause asks for the current time, so that rows come and go without an edit.
     pub fn is_volatile(&self) -> bool {
         self.volatile
+    }
+
+    /// Says whether the clause may cost much for each row: it is long, or looks into texts.
+    pub fn is_weighty(&self) -> bool {
+        self.weighty
     }
 
     /// Returns the indexes of the fields that the clause mentions, ascending.

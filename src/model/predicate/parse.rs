@@ -9,8 +9,8 @@ use super::cursor::Cursor;
 use super::lex::{Lexeme, Token, lex};
 use super::typing::{Term, Typing};
 use super::{
-    Comparison, Expr, Expression, Literal, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES, MAX_TOKENS,
-    ParseError, Predicate, Type,
+    Comparison, Expr, Expression, Literal, MAX_LIGHT_TOKENS, MAX_LIST_TEXT_BYTES, MAX_LIST_VALUES, MAX_TEXT_BYTES,
+    MAX_TOKENS, ParseError, Predicate, Type,
 };
 use crate::model::layer::Field;
 
@@ -37,7 +37,7 @@ pub(super) fn condition(lexemes: Vec<Lexeme>, fields: &[Field]) -> Result<Predic
 fn whole_condition(mut parser: Parser<'_>) -> Result<Predicate> {
     let term = parser.whole("the clause")?;
     let root = parser.typing.condition(term)?;
-    Ok(Predicate { root, fields: parser.read, volatile: parser.volatile })
+    Ok(Predicate { root, fields: parser.read, volatile: parser.volatile, weighty: parser.weighty })
 }
 
 /// Reads an expression whose value `target` can hold; any value if `None`.
@@ -87,6 +87,7 @@ pub(super) struct Parser<'a> {
     /// The fields met so far.
     pub(super) read: BTreeSet<usize>,
     pub(super) volatile: bool,
+    weighty: bool,
     /// Who is meant by `CURRENT_USER`.
     pub(super) user: Option<String>,
 }
@@ -94,7 +95,9 @@ pub(super) struct Parser<'a> {
 /// Conditions.
 impl<'a> Parser<'a> {
     fn new(lexemes: Vec<Lexeme>, fields: &'a [Field]) -> Parser<'a> {
+        let looks_into = |token: &Token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("LIKE"));
         Parser {
+            weighty: lexemes.len() > MAX_LIGHT_TOKENS || lexemes.iter().any(|lexeme| looks_into(&lexeme.token)),
             typing: Typing { fields },
             tokens: Cursor::new(lexemes),
             depth: 0,

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// What is answered to somebody who signs in, from an address.
-async fn sign_in(server: &TestServer, user: &str, password: &str, address: &str, headers: &[(&str, &str)]) -> Json {
+pub async fn sign_in(server: &TestServer, user: &str, password: &str, address: &str, headers: &[(&str, &str)]) -> Json {
     let mut request =
         Request::post("/arcgis/tokens/generateToken").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     for (name, value) in headers {
@@ -32,7 +32,7 @@ async fn sign_in(server: &TestServer, user: &str, password: &str, address: &str,
     server::json(server.send(request).await).await
 }
 
-fn is_looked_at(answer: &Json) -> bool {
+pub fn is_looked_at(answer: &Json) -> bool {
     !error(answer).1.contains("Too many")
 }
 

@@ -2,7 +2,7 @@
 
 mod access;
 mod clients;
-mod guessing;
+pub mod guessing;
 mod matrix;
 mod sign_on;
 pub mod signing_in;

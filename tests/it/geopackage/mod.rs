@@ -5,7 +5,7 @@ mod export_attachments;
 mod exports;
 mod jobs;
 pub mod qgis;
-mod round_trip;
+pub mod round_trip;
 
 use std::{
     path::{Path, PathBuf},

@@ -7,7 +7,7 @@ use crate::support::{TestServer, server::error};
 
 const ATTACHMENTS: (&str, &str) = ("returnAttachments", "true");
 /// All visits: rows of tables come only with what they belong to, unless that is asked for.
-const VISITS: (&str, &str) = ("layerQueries", r#"{"1": {"queryOption": "all"}}"#);
+pub const VISITS: (&str, &str) = ("layerQueries", r#"{"1": {"queryOption": "all"}}"#);
 
 /// Sends a file to the server as it is, and synchronizes with it.
 pub async fn attempt(server: &TestServer, package: &Package, bytes: Vec<u8>, parameters: &[(&str, &str)]) -> Json {

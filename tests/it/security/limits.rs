@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{refusal, with_oaks};
-use crate::support::server::json;
+use crate::{
+    auth::{closed, get_as, key},
+    support::server::json,
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -36,6 +39,64 @@ async fn s3_expensive_queries_are_refused_soon_or_ended() {
     }
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert_eq!(server.get("0/query", &[("where", "girth = 7"), ("returnCountOnly", "true")]).await.get("error"), None);
+}
+
+#[tokio::test]
+async fn s3_what_the_planner_finds_absurd_is_not_begun() {
+    let mut server = with_oaks().await;
+    server.configure(|config| config.max_query_cost = 50);
+    server
+        .database
+        .sql("insert into oak (species, girth) select 'ab', n from generate_series(1, 20000) n; analyze oak")
+        .await;
+    let long = vec!["girth <> 1"; 30].join(" and ");
+    for weighty in ["species like '%a%b%'", &long] {
+        for more in [("returnCountOnly", "true"), ("returnIdsOnly", "true"), ("outFields", "*")] {
+            let (code, said) = refusal(&server.post("0/query", &[("where", weighty), more]).await).unwrap();
+            assert!(code == 400 && said.contains("max_query_cost") && said.contains("'where'"), "{code} {said}");
+        }
+    }
+    // What costs little for each row is never asked about; and what finds its rows by an index is no matter.
+    for light in ["girth = 7", "1=1", "species = 'ab'"] {
+        let answer = server.post("0/query", &[("where", light), ("returnCountOnly", "true")]).await;
+        assert!(answer["count"].is_number(), "{answer}");
+    }
+    let few = [("where", "species like '%a%b%'"), ("objectIds", "60,61"), ("returnCountOnly", "true")];
+    assert_eq!(server.post("0/query", &few).await["count"], 2);
+    server.configure(|config| config.max_query_cost = 0);
+    let answer = server.post("0/query", &[("where", &long), ("returnCountOnly", "true")]).await;
+    assert!(answer["count"].is_number(), "{answer}");
+}
+
+/// Queries of one caller hang, far more than there are connections; another's are answered all the same.
+#[tokio::test]
+async fn s3_one_caller_with_endless_queries_does_not_keep_others_waiting() {
+    let mut server = closed().await;
+    server.configure(|config| config.max_caller_requests = 3);
+    let mut holder = server.database.connect().await;
+    sqlx::raw_sql("begin; lock table oak in access exclusive mode").execute(&mut holder).await.unwrap();
+    let (abuser, other) = (key("viewer"), key("editor"));
+    let hanging = futures_util::future::join_all((0..20).map(|n| {
+        let (server, abuser) = (&server, &abuser);
+        async move { get_as(server, abuser, "0/query", &[("where", &format!("girth = {n}"))]).await }
+    }));
+    let others = async {
+        let waiting = "select count(*) = 3 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%oak%'";
+        server.database.until(waiting).await;
+        for _ in 0..50 {
+            let begun = Instant::now();
+            let answer = get_as(&server, &other, "1/query", &[("where", "1=1")]).await;
+            assert!(answer["features"].is_array(), "{answer}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        }
+        // Also who did not sign in is answered, if only that they must.
+        assert_eq!(server.get("1/query", &[("where", "1=1")]).await["error"]["code"], 499);
+        assert_eq!(server.database.value::<bool>(waiting).await, true, "the queries still hang");
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(hanging, others);
+    assert_eq!(answers.len(), 20);
+    assert!(answers.iter().all(|answer| answer["features"].is_array()), "{answers:?}");
 }
 
 #[tokio::test]
@@ -91,6 +152,27 @@ async fn s5_a_geometry_has_so_many_vertices_and_they_are_finite() {
     }
     assert_eq!(server.features(0).await.len(), 50);
     assert_eq!(server.database.value::<i64>("select count(*) from oak where ST_X(shape) = 'Infinity'").await, 0);
+}
+
+#[tokio::test]
+async fn s5_a_request_has_so_many_vertices_in_all_its_geometries() {
+    let server = with_oaks().await;
+    // Each of them is small enough, and so is the body.
+    let ring = format!("{{\"rings\":[[{}[1,1]]]}}", "[1,1],".repeat(899_999));
+    let features = format!("[{}]", vec![format!("{{\"geometry\":{ring}}}"); 12].join(","));
+    assert!(features.len() < server.app.config.max_body_bytes);
+    let begun = Instant::now();
+    let edits = format!("[{{\"id\":0,\"adds\":{features}}}]");
+    for (operation, name, value) in [("0/addFeatures", "features", &features), ("applyEdits", "edits", &edits)] {
+        // As a part of a form, which has no signs to write in another way.
+        let body = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--b--\r\n");
+        let operation = format!("{operation}?f=json");
+        let answer = json(server.post_body(&operation, "multipart/form-data; boundary=b", body).await).await;
+        let (code, said) = refusal(&answer).unwrap();
+        assert!(code == 413 && said.contains("10000000"), "{code} {said}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(server.features(0).await.len(), 50, "nothing was stored");
 }
 
 #[tokio::test]

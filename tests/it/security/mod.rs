@@ -4,6 +4,9 @@
 //! markup in names and values (S13) in `browser`, secrets in logs (S11) and changed evidence (S21) in `operations`, who may do what (S10, S12, S15,
 //! S16, S18) in `auth`.
 
+mod bodies;
+mod databases;
+mod guesses;
 mod injection;
 mod limits;
 mod paths;

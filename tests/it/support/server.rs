@@ -65,6 +65,7 @@ impl TestServer {
         let mut app = self.app.clone();
         app.store = Arc::new(Store::open(&self.database.url, 8).await.unwrap());
         app.config = config.into();
+        app.gate = Arc::default();
         TestServer { router: router(app.clone()), app, database: TestDatabase { url: self.database.url.clone() }, data }
     }
 
