@@ -78,6 +78,10 @@ pub(crate) async fn authenticate(app: &App, presented: Option<Presented<'_>>) ->
     let known = match presented.token {
         token if token.starts_with(KEY_PREFIX) => app.store.key(&digest).await?,
         token if token.starts_with(TOKEN_PREFIX) => app.store.token(&digest).await?,
+        token if app.config.oidc_audience.is_some() && !presented.is_cookie && oidc::is_jwt(token) => {
+            let principal = oidc::authenticate_bearer(app, token, digest).await?;
+            return Ok(Identity { principal, session: None });
+        }
         _ => None,
     };
     let known = known.ok_or(Error::TokenInvalid)?;

@@ -252,6 +252,10 @@ settings! {
         oidc_roles: Vec<String> = Vec::new();
         /// The role of whoever has no other. Without it, somebody new needs a group that has a role.
         oidc_default_role: Option<String> = None, example: "\"viewer\"";
+        /// The audience (the claim `aud`) of the provider's access tokens for this server. With it, programs may present such tokens (JWT,
+        /// verified by the provider's keys) as `Authorization: Bearer`, instead of a token or key of this server; without it, none is
+        /// taken. Their users are made and get roles as at a sign-in. It is not `oidc_client_id`, which is the audience of ID tokens.
+        oidc_audience: Option<String> = None, example: "\"https://gis.example.org\"";
         /// Certificates (PEM) to trust for the provider instead of the usual ones.
         oidc_ca_file: Option<PathBuf> = None, example: "\"/etc/ssl/certs/own-ca.pem\"";
     }

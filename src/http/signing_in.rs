@@ -173,7 +173,11 @@ pub(super) async fn handle(call: &Call, what: SigningIn) -> Result<Reply> {
             let provider = oidc::provider_name(&call.app.config);
             let failed = call.params.text("failed").and_then(Failed::from_word);
             let problem = provider.zip(failed).map(|(provider, failed)| failed.text(provider));
-            Ok(login_page(call, problem.as_deref()))
+            let leave = match call.params.text("left") {
+                Some("true") => oidc::leave_address(&call.app, "/arcgis/login").await?,
+                _ => None,
+            };
+            Ok(login_page(call, problem.as_deref(), leave.as_deref()))
         }
         SigningIn::SignOn => single_sign_on::begin(call).await,
         SigningIn::SignOnReturn => single_sign_on::finish(call).await,
@@ -235,10 +239,10 @@ async fn login(call: &Call) -> Result<Reply> {
     let params = &call.params;
     let (user, password) = (params.text("username").unwrap_or_default(), params.get(&["password"]).unwrap_or_default());
     if user.is_empty() || password.is_empty() {
-        return Ok(login_page(call, Some("User name and password are needed.")));
+        return Ok(login_page(call, Some("User name and password are needed."), None));
     }
     let proved = match sign_in::check_password(&call.app, user, password, call.address).await {
-        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(&error.to_string()))),
+        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(&error.to_string()), None)),
         proved => proved?,
     };
     // Nobody else may go on with the session of before.
@@ -254,7 +258,12 @@ async fn logout(call: &Call) -> Result<Reply> {
     if let Some(session) = &call.session {
         sign_in::end(&call.app, &session.digest).await?;
     }
-    Ok(Reply::SeeOther { to: HOME.to_owned(), cookies: vec![set_session(call, "", "; Max-Age=0")] })
+    let to = match &call.principal.user {
+        // Else they would be in again with one click, on a machine that others use, too.
+        Some(user) if oidc::leave(&call.app, user).await? => "/arcgis/login?left=true",
+        _ => HOME,
+    };
+    Ok(Reply::SeeOther { to: to.to_owned(), cookies: vec![set_session(call, "", "; Max-Age=0")] })
 }
 
 const HOME: &str = "/arcgis/rest/services";
@@ -279,7 +288,7 @@ pub(super) fn is_secure(call: &Call) -> bool {
     call.base.starts_with("https://")
 }
 
-fn login_page(call: &Call, problem: Option<&str>) -> Reply {
+fn login_page(call: &Call, problem: Option<&str>, leave: Option<&str>) -> Reply {
     let crumbs = [
         html::Crumb { text: "Home".to_owned(), href: HOME.to_owned() },
         html::Crumb { text: "Login".to_owned(), href: "/arcgis/login".to_owned() },
@@ -298,6 +307,7 @@ fn login_page(call: &Call, problem: Option<&str>) -> Reply {
         next: next(call.params.text("next")),
         problem,
         provider: oidc::provider_name(&call.app.config),
+        leave,
     };
     Reply::Page(html::document(&frame, |page| html::login(page, &shown)))
 }

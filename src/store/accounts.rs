@@ -121,6 +121,21 @@ impl Store {
         Ok(found.inspect(|known| self.accounts.put(*digest, n_forgotten, known)))
     }
 
+    /// The user for whom a provider vouches by the token with this SHA-256, likewise.
+    pub(crate) async fn vouched(
+        &self,
+        digest: &[u8; 32],
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<Arc<KnownToken>>> {
+        let n_forgotten = match self.accounts.get(digest) {
+            Ok(known) => return Ok(Some(known)),
+            Err(n_forgotten) => n_forgotten,
+        };
+        let found = self.session().await?.own().await?.vouched_find(issuer, subject).await?.map(Arc::new);
+        Ok(found.inspect(|known| self.accounts.put(*digest, n_forgotten, known)))
+    }
+
     /// The key with this SHA-256, likewise.
     pub(crate) async fn key(&self, digest: &[u8; 32]) -> Result<Option<Arc<KnownToken>>> {
         let n_forgotten = match self.accounts.get(digest) {
@@ -167,6 +182,27 @@ impl OwnTx<'_> {
             bound,
             csrf: row.try_get("csrf")?,
         }))
+    }
+
+    /// The user whom a provider knows as `subject`, if they may do anything here.
+    pub(crate) async fn vouched_find(&mut self, issuer: &str, subject: &str) -> Result<Option<KnownToken>> {
+        let row = sqlx::query(
+            "-- vouched_find
+             select a.name, coalesce(array_agg(r.name order by r.name) filter (where r.name is not null), '{}') as roles,
+               coalesce(array_agg(r.level) filter (where r.level is not null), '{}') as levels
+             from syncline.identity i join syncline.account a using (account_id)
+               left join syncline.account_role m using (account_id) left join syncline.role r on r.name = m.role
+             where i.issuer = $1 and i.subject = $2 and a.enabled
+             group by a.account_id",
+        )
+        .bind(issuer)
+        .bind(subject)
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let name: String = row.try_get("name")?;
+        let principal = principal(&row, UserName::parse(&name).map_err(|problem| unreadable(&name, problem))?)?;
+        Ok(Some(KnownToken { principal, expires_ms: None, bound: None, csrf: None }))
     }
 
     /// The key with this SHA-256, if it has not expired.

@@ -2,7 +2,10 @@
 
 use sqlx::Row as _;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::principal::UserName,
+};
 
 use super::OwnTx;
 
@@ -55,6 +58,20 @@ impl OwnTx<'_> {
             })
         })
         .transpose()
+    }
+
+    /// Whether a user is somebody of a provider.
+    pub(crate) async fn identity_is_of(&mut self, issuer: &str, user: &UserName) -> Result<bool> {
+        let row = sqlx::query(
+            "-- identity_is_of
+             select exists (select from syncline.identity i join syncline.account a using (account_id)
+               where i.issuer = $1 and lower(a.name) = lower($2))",
+        )
+        .bind(issuer)
+        .bind(user.as_str())
+        .fetch_one(self.connection())
+        .await?;
+        Ok(row.try_get(0)?)
     }
 
     /// Notes who a user is at a provider. One person there is one user here.

@@ -37,6 +37,11 @@ pub(super) fn roles(claims: &Claims, has: &[String], config: &Config) -> Vec<Str
     roles.into_iter().collect()
 }
 
+/// Whether the claims say of which groups somebody is, where that matters.
+pub(super) fn says_groups(claims: &Claims, config: &Config) -> bool {
+    config.oidc_roles.is_empty() || find(claims, &config.oidc_groups_claim).is_some()
+}
+
 /// The roles that the settings name.
 pub(super) fn roles_named(config: &Config) -> BTreeSet<String> {
     let of_groups = config.oidc_roles.iter().filter_map(|entry| role_of_group(entry)).map(|(_, role)| role);

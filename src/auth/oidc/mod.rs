@@ -3,6 +3,7 @@
 //! Authorization code flow with PKCE. What has to be known again when somebody comes back is kept by their own browser, in a cookie, so that the server
 //! keeps nothing for those who never do. A person of a provider is known by issuer and subject, and by nothing else.
 
+mod bearer;
 mod claims;
 mod provider;
 
@@ -21,6 +22,7 @@ use crate::{
     },
 };
 
+pub(super) use bearer::{authenticate as authenticate_bearer, is_jwt};
 pub(super) use provider::Provider;
 
 use provider::{Begun, Somebody, Trouble};
@@ -114,6 +116,21 @@ pub(crate) fn provider_name(config: &Config) -> Option<&str> {
     config.oidc_issuer.as_ref().map(|_| config.oidc_name.as_str())
 }
 
+/// Where a user of the provider signs out of it, too; `None` if there is no such place, or the user is nobody of the provider.
+pub(crate) async fn leave(app: &App, user: &UserName) -> Result<bool> {
+    let Some(issuer) = &app.config.oidc_issuer else { return Ok(false) };
+    app.store.session().await?.own().await?.identity_is_of(issuer, user).await
+}
+
+/// The address at the provider where somebody signs out of it, which leads back to `path` here.
+pub(crate) async fn leave_address(app: &App, path: &str) -> Result<Option<String>> {
+    if app.config.oidc_issuer.is_none() {
+        return Ok(None);
+    }
+    let base = app.config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    app.gate.provider.leave(&app.config, format!("{base}{path}")).await
+}
+
 /// Begins a sign-in: the address of the provider, and what the browser has to keep until it comes back.
 pub(crate) async fn begin(app: &App, next: &str) -> Result<std::result::Result<(String, String), Failed>> {
     let (address, begun) = match app.gate.provider.begin(&app.config, next).await? {
@@ -204,7 +221,11 @@ async fn known(
     if !user.enabled {
         return Ok(Err(Failed::Disabled));
     }
-    let roles = claims::roles(&who.claims, &user.roles, &app.config);
+    // A token of the provider may say nothing of groups, and then takes none away.
+    let roles = match who.says_groups {
+        true => claims::roles(&who.claims, &user.roles, &app.config),
+        false => user.roles.clone(),
+    };
     if roles != user.roles {
         let n_admins = tx.account_count_admins().await?;
         tx.account_set_roles(user.account, &roles).await?;

@@ -7,15 +7,16 @@ use std::{
 };
 
 use openidconnect::{
-    AccessTokenHash, AuthType, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, Client, ClientId,
-    ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    AccessToken, AccessTokenHash, AuthType, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, Client,
+    ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
+    HttpRequest, HttpResponse, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, Scope,
+    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, SubjectIdentifier, TokenResponse as _,
     UserInfoClaims,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-        CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreResponseType,
-        CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+        CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreResponseType, CoreRevocableToken,
+        CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
     },
     http::{self, header::CONTENT_TYPE},
 };
@@ -32,7 +33,10 @@ use crate::{
     error::{Error, Result, chain},
 };
 
-use super::claims::{Claims, is_incomplete};
+use super::{
+    bearer::Verified,
+    claims::{Claims, is_incomplete},
+};
 
 /// How long an answer of the provider may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,14 +47,17 @@ const MAX_REQUESTS: usize = 8;
 /// For how long what it says of itself counts. Keys that are new before that are asked for when they come up.
 const KNOWN_FOR: Duration = Duration::from_hours(1);
 /// By how many seconds its clock may be wrong.
-const MAX_SKEW_SECONDS: i64 = 60;
+pub(super) const MAX_SKEW_SECONDS: i64 = 60;
 
 /// All claims that have no type of their own.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
-struct Others(Claims);
+pub(super) struct Others(Claims);
 
 impl openidconnect::AdditionalClaims for Others {}
+
+/// What the provider says of itself.
+pub(super) type Metadata = ProviderMetadataWithLogout;
 
 type Tokens = StandardTokenResponse<
     IdTokenFields<
@@ -62,7 +69,7 @@ type Tokens = StandardTokenResponse<
     >,
     CoreTokenType,
 >;
-type OurClient = Client<
+pub(super) type OurClient = Client<
     Others,
     CoreAuthDisplay,
     CoreGenderClaim,
@@ -85,13 +92,15 @@ type OurClient = Client<
 /// What a process remembers of the provider.
 #[derive(Debug)]
 pub(in crate::auth) struct Provider {
-    known: Mutex<Option<(Instant, Arc<CoreProviderMetadata>)>>,
+    known: Mutex<Option<(Instant, Arc<Metadata>)>>,
+    /// Its tokens that were verified.
+    pub(super) verified: Verified,
     requests: Semaphore,
 }
 
 impl Default for Provider {
     fn default() -> Provider {
-        Provider { known: Mutex::default(), requests: Semaphore::new(MAX_REQUESTS) }
+        Provider { known: Mutex::default(), verified: Verified::default(), requests: Semaphore::new(MAX_REQUESTS) }
     }
 }
 
@@ -117,6 +126,8 @@ pub(super) struct Somebody {
     pub(super) subject: String,
     /// What else it says of them.
     pub(super) claims: Claims,
+    /// Whether it says of which groups they are: if it names none then, they are of none.
+    pub(super) says_groups: bool,
 }
 
 /// Why the provider's answer is of no use.
@@ -196,7 +207,7 @@ impl Provider {
         &self,
         config: &Config,
         afresh: bool,
-    ) -> Result<std::result::Result<Arc<CoreProviderMetadata>, Trouble>> {
+    ) -> Result<std::result::Result<Arc<Metadata>, Trouble>> {
         if !afresh
             && let Some((since, known)) = &*self.known()
             && since.elapsed() < KNOWN_FOR
@@ -206,7 +217,7 @@ impl Provider {
         let issuer = issuer(config)?;
         let found = self
             .ask(config, move |http, _| {
-                CoreProviderMetadata::discover(&issuer, http).map_err(|error| Trouble::Unreachable(chain(&error)))
+                Metadata::discover(&issuer, http).map_err(|error| Trouble::Unreachable(chain(&error)))
             })
             .await?;
         Ok(found.map(|metadata| {
@@ -216,10 +227,27 @@ impl Provider {
         }))
     }
 
+    /// Whether what the provider says of itself was asked for longer ago.
+    pub(super) fn is_older(&self, than: Duration) -> bool {
+        self.known().as_ref().is_none_or(|(since, _)| since.elapsed() > than)
+    }
+
+    /// The address where somebody signs out of the provider, and comes back from to `back`; `None` if it has none, or does not answer.
+    pub(super) async fn leave(&self, config: &Config, back: String) -> Result<Option<String>> {
+        let Ok(metadata) = self.metadata(config, false).await? else { return Ok(None) };
+        let Some(address) = metadata.additional_metadata().end_session_endpoint.clone() else { return Ok(None) };
+        let back = PostLogoutRedirectUrl::new(back).map_err(|error| Error::internal("reading public_url", error))?;
+        let request = LogoutRequest::from(address)
+            .set_client_id(ClientId::new(config.oidc_client_id.clone().unwrap_or_default()))
+            .set_post_logout_redirect_uri(back);
+        let url = request.http_get_url();
+        Ok(matches!(url.scheme(), "https" | "http").then(|| url.into()))
+    }
+
     async fn verify(
         &self,
         config: &Config,
-        metadata: &Arc<CoreProviderMetadata>,
+        metadata: &Arc<Metadata>,
         tokens: &Arc<Tokens>,
         nonce: &Nonce,
     ) -> Result<std::result::Result<Somebody, Unverified>> {
@@ -233,7 +261,7 @@ impl Provider {
     }
 
     /// Runs what asks the provider on a thread of its own, with the client's secret.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         config: &Config,
         work: impl FnOnce(&Http, Option<ClientSecret>) -> T + Send + 'static,
@@ -250,13 +278,13 @@ impl Provider {
         .map_err(|error| Error::internal("asking the identity provider", error))?
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<(Instant, Arc<CoreProviderMetadata>)>> {
+    fn known(&self) -> MutexGuard<'_, Option<(Instant, Arc<Metadata>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Why a token does not count.
-enum Unverified {
+pub(super) enum Unverified {
     /// There is no such key.
     Key,
     /// For another reason.
@@ -264,7 +292,16 @@ enum Unverified {
 }
 
 impl Unverified {
-    fn into_trouble(self) -> Trouble {
+    pub(super) fn of(error: &ClaimsVerificationError) -> Unverified {
+        match error {
+            ClaimsVerificationError::SignatureVerification(
+                SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_),
+            ) => Unverified::Key,
+            error => Unverified::No(chain(error)),
+        }
+    }
+
+    pub(super) fn into_trouble(self) -> Trouble {
         Trouble::Untrusted(match self {
             Unverified::Key => "its token is signed with a key that it does not publish".to_owned(),
             Unverified::No(why) => why,
@@ -286,7 +323,7 @@ fn secret(config: &Config) -> Result<Option<ClientSecret>> {
     Ok(Some(ClientSecret::new(text.trim().to_owned())))
 }
 
-fn client(metadata: &CoreProviderMetadata, config: &Config, secret: Option<ClientSecret>) -> Result<OurClient> {
+pub(super) fn client(metadata: &Metadata, config: &Config, secret: Option<ClientSecret>) -> Result<OurClient> {
     let base = config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
     let back = RedirectUrl::new(format!("{base}/arcgis/login/oidc/return"))
         .map_err(|error| Error::internal("reading public_url", error))?;
@@ -302,7 +339,7 @@ fn client(metadata: &CoreProviderMetadata, config: &Config, secret: Option<Clien
 /// Gives the code, and gets the tokens.
 fn exchange(
     http: &Http,
-    metadata: &CoreProviderMetadata,
+    metadata: &Metadata,
     config: &Config,
     secret: Option<ClientSecret>,
     begun: Begun,
@@ -334,12 +371,7 @@ fn who(
     let token = tokens.id_token().ok_or_else(|| Unverified::No("it gave no ID token".to_owned()))?;
     let verifier =
         client.id_token_verifier().set_time_fn(|| chrono::Utc::now() - chrono::TimeDelta::seconds(MAX_SKEW_SECONDS));
-    let claims = token.claims(&verifier, nonce).map_err(|error| match error {
-        ClaimsVerificationError::SignatureVerification(
-            SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_),
-        ) => Unverified::Key,
-        error => no(&error),
-    })?;
+    let claims = token.claims(&verifier, nonce).map_err(|error| Unverified::of(&error))?;
     if let Some(expected) = claims.access_token_hash() {
         let key = token.signing_key(&verifier).map_err(|error| no(&error))?;
         let algorithm = token.signing_alg().map_err(|error| no(&error))?;
@@ -349,21 +381,41 @@ fn who(
         }
     }
     let mut all = members(claims)?;
-    if is_incomplete(&all, config) && client.user_info_url().is_some() {
-        let more: UserInfoClaims<Others, CoreGenderClaim> = client
-            .user_info(tokens.access_token().clone(), Some(claims.subject().clone()))
-            .map_err(|error| no(&error))?
-            .request(http)
-            .map_err(|error| no(&error))?;
-        // What is signed counts where both say something.
-        for (name, value) in members(&more)? {
-            all.entry(name).or_insert(value);
-        }
-    }
-    Ok(Somebody { issuer: claims.issuer().to_string(), subject: claims.subject().to_string(), claims: all })
+    more_of(http, client, config, tokens.access_token(), claims.subject(), &mut all)?;
+    Ok(Somebody {
+        issuer: claims.issuer().to_string(),
+        subject: claims.subject().to_string(),
+        claims: all,
+        says_groups: true,
+    })
 }
 
-fn members(claims: &impl Serialize) -> std::result::Result<Claims, Unverified> {
+/// Asks the provider for claims that are needed and that its token does not have.
+pub(super) fn more_of(
+    http: &Http,
+    client: &OurClient,
+    config: &Config,
+    token: &AccessToken,
+    subject: &SubjectIdentifier,
+    all: &mut Claims,
+) -> std::result::Result<(), Unverified> {
+    let no = |error: &dyn std::error::Error| Unverified::No(chain(error));
+    if !is_incomplete(all, config) || client.user_info_url().is_none() {
+        return Ok(());
+    }
+    let more: UserInfoClaims<Others, CoreGenderClaim> = client
+        .user_info(token.clone(), Some(subject.clone()))
+        .map_err(|error| no(&error))?
+        .request(http)
+        .map_err(|error| no(&error))?;
+    // What is signed counts where both say something.
+    for (name, value) in members(&more)? {
+        all.entry(name).or_insert(value);
+    }
+    Ok(())
+}
+
+pub(super) fn members(claims: &impl Serialize) -> std::result::Result<Claims, Unverified> {
     match serde_json::to_value(claims) {
         Ok(serde_json::Value::Object(members)) => Ok(members),
         Ok(_) => Err(Unverified::No("its claims are no object".to_owned())),
@@ -372,7 +424,7 @@ fn members(claims: &impl Serialize) -> std::result::Result<Claims, Unverified> {
 }
 
 /// Requests to the provider, and to nobody to whom it would lead.
-struct Http {
+pub(super) struct Http {
     agent: Agent,
     /// Whether the provider is on this machine, so that nobody reads along without TLS.
     is_local: bool,
@@ -380,7 +432,7 @@ struct Http {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum NoAnswer {
+pub(super) enum NoAnswer {
     #[error("{0} has no TLS, without which others can read along")]
     Plain(String),
     #[error(transparent)]

@@ -115,6 +115,7 @@ pub(super) const LOGIN: &[Parameter] = &[
     Parameter::text("password", "The password; never in the address."),
     NEXT,
     Parameter::text("failed", "Why signing in with the identity provider failed."),
+    Parameter::text("left", "true: somebody has just signed out, who may sign out of the identity provider as well."),
 ];
 
 const NEXT: Parameter = Parameter::text("next", "The page of this server to go on at.");

@@ -4,7 +4,7 @@ mod access;
 mod clients;
 pub mod guessing;
 mod matrix;
-mod sign_on;
+pub mod sign_on;
 pub mod signing_in;
 
 use axum::{

@@ -11,7 +11,10 @@ use serde_json::json;
 use syncline::model::id::LayerId;
 
 use crate::{
-    auth::signing_in::{PASSWORD, with_users},
+    auth::{
+        sign_on,
+        signing_in::{PASSWORD, with_users},
+    },
     clients,
     support::{TestServer, server::JobRunner},
 };
@@ -120,6 +123,18 @@ async fn people_sign_in_and_out() {
         .await;
     let facts = json!({"user": "ann", "password": PASSWORD}).to_string();
     run("signing_in", &server.listen().await.address, &facts).await;
+}
+
+#[tokio::test]
+async fn people_sign_in_and_out_with_an_identity_provider() {
+    let Some(mock) = sign_on::Mock::start().await else { return };
+    mock.knows("u-1", &json!({"preferred_username": "carla", "groups": ["gis"]})).await;
+    let mut server = sign_on::with_issuer(&mock.issuer).await;
+    // The provider leads people back, so that the address must be known before.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    server.configure(|config| config.public_url = Some(format!("http://127.0.0.1:{port}")));
+    let listening = server.listen_at(port).await;
+    run("single_sign_on", &listening.address, &json!({"provider": mock.issuer}).to_string()).await;
 }
 
 #[tokio::test]

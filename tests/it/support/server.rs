@@ -154,7 +154,12 @@ impl TestServer {
 
     /// Listens on a port of its own, for clients that are no part of the test, until what it returns is dropped.
     pub async fn listen(&self) -> Listening {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.listen_at(0).await
+    }
+
+    /// Likewise, at a port of this machine; 0: a free one.
+    pub async fn listen_at(&self, port: u16) -> Listening {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let router = self.router.clone();
         Listening { address, serving: tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }) }

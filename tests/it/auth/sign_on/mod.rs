@@ -1,5 +1,6 @@
 //! Signing in with an identity provider: one that others wrote, and one of our own that lies.
 
+mod bearer;
 mod provider;
 
 use std::{
@@ -26,7 +27,7 @@ use crate::{
 const TREES: &str = "/arcgis/rest/services/trees/FeatureServer?f=html";
 
 /// A closed server with the users `ann` (editor), `bob` (viewer) and `root` (admin), at which people of `issuer` can sign in.
-async fn with_issuer(issuer: &str) -> TestServer {
+pub async fn with_issuer(issuer: &str) -> TestServer {
     let mut server = with_users().await;
     server.configure(|config| {
         config.public_url = Some("https://gis.example/".to_owned());
@@ -56,6 +57,10 @@ impl<'s> Browser<'s> {
     }
 
     async fn get(&mut self, address: &str) -> Response<Body> {
+        self.send("GET", address, &[]).await
+    }
+
+    async fn send(&mut self, verb: &str, address: &str, form: &[(&str, &str)]) -> Response<Body> {
         let path = address.strip_prefix("https://gis.example").unwrap_or(address);
         let sent: Vec<String> = self
             .cookies
@@ -63,11 +68,14 @@ impl<'s> Browser<'s> {
             .filter(|(name, _)| *name == "agstoken" || path.starts_with("/arcgis/login/oidc"))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let mut request = Request::get(path).header(header::HOST, "test:80");
+        let mut request = Request::builder().method(verb).uri(path).header(header::HOST, "test:80");
+        if verb == "POST" {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
         if !sent.is_empty() {
             request = request.header(header::COOKIE, sent.join("; "));
         }
-        let response = self.server.send(request.body(Body::empty()).unwrap()).await;
+        let response = self.server.send(request.body(Body::from(encode(form))).unwrap()).await;
         for set in response.headers().get_all(header::SET_COOKIE) {
             let set = set.to_str().unwrap();
             assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Lax") && set.contains("; Secure"), "{set}");
@@ -144,9 +152,10 @@ async fn roles(server: &TestServer, name: &str) -> String {
 }
 
 /// The package oidc-provider-mock, as a program.
-struct Mock {
+pub struct Mock {
     child: Child,
-    issuer: String,
+    /// Its address, by which it names itself.
+    pub issuer: String,
 }
 
 impl Drop for Mock {
@@ -180,7 +189,7 @@ async fn ask(verb: &'static str, address: String, kind: &'static str, body: Stri
 
 impl Mock {
     /// Starts it, if it is installed.
-    async fn start() -> Option<Mock> {
+    pub async fn start() -> Option<Mock> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/oidc-provider-mock");
         if !clients::is_here("oidc-provider-mock", program.exists()) {
             return None;
@@ -203,7 +212,7 @@ impl Mock {
         Some(mock)
     }
 
-    async fn knows(&self, subject: &str, claims: &Json) {
+    pub async fn knows(&self, subject: &str, claims: &Json) {
         let address = format!("{}/users/{subject}", self.issuer);
         assert_eq!(ask("PUT", address, "application/json", claims.to_string()).await.0, 204);
     }
@@ -427,4 +436,31 @@ async fn without_a_provider_that_answers_people_are_told_so() {
     let mut browser = Browser::new(&server);
     assert!(!browser.page("/arcgis/login").await.contains("/arcgis/login/oidc"));
     assert!(browser.page("/arcgis/login/oidc").await.contains("has no identity provider"));
+}
+
+#[tokio::test]
+async fn who_signs_out_here_is_led_to_where_they_sign_out_of_the_provider() {
+    let (server, provider) = with_provider().await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&provider, claims(json!({"preferred_username": "carla", "groups": ["gis"]}))).await;
+    let page = browser.page("/arcgis/rest/services").await;
+    let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
+    let csrf = rest.split('"').next().unwrap();
+    let led = browser.send("POST", "/arcgis/logout", &[("csrf", csrf)]).await;
+    assert_eq!((led.status().as_u16(), location(&led)), (303, "/arcgis/login?left=true".to_owned()));
+    assert_eq!(browser.cookies, BTreeMap::new());
+    let page = browser.page(&location(&led)).await;
+    assert!(page.contains("You are signed out of this server."), "{page}");
+    let (_, rest) = page.split_once(&format!("href=\"{}/end?", provider.issuer())).unwrap();
+    let query = rest.split('"').next().unwrap().replace("&amp;", "&");
+    let sent: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    assert_eq!(sent["client_id"], CLIENT);
+    assert_eq!(sent["post_logout_redirect_uri"], "https://gis.example/arcgis/login");
+    // Whoever is nobody of the provider stays here.
+    let mut ann = super::signing_in::Browser::new(&server);
+    assert_eq!(ann.sign_in("ann").await, "/arcgis/rest/services");
+    let csrf = ann.page("/arcgis/rest/services").await;
+    let csrf = csrf.split_once("name=\"csrf\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let led = ann.send("POST", "/arcgis/logout", &[("csrf", &csrf)]).await;
+    assert_eq!(location(&led), "/arcgis/rest/services");
 }

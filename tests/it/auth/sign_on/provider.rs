@@ -119,6 +119,7 @@ async fn description(State(provider): State<Provider>) -> Response {
         "token_endpoint": format!("{base}/token"),
         "userinfo_endpoint": format!("{base}/userinfo"),
         "jwks_uri": format!("{base}/jwks"),
+        "end_session_endpoint": format!("{base}/end"),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["EdDSA", "RS256"],
@@ -168,17 +169,23 @@ async fn token(State(provider): State<Provider>, headers: HeaderMap, body: Strin
             _ => value.clone(),
         };
     }
-    inside.user_info = match told.user_info {
+    inside.user_info = match &told.user_info {
         Value::Null => json!({"sub": claims["sub"]}),
-        said => said,
+        said => said.clone(),
     };
+    let token = signed(&json!({"alg": told.algorithm, "kid": told.key.1}), &claims, &told);
+    answer(&json!({"access_token": "opaque", "token_type": "Bearer", "id_token": token}))
+}
+
+/// A token with this head and these claims, signed as an answer says.
+pub fn signed(head: &Value, claims: &Value, told: &Answer) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&json!({"alg": told.algorithm, "kid": told.key.1})), part(&claims));
+    let signed = format!("{}.{}", part(head), part(claims));
     let signature = match told.algorithm {
         "none" => String::new(),
         _ => URL_SAFE_NO_PAD.encode(key(told.key.0).sign(&CoreJwsSigningAlgorithm::EdDsa, signed.as_bytes()).unwrap()),
     };
-    answer(&json!({"access_token": "opaque", "token_type": "Bearer", "id_token": format!("{signed}.{signature}")}))
+    format!("{signed}.{signature}")
 }
 
 async fn user_info(State(provider): State<Provider>) -> Response {
