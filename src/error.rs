@@ -2,7 +2,7 @@
 //!
 //! An edit that fails is not here: it is data, see [`crate::model::edit::EditResult`].
 
-use crate::model::{edit::EditResult, id::Generation, value::brief};
+use crate::model::{edit::EditResult, id::Generation, value::brief, vertices};
 
 /// Why a request failed. A variant exists where a client would act differently.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,20 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Refuses the texts of a request that have more vertices than one may have, before any of them is read as geometry.
+    pub(crate) fn check_vertices(texts: &[&str]) -> Result<()> {
+        match vertices::are_too_many(texts) {
+            false => Ok(()),
+            true => Err(Error::TooLarge {
+                what: "the number of vertices in the request",
+                limit: format!(
+                    "{}; nothing of it was read, send it in several parts",
+                    vertices::MAX_VERTICES_OF_REQUEST
+                ),
+            }),
+        }
+    }
+
     /// A parameter that cannot be read or makes no sense.
     pub fn invalid(name: &'static str, problem: impl Into<String>) -> Error {
         Error::InvalidParameter { name, problem: problem.into() }

@@ -62,6 +62,7 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     let _oversize = listen_for(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let app = App::open(config, url).await?;
     acting(&Actor::server(), tell_first_admin(&app)).await?;
+    acting(&Actor::server(), note_settings(&app)).await?;
     let (ending, mut told) = watch::channel(false);
     let background = [
         tokio::spawn(Arc::clone(&app.store).follow_notices()),
@@ -100,6 +101,17 @@ async fn serve(config: Config, url: &str, listener: TcpListener, address: Socket
     let _ = tokio::time::timeout(Duration::from_secs(5), app.store.close()).await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Writes to the audit log with which settings the server has started, as far as they are not the defaults, and without secrets: so who reads the log
+/// sees when they were changed.
+async fn note_settings(app: &App) -> Result<()> {
+    let settings: serde_json::Map<String, serde_json::Value> = (app.config.listed().into_iter())
+        .zip(Config::default().listed())
+        .filter(|(set, default)| set.value != default.value)
+        .map(|(set, _)| (set.name.to_owned(), json!(set.value)))
+        .collect();
+    app.store.record("server.started", "", env!("CARGO_PKG_VERSION"), json!({"settings": settings})).await
 }
 
 /// Makes the first administrator where there is no user yet. The password is said once, to whoever started the server, and is in no log.

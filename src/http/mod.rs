@@ -57,7 +57,6 @@ use crate::{
         guard::Caller,
         layer::Service,
         principal::{Access, Principal},
-        vertices::check_vertices,
     },
     wire::{error, params::Params},
 };
@@ -191,7 +190,7 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
             let actor = Actor::of_request(&principal, address, &request_id);
             let places = Arc::clone(&app.gate);
-            let most = permit::places(&app.config, &route);
+            let most = permit::places(&app, &route);
             let asks = principal.clone();
             let client = client(&headers);
             let sign_on = single_sign_on::kept(&headers);
@@ -266,7 +265,8 @@ async fn received(
     };
     let (params, file, failure) = match read {
         Ok((params, file)) => {
-            let failure = check_vertices(&params.pairs().iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>());
+            let failure =
+                Error::check_vertices(&params.pairs().iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>());
             (params, file, failure.err())
         }
         Err(error) => (query, None, Some(error)),

@@ -5,7 +5,6 @@
 
 use crate::{
     app::App,
-    config::Config,
     error::{Error, Result},
     model::{
         capability::Capability,
@@ -136,7 +135,8 @@ fn needed_of_service(what: &OfService) -> Access {
 }
 
 /// How many requests of one caller are worked on at the same time, if that is limited for a route: it is where the database is used.
-pub(super) fn places(config: &Config, route: &Route) -> Option<usize> {
+pub(super) fn places(app: &App, route: &Route) -> Option<usize> {
+    let config = &app.config;
     let all_but_one = config.max_connections.saturating_sub(1).max(1);
     let most = match config.max_caller_requests {
         0 => all_but_one,

@@ -10,7 +10,6 @@ use crate::{
         edit::{AttachmentEdit, AttachmentEdits, Payload},
         id::ReplicaId,
         layer::Service,
-        vertices::check_vertices,
     },
     sqlite::{geopackage::read::Reading, upload},
 };
@@ -45,7 +44,7 @@ pub(crate) async fn edits(
     let is_database = upload::is_database(&head(app, &item, &content).await?);
     if !is_database && content.size_bytes <= app.config.max_body_bytes as u64 {
         let text = text(app, service, name, id).await?;
-        check_vertices(&[&text])?;
+        Error::check_vertices(&[&text])?;
         return Ok(Uploaded::Edits(UploadedEdits { text, contents: None }));
     }
     let path = whole(app, &item, &content).await?;
@@ -59,7 +58,7 @@ pub(crate) async fn edits(
         upload::edits(&path, &reading, &mut |bytes| runtime.block_on(files.content_put(bytes)))
     });
     let (text, contents) = read.await.map_err(|error| Error::internal("reading an upload", error))??;
-    check_vertices(&[&text])?;
+    Error::check_vertices(&[&text])?;
     Ok(Uploaded::Edits(UploadedEdits { text, contents: Some(contents) }))
 }
 

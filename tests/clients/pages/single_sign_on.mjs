@@ -9,6 +9,7 @@ await scenarios({
     const { provider } = visit.facts;
     // The provider's pages are not ours, and what they complain of is its own business.
     visit.expect(new RegExp(provider.replaceAll(".", "\\.")));
+    visit.expect(/cdn\.jsdelivr\.net/);
     await visit.open(SERVICE);
     assert.equal(await visit.text("h1"), "Login");
     await visit.accessible();

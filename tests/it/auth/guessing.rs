@@ -218,7 +218,7 @@ async fn administrators_say_who_may_what_and_one_always_remains() {
 }
 
 #[tokio::test]
-async fn tokens_in_addresses_can_be_forbidden() {
+async fn s11_tokens_in_addresses_can_be_forbidden() {
     let mut server = with_users().await;
     server.configure(|config| config.tokens_in_urls = false);
     let viewer = key("viewer");
@@ -233,7 +233,7 @@ async fn tokens_in_addresses_can_be_forbidden() {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_make_one_administrator_whose_password_is_said_once_and_not_logged() {
+async fn s11_s15_processes_that_start_at_once_make_one_administrator_whose_password_is_said_once_and_not_logged() {
     let database = TestDatabase::new().await;
     let programs: Vec<Program> =
         (0..3).map(|_| Program::on(&database).with_text("SYNCLINE_ANONYMOUS", "none").keep_log()).collect();

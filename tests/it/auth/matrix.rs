@@ -92,7 +92,7 @@ async fn ask(server: &TestServer, verb: &str, path: &str, token: &str) -> (u16, 
 }
 
 #[tokio::test]
-async fn everybody_may_what_they_may_and_nothing_else() {
+async fn s16_everybody_may_what_they_may_and_nothing_else() {
     let mut server = with_users().await;
     server.configure(|config| config.metrics_open = false);
     server

@@ -67,7 +67,7 @@ fn minutes_left(answer: &Json) -> i64 {
 /// Somebody in front of a browser.
 pub struct Browser<'s> {
     server: &'s TestServer,
-    cookie: Option<String>,
+    pub cookie: Option<String>,
 }
 
 impl<'s> Browser<'s> {
@@ -181,7 +181,7 @@ async fn every_name_of_the_token_service_is_the_same_and_takes_no_password_in_an
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_sign_in_the_answer_is_the_same() {
+async fn s15_whatever_is_wrong_with_a_sign_in_the_answer_is_the_same() {
     let server = with_users().await;
     server.database.sql("update syncline.account set enabled = false where name = 'bob'").await;
     let expected = json!({"error": {"code": 400, "message": "Unable to generate token.", "details": ["Invalid username or password."]}});
@@ -300,7 +300,7 @@ async fn people_without_a_right_are_led_to_the_sign_in_page_and_back() {
 }
 
 #[tokio::test]
-async fn forms_count_only_with_what_their_session_knows() {
+async fn s12_forms_count_only_with_what_their_session_knows() {
     let server = with_users().await;
     let mut browser = Browser::new(&server);
     let csrf = browser.sign_in("ann").await;

@@ -109,7 +109,7 @@ async fn replicas_live_by_forms() {
 }
 
 #[tokio::test]
-async fn attachments_are_shown_and_run_nothing() {
+async fn s8_attachments_are_shown_and_run_nothing() {
     let (server, _jobs) = grove().await;
     run("attachments", &server.listen().await.address, "{}").await;
 }
@@ -148,7 +148,7 @@ async fn tiles_lie_under_maps_where_settings_name_them() {
 }
 
 #[tokio::test]
-async fn hostile_names_and_values_run_nothing() {
+async fn s13_hostile_names_and_values_run_nothing() {
     let mut server = TestServer::new().await;
     server.configure(|config| config.admin_token = Some(ADMIN.to_owned()));
     let hostile = r#"</title></script><script>alert(1)</script>"><img src=x onerror=alert(2)>'"#;

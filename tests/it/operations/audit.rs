@@ -275,3 +275,47 @@ async fn failures_to_sign_in_are_summed_and_tell_no_secret() {
     assert!(list.contains("user.added"), "the first administrator is there: {list}");
     server.stop();
 }
+
+#[tokio::test]
+async fn the_first_epoch_is_a_beginning_and_later_ones_say_what_they_are() {
+    let server = TestServer::on(TestDatabase::bare().await).await;
+    let told = "select string_agg(action, ' ' order by audit_id) from syncline.audit where action in ('epoch.begun', 'database.first_served')";
+    assert_eq!(server.database.value::<String>(told).await, "database.first_served");
+    let reason: String = server.database.value("select reason from syncline.epoch").await;
+    assert_eq!(reason, "the database is served for the first time");
+    server.database.sql("select syncline.begin_epoch('by hand')").await;
+    assert_eq!(server.database.value::<String>(told).await, "database.first_served epoch.begun");
+}
+
+#[tokio::test]
+async fn rules_of_expiry_and_settings_are_written_down() {
+    let server = closed().await;
+    let made = post_as(&server, &key("editor"), "createReplica", &[("replicaName", "crew"), ("layers", "0")]).await;
+    let replica = made["replicaID"].as_str().unwrap();
+    for form in [
+        &[("replicaIDs", replica), ("days", "never")][..],
+        &[("service", "trees"), ("days", "7")],
+        &[("service", "trees"), ("days", "7")],
+    ] {
+        let done = post_as(&server, &key("admin"), "/arcgis/rest/admin/replicas/expire", form).await;
+        assert_eq!(done["success"], true, "{done}");
+    }
+    let told: Json = server
+        .database
+        .value("select jsonb_agg(jsonb_build_array(actor, action, service, subject, detail) order by audit_id) from syncline.audit where action like '%.expiry_changed'")
+        .await;
+    let expected = json!([
+        ["key:admin", "replica.expiry_changed", "trees", replica, {"name": "crew", "days": 0, "before": null}],
+        ["key:admin", "service.expiry_changed", "trees", "trees", {"days": 7, "before": null}],
+    ]);
+    assert_eq!(told, expected, "and what changes nothing is not");
+    let database = TestDatabase::new().await;
+    let program =
+        Program::on(&database).with_text("SYNCLINE_ADMIN_TOKEN", "SECRET-admin-token").with("SYNCLINE_GRACE_DAYS", 3);
+    let serving = program.serve();
+    let started: Json =
+        database.value("select detail->'settings' from syncline.audit where action = 'server.started'").await;
+    assert_eq!(started["grace_days"], "3", "{started}");
+    assert!(started["admin_token"].is_string() && !started.to_string().contains("SECRET"), "{started}");
+    serving.stop();
+}

@@ -87,7 +87,7 @@ async fn what_fails_is_a_warning_with_its_cause_under_the_same_id() {
 
 /// S11, and what reliability asks of logs: at any level, in whatever way a secret or a value comes.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_and_no_value_is_ever_logged() {
+async fn s11_no_secret_and_no_value_is_ever_logged() {
     let (_database, _program, server) = serving("trace,sqlx=info").await;
     let service = "/arcgis/rest/services/trees/FeatureServer";
     let headers = "Authorization: Bearer SECRET-a\r\nX-Esri-Authorization: Bearer SECRET-b\r\nCookie: agstoken=SECRET-c\r\n\

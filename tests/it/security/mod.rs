@@ -1,14 +1,18 @@
 //! Attacks, by the names that the list of them has: each is tried, and must come to nothing.
 //!
-//! Others are tried where what they attack is tested: files that are databases (S7) in `geodatabase` and `geopackage`, attachments as scripts (S8) and
-//! markup in names and values (S13) in `browser`, secrets in logs (S11) and changed evidence (S21) in `operations`, who may do what (S10, S12, S15,
-//! S16, S18) in `auth`.
+//! Some are tried where what they attack is tested, and have their names there: attachments and markup in a real browser (S8, S13) in `browser`, secrets in
+//! logs (S11) and changed evidence (S21) in `operations`, every route for everybody (S16), forms (S12) and guesses (S15) in `auth`, what is somebody
+//! else's (S10, S16) and what was withdrawn (S18) in `owners`, files of strangers (S7) in `geopackage` and `geodatabase`.
 
+mod abuser;
+mod answers;
 mod bodies;
 mod databases;
+mod forms;
 mod guesses;
 mod injection;
 mod limits;
+mod others;
 mod paths;
 mod requests;
 mod routes;

@@ -64,7 +64,7 @@ async fn s14_the_server_goes_to_no_address_that_a_request_names() {
 }
 
 /// The names of an operation's parameters, in the query string and in its form.
-fn parameters(operation: &Json) -> Vec<&str> {
+pub fn parameters(operation: &Json) -> Vec<&str> {
     let mut names: Vec<&str> =
         operation["parameters"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
     for form in operation["requestBody"]["content"].as_object().into_iter().flat_map(|content| content.values()) {
