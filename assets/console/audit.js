@@ -36,10 +36,11 @@ export async function audit(place) {
   const input = (label, name, attributes) => h("p.field", {}, h("label", { for: `audit-${name}` }, label), h("input", { id: `audit-${name}`, name, value: wanted[name] ?? "", autocomplete: "off", ...attributes }));
   const form = h("form.filter", { role: "search", onsubmit: (event) => {
     event.preventDefault();
-    search(Object.fromEntries(new FormData(form)));
+    const { what, ...others } = Object.fromEntries(new FormData(form));
+    search({ ...others, action: what });
   } },
   input("Who", "actor", { type: "text", placeholder: "user, key:NAME, server" }),
-  choice("What", "action", [["", "anything"], ...(wanted.action && !KINDS.includes(wanted.action) ? [[wanted.action, wanted.action]] : []), ...KINDS.map((kind) => [kind, kind.replace("_", " ")])], wanted.action ?? ""),
+  choice("What", "what", [["", "anything"], ...(wanted.action && !KINDS.includes(wanted.action) ? [[wanted.action, wanted.action]] : []), ...KINDS.map((kind) => [kind, kind.replace("_", " ")])], wanted.action ?? ""),
   choice("Service", "service", [["", "all services"], ...services.map((one) => [one.name, one.name])], wanted.service ?? ""),
   input("From (UTC)", "since", { type: "datetime-local" }),
   input("Until (UTC)", "until", { type: "datetime-local" }),

@@ -215,7 +215,7 @@ await scenarios({
     await signIn(visit, "root", `${CONSOLE}/audit`);
     await says(visit, "tbody", "session.begun");
     await lookedAt(visit, "audit");
-    await visit.page.select("#choice-action", "key");
+    await visit.page.select("#choice-what", "key");
     await press(visit, "Search");
     await visit.until(() => [...document.querySelectorAll("tbody td:nth-child(3)")].every((one) => one.innerText.startsWith("key.")));
     await visit.page.type("#audit-actor", "nobody-like-that");

@@ -63,7 +63,7 @@ await scenarios({
     const titles = [];
     while (waiting.length) {
       const address = waiting.shift();
-      if (/[?&]f=(pjson|json|geojson)/.test(address) || /openapi|replicafiles|attachments\/\d+$/i.test(address)) {
+      if (/[?&]f=(pjson|json|geojson|pbf)/.test(address) || /openapi|replicafiles|attachments\/\d+$/i.test(address)) {
         const response = await fetch(address, { headers: { "X-Esri-Authorization": `Bearer ${visit.facts.admin}` } });
         assert.equal(response.status, 200, address);
         if (response.headers.get("content-type").includes("json")) {
@@ -73,6 +73,7 @@ await scenarios({
       }
       await visit.show({ phone: titles.length % 2 === 1, dark: titles.length % 3 === 1 });
       await visit.page.goto(address);
+      await visit.until(() => !document.querySelector("#console[aria-busy]"));
       // A form that was sent empty may say what it needs.
       assert.match((await visit.error()) ?? "it is missing", /it is missing/, address);
       titles.push((await visit.text("h1")).replace(/(batch|edit|Conflict|Feature) \d+/i, "$1 N"));
