@@ -65,7 +65,7 @@ function row(entry) {
     h("td", {}, entry.service),
     h("td.long", {}, id ? link(replicaAddress(entry.subject), entry.subject) : h("bdi", {}, entry.subject)),
     h("td.long", {}, h("details", {},
-      h("summary", {}, detail.length ? count(detail.length, "detail") : entry.position === null ? "not sealed yet" : `sealed, ${number(entry.position)}`),
+      h("summary", {}, "Details"),
       h("dl", {}, [
         ...detail.map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
         ["request", entry.requestId || "none"], ["place in the chain", entry.position === null ? "not sealed yet" : String(entry.position)], ["digest", entry.digest ?? ""],

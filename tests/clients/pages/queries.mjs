@@ -16,6 +16,9 @@ await scenarios({
     assert.equal(drawn.length, 12);
     await drawn[3].evaluate((one) => one.dispatchEvent(new MouseEvent("click", { bubbles: true })));
     await visit.until(() => document.querySelector("tr.chosen"));
+    await drawn[3].evaluate((one) => one.dispatchEvent(new MouseEvent("mouseover", { bubbles: true })));
+    const [wide, high] = await visit.page.$eval(".leaflet-tooltip", (one) => [one.offsetWidth, one.offsetHeight]);
+    assert.ok(wide > high, `the name of a feature is read from left to right: ${wide} by ${high}`);
     await visit.page.click('tr[data-id="9"] td:nth-child(3)');
     assert.deepEqual(await visit.page.$$eval("tr.chosen", (rows) => rows.map((row) => row.dataset.id)), ["9"]);
     assert.equal(await visit.page.$$eval(".map path.chosen", (all) => all.length), 1);
