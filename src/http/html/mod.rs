@@ -318,12 +318,7 @@ fn other_formats(html: &mut Html, formats: &[(String, &str)]) {
     }
     html.raw("<p class=\"note\">The same answer as");
     for (index, (address, name)) in formats.iter().enumerate() {
-        html.raw(if index == 0 { " " } else { ", " })
-            .raw("<a")
-            .attribute("href", address)
-            .raw(">")
-            .text(name)
-            .raw("</a>");
+        html.raw(if index == 0 { " " } else { ", " }).link(address, name);
     }
     html.raw(".</p>\n");
 }
