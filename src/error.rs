@@ -108,9 +108,11 @@ pub enum Error {
     /// An all-or-nothing upload with a refused edit.
     #[error("Operation rolled back. {} of {} edits failed and rollbackOnFailure is true; nothing was applied",
         .results.iter().flat_map(|(_, r)| r).filter(|r| r.fault().is_some()).count(),
-        .results.iter().map(|(_, r)| r.len()).sum::<usize>())]
+        .n_before + .results.iter().map(|(_, r)| r.len()).sum::<usize>())]
     RolledBack {
-        /// What became of each edit, by layer.
+        /// How many edits came before, of which none was refused.
+        n_before: usize,
+        /// What became of each of the others, by layer.
         results: Vec<(crate::model::id::LayerId, Vec<EditResult>)>,
     },
     /// Another synchronization of the same replica has not finished.

@@ -101,7 +101,7 @@ impl Append {
                 let undone = Undone::by(n_batches, edits.into(), applied.results);
                 self.keep(session, service, &sent, &undone).await?;
                 let results = undone.results.into_iter().map(|results| (self.layer.id, results)).collect();
-                return Err(Error::RolledBack { results });
+                return Err(Error::RolledBack { n_before: entered.n_before(self.layer.key), results });
             }
             counts.add(features.len(), applied.results.into_iter().next().unwrap_or_default());
             n_batches += 1;

@@ -89,7 +89,7 @@ impl Prepared {
             keep_undone(&mut tx, service, &self.edits, &applied.results, &self.sent).await?;
             tx.commit().await?;
             let layers = self.edits.iter().map(|edits| edits.layer.id);
-            return Err(Error::RolledBack { results: layers.zip(applied.results).collect() });
+            return Err(Error::RolledBack { n_before: 0, results: layers.zip(applied.results).collect() });
         }
         let mut layers = Vec::with_capacity(self.places.len());
         for (place, (features, attachments)) in self.places.iter().enumerate() {

@@ -133,7 +133,7 @@ impl Load {
             };
             for (_, results) in apply_all(tx, service, &[edits], Sender::Server).await? {
                 if results.iter().any(|result| result.error.is_some()) {
-                    return Err(Error::RolledBack { results: vec![(self.layer.id, results)] });
+                    return Err(Error::RolledBack { n_before: 0, results: vec![(self.layer.id, results)] });
                 }
             }
         }

@@ -120,7 +120,7 @@ pub(crate) async fn note_failure(
     let (code, message, details) = parts(error, &run.request_id);
     let told = details.last().unwrap_or(&message);
     let rolled_back = match error {
-        Error::RolledBack { results } => results.iter().flat_map(|(_, results)| results).count() as u64,
+        Error::RolledBack { results, .. } => results.iter().flat_map(|(_, results)| results).count() as u64,
         _ => 0,
     };
     let note = SyncNote {

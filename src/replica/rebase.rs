@@ -151,7 +151,7 @@ impl Snapshot<'_> {
         for (layer, results) in apply_all(tx, self.service, &[edits], Sender::Server).await? {
             // An attachment of a feature that was deleted here goes with it, when the other side hears of that.
             if layer.attached_to.is_none() && results.iter().any(|result| result.error.is_some()) {
-                return Err(Error::RolledBack { results: vec![(layer.id, results)] });
+                return Err(Error::RolledBack { n_before: 0, results: vec![(layer.id, results)] });
             }
         }
         Ok(())

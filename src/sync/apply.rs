@@ -86,7 +86,10 @@ async fn submit_once(
         tx.roll_back().await?;
         let results = rolled_back(results, EditResult::undoes_batch, |_| 0);
         books::keep_undone(session, service, upload.replica, edits, &results).await?;
-        return Err(Error::RolledBack { results: edits.iter().map(|edits| edits.layer.id).zip(results).collect() });
+        return Err(Error::RolledBack {
+            n_before: 0,
+            results: edits.iter().map(|edits| edits.layer.id).zip(results).collect(),
+        });
     }
     let altering = tx.altering_layers(results.iter().map(|(layer, _)| layer.key).collect()).await?;
     for (_, results) in results.iter_mut().filter(|(layer, _)| altering.contains(&layer.key)) {

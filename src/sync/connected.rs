@@ -63,7 +63,7 @@ pub(crate) struct Entered {
 
 impl Entered {
     /// How many edits of a layer were entered.
-    pub(super) fn n_before(&self, layer: LayerKey) -> usize {
+    pub(crate) fn n_before(&self, layer: LayerKey) -> usize {
         self.places.get(&layer).and_then(|&place| usize::try_from(place).ok()).unwrap_or_default()
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn parts(error: &Error, request_id: &str) -> (i64, String, Vec<String
         | Error::FutureGeneration { .. }
         | Error::LostGeneration { .. }
         | Error::RebaseNeeded { .. } => (400, UNABLE.to_owned(), vec![text]),
-        Error::RolledBack { results } => {
+        Error::RolledBack { results, .. } => {
             let mut details = vec![text];
             details.extend(failures(results));
             (400, UNABLE.to_owned(), details)

@@ -71,10 +71,8 @@ def edit(layer):
 
 
 def read(path, layer):
-    without = [QgsWkbTypes.NoGeometry, QgsWkbTypes.Unknown]
-    sublayers = [QgsVectorLayer(found.uri(), found.name(), "ogr") for found in QgsProviderRegistry.instance().querySublayers(path)]
     shown = {
-        "with geometry": sorted(found.name() for found in sublayers if found.isValid() and found.wkbType() not in without),
+        "layers": sorted(found.name() for found in QgsProviderRegistry.instance().querySublayers(path)),
         "crs": layer.crs().authid(),
         "type": QgsWkbTypes.displayString(layer.wkbType()),
         "fields": {field.name(): field.typeName() for field in layer.fields()},

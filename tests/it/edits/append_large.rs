@@ -56,12 +56,14 @@ async fn one_that_is_refused_late_undoes_all_which_are_kept() {
     let text = trees(|n| if n == 24_000 { "many".to_owned() } else { n.to_string() });
     let said = append(&server, &text, &[CSV]).await;
     let words = said["error"]["details"].to_string();
-    assert!(words.contains("many") && words.contains("edit 24000 of layer 0"), "{said}");
+    assert!(words.contains("many") && words.contains("1 of 25000 edits failed"), "{said}");
     assert_eq!(server.features(0).await.len(), 3, "nothing is there");
     assert_eq!(server.database.value::<i64>("select count(*) from syncline.rejected_edit").await, 25_000);
     let causes =
         "select count(*) from syncline.rejected_edit where message like '%many%' and message not like '%rolled back%'";
     assert_eq!(server.database.value::<i64>(causes).await, 1);
+    let others = "select count(*) from syncline.rejected_edit where message like '%because of edit 24000 of layer 0%'";
+    assert_eq!(server.database.value::<i64>(others).await, 24_999);
 
     // Without rolling back, the others are there, and make up for those that were kept.
     let answer = append(&server, &text, &[CSV, ("rollbackOnFailure", "false")]).await;
