@@ -128,6 +128,17 @@ async fn esridump_and_restapi_copy_layers() {
 }
 
 #[tokio::test]
+async fn pyogrio_reads_files_of_every_format() {
+    let python = in_tree(".venv/bin/python");
+    let found = Command::new(&python).args(["-c", "import pyogrio"]).stderr(Stdio::null()).status();
+    if is_here("pyogrio", found.is_ok_and(|status| status.success())) {
+        let (_program, server) = with_natural_earth().await;
+        run(&python, &["files_client.py"], &server);
+        server.stop();
+    }
+}
+
+#[tokio::test]
 async fn esris_rest_js_reads_edits_and_synchronizes() {
     node("ArcGIS REST JS", &["node_client.mjs"], &in_tree("tests/clients/node_modules")).await;
 }
