@@ -153,7 +153,8 @@ pub(crate) fn conflict(service: &Service, conflict: &Conflict) -> Json {
     let kept = |image: Option<&str>| {
         let mut shown = embedded(image);
         let layer = service.layer_by_key(lost.layer);
-        if let (Some(layer), Some(attributes)) = (layer, shown["attributes"].as_object_mut()) {
+        let attributes = shown.get_mut("attributes").and_then(Json::as_object_mut);
+        if let (Some(layer), Some(attributes)) = (layer, attributes) {
             layer.hidden_fields().for_each(|name| drop(attributes.remove(name)));
         }
         shown
