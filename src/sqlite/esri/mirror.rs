@@ -76,7 +76,13 @@ impl<'c> Mirror<'c> {
                 GeometryType::Polyline => 5,
                 GeometryType::Polygon => 6,
             };
-            let kind = kind + if dimensions.z { 1000 } else { 0 } + if dimensions.m { 2000 } else { 0 };
+            // Heights are told by the number of dimensions alone: a type that says so as well is none to QGIS.
+            let kind = kind
+                + match (dimensions.z, dimensions.m) {
+                    (_, false) => 0,
+                    (false, true) => 2000,
+                    (true, true) => 3000,
+                };
             connection.execute(
                 "INSERT INTO geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, 'WKB')",
                 params![
