@@ -73,6 +73,8 @@ impl Gate {
             self.attempts().succeeded(of);
             let mut session = store.session().await?;
             let mut tx = session.own().await?;
+            // In the order in which everybody locks them.
+            tx.attempt_lock(of).await?;
             tx.attempt_forgive(of).await?;
             tx.do_not_wait_for_disk().await?;
             tx.commit().await?;

@@ -9,7 +9,7 @@ use syncline::model::principal::Access;
 
 use crate::{
     owners::{add, closed, code, create, define, get_as, id, ownership, post_as, species, synchronize, token},
-    support::{TestServer, server::text},
+    support::TestServer,
 };
 
 async fn status_of(server: &TestServer, token: &str, path: &str) -> (u16, i64, String) {
@@ -19,7 +19,8 @@ async fn status_of(server: &TestServer, token: &str, path: &str) -> (u16, i64, S
     }
     let response = server.send(request.body(Body::empty()).unwrap()).await;
     let status = response.status().as_u16();
-    let body = text(response).await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body = String::from_utf8_lossy(&bytes).into_owned();
     let answer: Json = serde_json::from_str(&body).unwrap_or_default();
     (status, answer["error"]["code"].as_i64().unwrap_or(200), body)
 }
