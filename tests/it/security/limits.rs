@@ -91,7 +91,7 @@ async fn s3_one_caller_with_endless_queries_does_not_keep_others_waiting() {
         }
         // Also who did not sign in is answered, if only that they must.
         assert_eq!(server.get("1/query", &[("where", "1=1")]).await["error"]["code"], 499);
-        assert_eq!(server.database.value::<bool>(waiting).await, true, "the queries still hang");
+        assert!(server.database.value::<bool>(waiting).await, "the queries still hang");
         sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
     };
     let (answers, ()) = tokio::join!(hanging, others);

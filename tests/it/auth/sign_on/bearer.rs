@@ -27,7 +27,7 @@ fn now() -> u64 {
 }
 
 /// A token about carla, with these claims instead of its own; null: without.
-fn token(provider: &Provider, changed: Json, told: &Answer) -> String {
+fn token(provider: &Provider, changed: &Json, told: &Answer) -> String {
     let mut claims = json!({
         "iss": provider.issuer(), "aud": [AUDIENCE, "another"], "sub": "4711", "iat": now(), "exp": now() + 300, "client_id": "a program",
         "preferred_username": "carla", "groups": ["gis"],
@@ -49,7 +49,7 @@ async fn code(server: &TestServer, token: &str) -> i64 {
 #[tokio::test]
 async fn a_program_presents_a_token_of_the_provider_where_the_settings_say_so() {
     let (mut server, provider) = with_audience().await;
-    let own = token(&provider, json!({}), &Answer::default());
+    let own = token(&provider, &json!({}), &Answer::default());
     let add = [("features", r#"[{"attributes":{"species":"x"}}]"#)];
     for _ in 0..3 {
         let answer = post_as(&server, &own, "0/addFeatures", &add).await;
@@ -62,13 +62,13 @@ async fn a_program_presents_a_token_of_the_provider_where_the_settings_say_so() 
         .await;
     assert_eq!(entries, 1);
     // A token that says nothing of groups takes no role away; one that says another group does.
-    let quiet = token(&provider, json!({"groups": null}), &Answer::default());
+    let quiet = token(&provider, &json!({"groups": null}), &Answer::default());
     assert_eq!(code(&server, &quiet).await, 200);
     assert_eq!(roles(&server, "carla").await, "editor");
-    let other = token(&provider, json!({"groups": ["nobody"]}), &Answer::default());
+    let other = token(&provider, &json!({"groups": ["nobody"]}), &Answer::default());
     assert_eq!(code(&server, &other).await, 498);
     assert_eq!(roles(&server, "carla").await, "");
-    let bosses = token(&provider, json!({"groups": ["bosses"]}), &Answer::default());
+    let bosses = token(&provider, &json!({"groups": ["bosses"]}), &Answer::default());
     assert_eq!(code(&server, &bosses).await, 200);
     assert_eq!(roles(&server, "carla").await, "admin");
     // Who is disabled is out at once, with every token.
@@ -82,7 +82,7 @@ async fn a_program_presents_a_token_of_the_provider_where_the_settings_say_so() 
     // And nothing of it counts where nobody said for whom such tokens are.
     server.configure(|config| config.oidc_audience = None);
     assert_eq!(
-        code(&server, &token(&provider, json!({"sub": "1", "preferred_username": "dora"}), &Answer::default())).await,
+        code(&server, &token(&provider, &json!({"sub": "1", "preferred_username": "dora"}), &Answer::default())).await,
         498
     );
 }
@@ -91,26 +91,29 @@ async fn a_program_presents_a_token_of_the_provider_where_the_settings_say_so() 
 async fn a_token_that_is_not_genuine_or_not_for_this_server_does_not_count() {
     let (server, provider) = with_audience().await;
     let good = || Answer::default();
-    let whole = token(&provider, json!({}), &good());
+    let whole = token(&provider, &json!({}), &good());
     let [head, claims, signature]: [&str; 3] = whole.split('.').collect::<Vec<_>>().try_into().unwrap();
-    let mine = token(&provider, json!({"groups": ["bosses"]}), &good());
+    let mine = token(&provider, &json!({"groups": ["bosses"]}), &good());
     let wrong = [
-        ("an ID token", token(&provider, json!({"aud": CLIENT, "nonce": "x"}), &good())),
-        ("an ID token for everybody", token(&provider, json!({"nonce": "x"}), &good())),
-        ("an ID token with a hash", token(&provider, json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}), &good())),
-        ("another audience", token(&provider, json!({"aud": "another"}), &good())),
-        ("no audience", token(&provider, json!({"aud": null}), &good())),
-        ("another issuer", token(&provider, json!({"iss": "https://id.example"}), &good())),
-        ("expired", token(&provider, json!({"exp": now() - 120}), &good())),
-        ("without an end", token(&provider, json!({"exp": null}), &good())),
-        ("not yet", token(&provider, json!({"nbf": now() + 600}), &good())),
-        ("no group with a role", token(&provider, json!({"groups": []}), &good())),
-        ("the name of another user", token(&provider, json!({"sub": "77", "preferred_username": "root"}), &good())),
-        ("no signature", token(&provider, json!({}), &Answer { algorithm: "none", ..good() })),
-        ("an algorithm of a secret", token(&provider, json!({}), &Answer { algorithm: "HS256", ..good() })),
-        ("an algorithm that the key is not for", token(&provider, json!({}), &Answer { algorithm: "RS256", ..good() })),
-        ("a key that nobody publishes", token(&provider, json!({}), &Answer { key: (1, "1"), ..good() })),
-        ("a key under the name of another", token(&provider, json!({}), &Answer { key: (1, "0"), ..good() })),
+        ("an ID token", token(&provider, &json!({"aud": CLIENT, "nonce": "x"}), &good())),
+        ("an ID token for everybody", token(&provider, &json!({"nonce": "x"}), &good())),
+        ("an ID token with a hash", token(&provider, &json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}), &good())),
+        ("another audience", token(&provider, &json!({"aud": "another"}), &good())),
+        ("no audience", token(&provider, &json!({"aud": null}), &good())),
+        ("another issuer", token(&provider, &json!({"iss": "https://id.example"}), &good())),
+        ("expired", token(&provider, &json!({"exp": now() - 120}), &good())),
+        ("without an end", token(&provider, &json!({"exp": null}), &good())),
+        ("not yet", token(&provider, &json!({"nbf": now() + 600}), &good())),
+        ("no group with a role", token(&provider, &json!({"groups": []}), &good())),
+        ("the name of another user", token(&provider, &json!({"sub": "77", "preferred_username": "root"}), &good())),
+        ("no signature", token(&provider, &json!({}), &Answer { algorithm: "none", ..good() })),
+        ("an algorithm of a secret", token(&provider, &json!({}), &Answer { algorithm: "HS256", ..good() })),
+        (
+            "an algorithm that the key is not for",
+            token(&provider, &json!({}), &Answer { algorithm: "RS256", ..good() }),
+        ),
+        ("a key that nobody publishes", token(&provider, &json!({}), &Answer { key: (1, "1"), ..good() })),
+        ("a key under the name of another", token(&provider, &json!({}), &Answer { key: (1, "0"), ..good() })),
         ("others' claims", format!("{head}.{}.{signature}", mine.split('.').nth(1).unwrap())),
         ("cut", format!("{head}.{claims}.")),
         ("nothing in it", "..".to_owned()),
