@@ -23,6 +23,8 @@ use super::{
 /// GDAL takes most of the run's time and hardly varies.
 const MAX_GDAL_ROUNDS: u32 = 3;
 
+const JSON: &[(&str, &str)] = &[("dataFormat", "json")];
+
 /// Measures time and memory.
 pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     let server = Server::start(bed)?;
@@ -30,7 +32,7 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     let mut connection = bed.connect()?;
     let n_rows = bed.wait(sqlx::query_scalar::<_, i64>("select count(*) from trees").fetch_one(&mut connection))?;
     progress("export: a first time, to see that the file has all rows");
-    export(&server, &mut client, (LARGE, "json"), |file| match count_features(file)? {
+    export(&server, &mut client, (LARGE, JSON), |file| match count_features(file)? {
         n_features if n_features == n_rows => Ok(()),
         n_features => Err(format!("the file has {n_features} features, the table {n_rows} rows").into()),
     })?;
@@ -40,7 +42,7 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
         (Series::default(), Series::default(), Series::default(), Series::default());
     for round in 1..=rounds {
         progress(&format!("export: round {round} of {rounds}"));
-        let took = export(&server, &mut client, (LARGE, "json"), |_| Ok(()))?.as_secs_f64();
+        let took = export(&server, &mut client, (LARGE, JSON), |_| Ok(()))?.as_secs_f64();
         ours.one(took);
         floor.one(bed.wait(copy(&mut connection))?.as_secs_f64());
         if round <= MAX_GDAL_ROUNDS {
@@ -52,7 +54,7 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     let (mut large, mut small) = (Series::default(), Series::default());
     for (table, series) in [(LARGE, &mut large), (THOUSAND, &mut small)] {
         let server = Server::start(bed)?;
-        export(&server, &mut server.connect()?, (table, "json"), |_| Ok(()))?;
+        export(&server, &mut server.connect()?, (table, JSON), |_| Ok(()))?;
         series.one(server.peak_memory()?);
     }
     let comparison = |name, against, unit, measured, reference, goal| Comparison {
@@ -70,23 +72,21 @@ pub fn measure(bed: &Bed, rounds: u32) -> Result<Vec<Comparison>> {
     ])
 }
 
-/// Creates a replica of all rows, up to the answer that names the finished file, and takes it back after a look at the file.
+/// Creates a replica of all rows, as `form` says it is to come, up to the answer that names the finished file, and takes it back after a look at
+/// the file.
 pub fn export(
     server: &Server,
     client: &mut Client,
-    (service, format): (&str, &str),
+    (service, form): (&str, &[(&str, &str)]),
     look: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<Duration> {
-    let request = Request::post(
-        &format!("{service}/FeatureServer/createReplica"),
-        &[
-            ("layers", "0"),
-            ("layerQueries", r#"{"0":{"queryOption":"all"}}"#),
-            ("syncModel", "perReplica"),
-            ("transportType", "esriTransportTypeUrl"),
-            ("dataFormat", format),
-        ],
-    );
+    let all = [
+        ("layers", "0"),
+        ("layerQueries", r#"{"0":{"queryOption":"all"}}"#),
+        ("syncModel", "perReplica"),
+        ("transportType", "esriTransportTypeUrl"),
+    ];
+    let request = Request::post(&format!("{service}/FeatureServer/createReplica"), &[&all, form].concat());
     let (answer, took) = client.send(&request)?;
     let answer: serde_json::Value = serde_json::from_slice(&answer)?;
     let name = answer["URL"].as_str().and_then(|url| url.rsplit('/').next()).ok_or("the answer has no URL")?;
