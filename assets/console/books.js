@@ -71,6 +71,8 @@ async function books(place, kind) {
   let more = false;
   let offset = 0;
   let chosen = wanted.number ? Number(wanted.number) : null;
+  // The entry whose detail is drawn, unless it is out of date.
+  let drawn = null;
 
   const news = h("div", { "aria-live": "polite" });
   const bar = h("div.selection", {});
@@ -170,6 +172,7 @@ async function books(place, kind) {
       const failed = answer.filter(([, one]) => !one.success);
       selected.clear();
       chosen = null;
+      drawn = null;
       await trying(h("div"), null, load);
       fill(news,
         answer.length > failed.length ? done(`${count(answer.length - failed.length, "entry", "entries")} done.`) : null,
@@ -185,6 +188,7 @@ async function books(place, kind) {
       mark(entry, Number(entry.dataset.id) === id);
     }
     const after = async (message) => {
+      drawn = null;
       await trying(h("div"), null, load);
       fill(news, message);
       news.scrollIntoView({ block: "nearest" });
@@ -195,9 +199,11 @@ async function books(place, kind) {
     } catch (error) {
       write = (place) => fill(place, failure(error));
     }
-    // Somebody may have chosen another meanwhile, or be at work with what is shown.
-    if (isLast() && !(quietly && detail.querySelector(".at-work > *"))) {
+    // Somebody may have chosen another meanwhile, or be at work with this one: a form is open, or what they pressed is under way.
+    const isAtWork = (quietly || id === drawn) && detail.querySelector(".at-work > *, .at-work[aria-busy]");
+    if (isLast() && !isAtWork) {
       keepingFocus(detail, () => write(detail));
+      drawn = id;
     }
   };
 

@@ -471,12 +471,14 @@ export async function trying(place, pressed, perform) {
     pressed.disabled = true;
   }
   fill(place);
+  place.setAttribute("aria-busy", "true");
   try {
     return await perform();
   } catch (error) {
     fill(place, failure(error));
     return undefined;
   } finally {
+    place.removeAttribute("aria-busy");
     if (pressed) {
       pressed.disabled = false;
     }

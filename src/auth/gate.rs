@@ -13,7 +13,7 @@ use crate::{
     store::Store,
 };
 
-use super::{failures::Failures, oidc::Provider, password, places::Places};
+use super::{failures::Failures, oidc::Provider, password, shares::Shares};
 
 /// How many passwords are checked at once: each takes a processor and 19 MiB.
 const MAX_CHECKS: usize = 2;
@@ -29,7 +29,7 @@ pub struct Gate {
     /// Those that are not in the audit log yet.
     pub(super) failures: Failures,
     /// How much each caller takes up.
-    pub(crate) places: Places,
+    pub(crate) shares: Shares,
     /// The identity provider.
     pub(super) provider: Provider,
 }
@@ -41,7 +41,7 @@ impl Default for Gate {
             waiting: Semaphore::new(MAX_WAITING),
             attempts: Mutex::default(),
             failures: Failures::default(),
-            places: Places::default(),
+            shares: Shares::default(),
             provider: Provider::default(),
         }
     }

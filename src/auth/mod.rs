@@ -9,9 +9,9 @@ pub(crate) mod lists;
 pub(crate) mod oidc;
 pub(crate) mod owner;
 mod password;
-mod places;
 pub(crate) mod rights;
 mod secret;
+mod shares;
 pub(crate) mod sign_in;
 pub(crate) mod users;
 

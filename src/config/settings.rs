@@ -133,8 +133,8 @@ settings! {
         /// How much a query may cost by what the database's planner expects, in its own units; what is beyond is refused before it is
         /// begun. Asked are only conditions that are long or look into texts. 0: any cost.
         max_query_cost: u64 = 100_000_000, range: Some((0, ANY));
-        /// How many requests of one caller (a user, a key, or an address for those who did not sign in) are worked on at the same time,
-        /// in each process; others of theirs wait. One connection to the database is always left to others. 0: no limit but that.
+        /// How many requests of one caller (a user, a key, or an address for those who did not sign in) use the database at the same time,
+        /// in each process; others of theirs wait. One connection is always left to others. 0: no limit but that.
         max_caller_requests: u32 = 8, range: Some((0, 1_000_000));
         /// The largest body of a request, in bytes.
         max_body_bytes: usize = 64 << 20, range: Some((1 << 16, ANY));

@@ -30,7 +30,7 @@ mod signing_in;
 mod single_sign_on;
 mod uploads;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -189,9 +189,8 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             }
             let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
             let actor = Actor::of_request(&principal, address, &request_id);
-            let places = Arc::clone(&app.gate);
-            let most = permit::places(&app, &route);
-            let asks = principal.clone();
+            let share =
+                permit::most_connections(&app, &route).map(|most| app.gate.shares.of(&principal, address, most));
             let client = client(&headers);
             let sign_on = single_sign_on::kept(&headers);
             let call = Call {
@@ -212,13 +211,10 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             if format == Format::Html {
                 shown.about = about::about(&call, &route);
             }
-            let place = match most {
-                Some(most) => places.places.take(&asks, address, most).await.map(Some),
-                None => Ok(None),
-            };
-            match place {
-                Ok(_place) => auth::acting(&actor, reply(&call, &route, &shown)).await,
-                Err(error) => Err(error),
+            let work = auth::acting(&actor, reply(&call, &route, &shown));
+            match share {
+                Some(share) => share.scope(work).await,
+                None => work.await,
             }
         }
     };

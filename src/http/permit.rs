@@ -134,8 +134,8 @@ fn needed_of_service(what: &OfService) -> Access {
     }
 }
 
-/// How many requests of one caller are worked on at the same time, if that is limited for a route: it is where the database is used.
-pub(super) fn places(app: &App, route: &Route) -> Option<usize> {
+/// How many connections to the database one caller may have at once, if that is limited for a route.
+pub(super) fn most_connections(app: &App, route: &Route) -> Option<usize> {
     let config = &app.config;
     let all_but_one = config.max_connections.saturating_sub(1).max(1);
     let most = match config.max_caller_requests {

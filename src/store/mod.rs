@@ -44,6 +44,7 @@ pub mod repair;
 pub(crate) mod replicas;
 mod restored;
 mod session;
+pub(crate) mod share;
 pub(crate) mod synchronizations;
 mod tables;
 pub(crate) mod upload_items;
@@ -204,9 +205,10 @@ impl Store {
             .ok_or_else(|| Error::NotFound(format!("Service {name}/FeatureServer not found ")))
     }
 
-    /// A connection of one's own.
+    /// A connection of one's own, of the share of whoever asks.
     pub(crate) async fn session(&self) -> Result<Session> {
-        Ok(Session::new(self.pool.acquire().await?, Arc::clone(&self.commits)))
+        let place = share::take().await?;
+        Ok(Session::new(self.pool.acquire().await?, place, Arc::clone(&self.commits)))
     }
 
     /// A connection on which no other request synchronizes this replica until it is given back. Waits without holding a

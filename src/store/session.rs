@@ -13,6 +13,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgQueryResult, PgRow},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::{
@@ -34,12 +35,18 @@ use super::{
 /// connections in a circle.
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
+    /// What it takes up of its caller's share.
+    _place: Option<OwnedSemaphorePermit>,
     commits: Arc<Histogram>,
 }
 
 impl Session {
-    pub(super) fn new(connection: PoolConnection<Postgres>, commits: Arc<Histogram>) -> Session {
-        Session { connection, commits }
+    pub(super) fn new(
+        connection: PoolConnection<Postgres>,
+        place: Option<OwnedSemaphorePermit>,
+        commits: Arc<Histogram>,
+    ) -> Session {
+        Session { connection, _place: place, commits }
     }
 
     /// A snapshot of all layers of a service, and the generation that it adds up to.

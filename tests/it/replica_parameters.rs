@@ -316,7 +316,7 @@ async fn an_export_has_the_fields_that_its_layer_queries_name() {
     let every = create(&server, &[("syncModel", "none"), ("layerQueries", r#"{"0":{"fields":["*"]}}"#)]).await;
     assert_eq!(names(&every), all);
     for (given, said) in [
-        (r#"["colour"]"#, "layer 0: there is no field 'colour'; it has objectid"),
+        (r#"["colour"]"#, "there is no field 'colour' in layer 0; the fields are objectid"),
         ("5", "fields is 5"),
         ("[5]", "a list of names"),
     ] {
