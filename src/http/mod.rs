@@ -174,11 +174,10 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         headers: &headers,
         json_url,
     };
-    let mut is_somebody = false;
+    let is_somebody = identity.as_ref().is_ok_and(|found| !found.principal.is_anonymous());
     let result = match (failure, identity) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(Identity { principal, session })) => {
-            is_somebody = !principal.is_anonymous();
             let mut params = match format {
                 Format::Html => html::gathered(shown.params).into_owned(),
                 _ => shown.params.clone(),
@@ -187,35 +186,22 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
             if let Route::Service(name, OfService::CreateReplica) = &route {
                 create_defaults(&app, name, &principal, &headers, &mut params);
             }
-            let (method, visitor, request_id) = (method.clone(), visitor.clone(), request_id.to_owned());
-            let actor = Actor::of_request(&principal, address, &request_id);
-            let share =
-                permit::most_connections(&app, &route).map(|most| app.gate.shares.of(&principal, address, most));
-            let client = client(&headers);
-            let sign_on = single_sign_on::kept(&headers);
             let call = Call {
                 app,
-                method,
+                method: method.clone(),
                 params,
                 file,
                 format,
                 base,
                 principal,
                 session,
-                visitor,
-                sign_on,
+                visitor: visitor.clone(),
+                sign_on: single_sign_on::kept(&headers),
                 address,
-                request_id,
-                client,
+                request_id: request_id.to_owned(),
+                client: client(&headers),
             };
-            if format == Format::Html {
-                shown.about = about::about(&call, &route);
-            }
-            let work = auth::acting(&actor, reply(&call, &route, &shown));
-            match share {
-                Some(share) => share.scope(work).await,
-                None => work.await,
-            }
+            carried_out(&call, &route, &mut shown).await
         }
     };
     let mut response = answer_of(result, &route, format, &shown, (path, &query), request_id);
@@ -223,6 +209,21 @@ async fn answer_route(app: App, request: Request, path: &str, request_id: &str) 
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
     response
+}
+
+/// Does what a request asks for, on behalf of whoever asks, and within their share.
+async fn carried_out(call: &Call, route: &Route, shown: &mut Shown<'_>) -> Result<Response> {
+    if call.format == Format::Html {
+        shown.about = about::about(call, route);
+    }
+    let actor = Actor::of_request(&call.principal, call.address, &call.request_id);
+    let most = permit::most_connections(&call.app, route);
+    let share = most.map(|most| call.app.gate.shares.of(&call.principal, call.address, most));
+    let work = auth::acting(&actor, reply(call, route, shown));
+    match share {
+        Some(share) => share.scope(work).await,
+        None => work.await,
+    }
 }
 
 /// What a request brought, as far as it could be read.
