@@ -7,6 +7,7 @@
 //! [`bed`] has the database and the server, [`data`] the rows, [`http`] the client, [`report`] the table at the end; each
 //! of the other modules is a subject.
 
+mod abuse;
 mod attachments;
 mod bed;
 mod ceiling;
@@ -105,7 +106,7 @@ fn measure(bed: &Bed, options: &Options, subjects: &[Subject]) -> Result<Vec<Com
             Subject::Files => files::measure(bed, options.rounds)?,
             Subject::Delta => delta::measure(bed, options.rows, options.rounds)?,
             Subject::Upload => upload::measure(bed, options.rows, options.rounds)?,
-            Subject::Crowd => crowd::measure(bed, options.rounds)?,
+            Subject::Crowd => [crowd::measure(bed, options.rounds)?, abuse::measure(bed, options.rounds)?].concat(),
             Subject::Attachments => attachments::measure(bed, options.rounds)?,
             Subject::Query => query::measure(bed, options.rows, options.rounds, options.peers.as_deref())?,
             Subject::Clone => clone::measure(bed, options.rows, options.rounds, options.peers.as_deref())?,

@@ -137,7 +137,7 @@ impl Comparison {
 }
 
 /// The figure below which a share of all lies; not a number if there are none.
-fn quantile(figures: &[f64], percent: usize) -> f64 {
+pub fn quantile(figures: &[f64], percent: usize) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let index = sorted.len().saturating_sub(1) * percent;
