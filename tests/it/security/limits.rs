@@ -189,3 +189,41 @@ async fn s6_a_body_that_is_packed_is_not_unpacked() {
         assert!(code == 400 && said.contains("without compression"), "{encoding}: {code} {said}");
     }
 }
+
+#[tokio::test]
+async fn s6_an_archive_that_would_fill_the_disk_is_a_file_like_any_other() {
+    let server = with_oaks().await;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let packed = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    archive.start_file("edits.json", packed).unwrap();
+    for _ in 0..256 {
+        std::io::Write::write_all(&mut archive, &vec![0; 1 << 20]).unwrap();
+    }
+    let bomb = archive.finish().unwrap().into_inner();
+    assert!(bomb.len() < 1 << 20, "256 MiB in {} bytes", bomb.len());
+    let mut body = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"edits.zip\"\r\n\r\n".to_vec();
+    body.extend_from_slice(&bomb);
+    body.extend_from_slice(b"\r\n--b--\r\n");
+    let answer = json(server.post_body("uploads/upload?f=json", "multipart/form-data; boundary=b", body).await).await;
+    let id = answer["item"]["itemID"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    for (operation, parameters) in [
+        ("applyEdits", &[("editsUploadId", id)][..]),
+        ("0/append", &[("appendUploadId", id), ("async", "false"), ("appendUploadFormat", "geojson")]),
+    ] {
+        let (code, said) = refusal(&server.post(operation, parameters).await).unwrap();
+        assert!(code == 400 && said.len() < 500, "{operation}: {code} {said}");
+    }
+    let mut written = 0;
+    let mut places = vec![server.app.config.data.clone()];
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => places.push(entry.path()),
+                false => written += entry.metadata().unwrap().len(),
+            }
+        }
+    }
+    assert!(written < 2 << 20, "{written} bytes were written of an archive of {}", bomb.len());
+    assert_eq!(server.features(0).await.len(), 50, "nothing was stored");
+}
