@@ -4,6 +4,7 @@
 //! [`operations`] has one entry for each resource and operation, with its parameters. Tests hold it against the routes
 //! and against the parameters that are really read.
 
+mod accounts;
 mod console;
 mod operations;
 mod parameters;

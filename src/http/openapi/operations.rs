@@ -1,7 +1,7 @@
 //! Every resource and operation there is.
 
 use super::{
-    console as c,
+    accounts as a, console as c,
     parameters::{self as p, Parameter},
     querying as q,
 };
@@ -84,7 +84,7 @@ const TOKEN: Answer = Object(&[("token", "text"), ("expires", "number"), ("ssl",
 
 const fn generate_token(path: &'static str, id: &'static str) -> Operation {
     Operation::new("signing in", Post, path, id, "A token for a user name and a password.")
-        .takes(&[p::GENERATE_TOKEN])
+        .takes(&[a::GENERATE_TOKEN])
         .gives(TOKEN)
 }
 
@@ -136,7 +136,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("catalogue", GetOrPost, "/arcgis/sharing/rest/portals/self", "portalSelf", "The same: itself.")
         .gives(Object(&[("id", "text"), ("isPortal", "flag")])),
     Operation::new("signing in", GetOrPost, "/arcgis/login", "login", "The page on which people sign in.")
-        .takes(&[p::LOGIN])
+        .takes(&[a::LOGIN])
         .gives(Text),
     Operation::new(
         "signing in",
@@ -145,7 +145,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "signOn",
         "Leads to the identity provider, if there is one.",
     )
-    .takes(&[p::SIGN_ON])
+    .takes(&[a::SIGN_ON])
     .gives(Text),
     Operation::new(
         "signing in",
@@ -154,10 +154,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "signOnReturn",
         "Where the identity provider leads back to; leads on to a page.",
     )
-    .takes(&[p::SIGN_ON_RETURN])
+    .takes(&[a::SIGN_ON_RETURN])
     .gives(Text),
     Operation::new("signing in", Post, "/arcgis/logout", "logout", "Ends the session of pages.")
-        .takes(&[p::CSRF])
+        .takes(&[a::CSRF])
         .gives(Text),
     generate_token("/arcgis/tokens/generateToken", "generateToken"),
     generate_token("/arcgis/tokens", "generateTokenBrief"),
@@ -171,32 +171,32 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "sessionToken",
         "A token for the scripts of somebody who is signed in to the pages.",
     )
-    .takes(&[p::CSRF])
+    .takes(&[a::CSRF])
     .gives(TOKEN),
     accounts(
         "/arcgis/rest/admin/accounts/users",
         "users",
         "All users; a POST with an operation changes one.",
-        &[p::USERS],
+        &[a::USERS],
     ),
     accounts(
         "/arcgis/rest/admin/accounts/roles",
         "roles",
         "All roles; a POST with an operation changes one.",
-        &[p::ROLES],
+        &[a::ROLES],
     ),
-    accounts("/arcgis/rest/admin/accounts/keys", "keys", "All keys; a POST with an operation changes one.", &[p::KEYS]),
+    accounts("/arcgis/rest/admin/accounts/keys", "keys", "All keys; a POST with an operation changes one.", &[a::KEYS]),
     accounts(
         "/arcgis/rest/admin/accounts/tokens",
         "tokens",
         "Tokens and sessions that count; a POST with an operation ends some.",
-        &[p::TOKENS],
+        &[a::TOKENS],
     ),
     accounts(
         "/arcgis/rest/admin/accounts/grants",
         "grants",
         "What was granted of services; a POST with an operation changes it.",
-        &[p::GRANTS],
+        &[a::GRANTS],
     ),
     Operation::new("catalogue", GetOrPost, "/arcgis/rest/services", "services", "All services.").gives(Object(&[
         ("currentVersion", "number"),
