@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     model::{attempts::Counted, principal::Principal},
-    store::share::Share,
+    store::share::{Most, Share},
 };
 
 /// How many callers are remembered before those that have gone are forgotten.
@@ -28,8 +28,8 @@ enum Whose {
 }
 
 impl Shares {
-    /// The share of whoever asks, of `most` connections. It is theirs as long as any of their requests holds it.
-    pub(crate) fn of(&self, who: &Principal, address: Option<IpAddr>, most: usize) -> Arc<Share> {
+    /// The share of whoever asks, of `most`. It is theirs as long as any of their requests holds it.
+    pub(crate) fn of(&self, who: &Principal, address: Option<IpAddr>, most: Most) -> Arc<Share> {
         let whose = match &who.user {
             Some(user) => Whose::Named(user.as_str().to_lowercase()),
             None => Whose::From(address.map(Counted::address)),
@@ -56,20 +56,21 @@ mod tests {
     #[test]
     fn everybody_has_a_share_of_their_own_and_who_has_gone_is_forgotten() {
         let shares = Shares::default();
+        let most = Most { connections: 1, heavy: 1 };
         let [one, other] = [1, 2].map(|n| Some(IpAddr::from([203, 0, 113, n])));
         let (nobody, ann, same) = (
             Principal::default(),
             Principal::admin(UserName::parse("Ann").unwrap()),
             Principal::admin(UserName::parse("ANN").unwrap()),
         );
-        let here = shares.of(&nobody, one, 1);
-        assert!(Arc::ptr_eq(&here, &shares.of(&nobody, one, 1)));
-        assert!(!Arc::ptr_eq(&here, &shares.of(&nobody, other, 1)));
+        let here = shares.of(&nobody, one, most);
+        assert!(Arc::ptr_eq(&here, &shares.of(&nobody, one, most)));
+        assert!(!Arc::ptr_eq(&here, &shares.of(&nobody, other, most)));
         // Wherever she is, and however she writes herself.
-        let of_ann = shares.of(&ann, one, 1);
-        assert!(!Arc::ptr_eq(&here, &of_ann) && Arc::ptr_eq(&of_ann, &shares.of(&same, other, 1)));
+        let of_ann = shares.of(&ann, one, most);
+        assert!(!Arc::ptr_eq(&here, &of_ann) && Arc::ptr_eq(&of_ann, &shares.of(&same, other, most)));
         for n in 0..u32::try_from(3 * MAX_REMEMBERED).unwrap() {
-            shares.of(&nobody, Some(IpAddr::from(n.to_be_bytes())), 1);
+            shares.of(&nobody, Some(IpAddr::from(n.to_be_bytes())), most);
         }
         assert!(shares.0.lock().unwrap().len() <= MAX_REMEMBERED);
     }

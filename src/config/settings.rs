@@ -131,11 +131,15 @@ settings! {
         /// How many seconds a query may take the database; one that takes longer is refused.
         max_query_seconds: u32 = 30, range: Some((1, 1800));
         /// How much a query may cost by what the database's planner expects, in its own units; what is beyond is refused before it is
-        /// begun. Asked are only conditions that are long or look into texts. 0: any cost.
+        /// begun. Asked are all queries but those for features by their ids or page by page in their own order. 0: any cost.
         max_query_cost: u64 = 100_000_000, range: Some((0, ANY));
         /// How many requests of one caller (a user, a key, or an address for those who did not sign in) use the database at the same time,
         /// in each process; others of theirs wait. One connection is always left to others. 0: no limit but that.
         max_caller_requests: u32 = 8, range: Some((0, 1_000_000));
+        /// How many queries of one caller that are expected to take the database long (a cost above 5,000 in its planner's units: about that of
+        /// reading a table of 10 MB) run at the same time, in each process; others of theirs wait, and everything else goes on. 0: half as many
+        /// as the machine has processors, and one at least.
+        max_caller_heavy_queries: u32 = 0, range: Some((0, 1_000_000));
         /// The largest body of a request, in bytes.
         max_body_bytes: usize = 64 << 20, range: Some((1 << 16, ANY));
         /// How many hours a result file is kept after it was last fetched.

@@ -217,7 +217,7 @@ async fn carried_out(call: &Call, route: &Route, shown: &mut Shown<'_>) -> Resul
         shown.about = about::about(call, route);
     }
     let actor = Actor::of_request(&call.principal, call.address, &call.request_id);
-    let most = permit::most_connections(&call.app, route);
+    let most = permit::share(&call.app, route);
     let share = most.map(|most| call.app.gate.shares.of(&call.principal, call.address, most));
     let work = auth::acting(&actor, reply(call, route, shown));
     match share {

@@ -12,6 +12,7 @@ use crate::{
         layer::Service,
         principal::{Access, Principal},
     },
+    store::share::Most,
 };
 
 use super::{
@@ -134,16 +135,21 @@ fn needed_of_service(what: &OfService) -> Access {
     }
 }
 
-/// How many connections to the database one caller may have at once, if that is limited for a route.
-pub(super) fn most_connections(app: &App, route: &Route) -> Option<usize> {
+/// How much one caller may have the database do at once, if that is limited for a route.
+pub(super) fn share(app: &App, route: &Route) -> Option<Most> {
     let config = &app.config;
     let all_but_one = config.max_connections.saturating_sub(1).max(1);
-    let most = match config.max_caller_requests {
+    let connections = match config.max_caller_requests {
         0 => all_but_one,
         most => most.min(all_but_one),
     };
+    let heavy = match config.max_caller_heavy_queries {
+        // One processor at least is left to others, if there are two.
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get() / 2).max(1),
+        most => most as usize,
+    };
     match needed(route) {
-        Need::Service(_) | Need::Admin => usize::try_from(most).ok(),
+        Need::Service(_) | Need::Admin => Some(Most { connections: connections as usize, heavy }),
         Need::Nothing | Need::Figures => None,
     }
 }

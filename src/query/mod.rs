@@ -4,6 +4,7 @@
 
 pub(crate) mod attachments;
 pub(crate) mod related;
+mod weight;
 
 use std::{pin::pin, sync::Arc};
 
@@ -24,7 +25,6 @@ use crate::{
         id::{Generation, LayerId},
         layer::{Layer, Service},
         output::{Encoding, Form},
-        predicate::Predicate,
         query::{Area, Choice, Output, Page, Query, SpatialRelation},
         statistics::{Operand, Table},
     },
@@ -34,7 +34,10 @@ use crate::{
         selection::{Past, Reach, Selection},
         statistics,
     },
-    store::{Session, Snapshot},
+    store::{
+        Session, Snapshot,
+        share::{self, Turn},
+    },
     wire::{
         geometry::{spatial_reference, type_name},
         output::transform,
@@ -46,30 +49,63 @@ use crate::{
 /// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit, and
 /// made in memory.
 pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Finished> {
-    let mut session = app.store.session().await?;
-    let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
-    let mut spool = app.files.spool(&Arc::default());
-    answer(app, &mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: None }).await?;
-    spool.finish().await
+    when_its_turn_is(app, service, &Asked::One(layer, query)).await
 }
 
 /// Runs queries on several layers of a service, all on the same state of it, and at the same moment. The answer is JSON.
 pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>, Query)]) -> Result<Finished> {
-    let layers: Vec<&Layer> = queries.iter().map(|(layer, _)| layer.as_ref()).collect();
-    let moment = queries.first().and_then(|(_, query)| query.choice.moment);
-    let mut session = app.store.session().await?;
-    let (mut tx, past) = begin(app, &mut session, service, &layers, moment).await?;
-    let mut spool = app.files.spool(&Arc::default());
-    spool.buffer().extend_from_slice(b"{\"layers\":[");
-    for (position, (layer, query)) in queries.iter().enumerate() {
-        if position > 0 {
-            spool.buffer().push(b',');
+    when_its_turn_is(app, service, &Asked::Several(queries)).await
+}
+
+/// What is asked in one request.
+enum Asked<'a> {
+    One(&'a Layer, &'a Query),
+    Several(&'a [(Arc<Layer>, Query)]),
+}
+
+/// Answers a request; one with a heavy query when it is the caller's turn. Meanwhile nothing is held that others could use, neither a
+/// connection nor a snapshot: all is begun anew.
+async fn when_its_turn_is(app: &App, service: &Service, asked: &Asked<'_>) -> Result<Finished> {
+    let mut turn = None;
+    loop {
+        if let Some(finished) = attempt(app, service, asked, &mut turn).await? {
+            return Ok(finished);
         }
-        answer(app, &mut tx, layer, query, past, &mut Sink { spool: &mut spool, id: Some(layer.id) }).await?;
-        spool.relieve().await?;
+        turn = Some(share::turn().await?);
     }
-    spool.buffer().extend_from_slice(b"]}");
-    spool.finish().await
+}
+
+/// Answers a request, or gives `None` if it has a heavy query and it is not the caller's turn.
+async fn attempt(app: &App, service: &Service, asked: &Asked<'_>, turn: &mut Option<Turn>) -> Result<Option<Finished>> {
+    let mut session = app.store.session().await?;
+    let mut spool = app.files.spool(&Arc::default());
+    match *asked {
+        Asked::One(layer, query) => {
+            let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
+            let mut sink = Sink { spool: &mut spool, id: None };
+            if !answer(app, &mut tx, layer, query, past, turn, &mut sink).await? {
+                return Ok(None);
+            }
+        }
+        Asked::Several(queries) => {
+            let layers: Vec<&Layer> = queries.iter().map(|(layer, _)| layer.as_ref()).collect();
+            let moment = queries.first().and_then(|(_, query)| query.choice.moment);
+            let (mut tx, past) = begin(app, &mut session, service, &layers, moment).await?;
+            spool.buffer().extend_from_slice(b"{\"layers\":[");
+            for (position, (layer, query)) in queries.iter().enumerate() {
+                if position > 0 {
+                    spool.buffer().push(b',');
+                }
+                let mut sink = Sink { spool: &mut spool, id: Some(layer.id) };
+                if !answer(app, &mut tx, layer, query, past, turn, &mut sink).await? {
+                    return Ok(None);
+                }
+                spool.relieve().await?;
+            }
+            spool.buffer().extend_from_slice(b"]}");
+        }
+    }
+    spool.finish().await.map(Some)
 }
 
 /// Where the answer for a layer is written.
@@ -116,14 +152,16 @@ async fn begin<'s>(
     }
 }
 
+/// Writes the answer for a layer. False if it is not: the query is heavy, and it is not the caller's turn.
 async fn answer(
     app: &App,
     tx: &mut Snapshot<'_>,
     layer: &Layer,
     query: &Query,
     past: Option<Past>,
+    turn: &mut Option<Turn>,
     sink: &mut Sink<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let (choice, encoding) = (&query.choice, query.form.encoding);
     let out_srid = match &query.output {
         Output::Features(page) => page.columns.srid,
@@ -135,11 +173,19 @@ async fn answer(
     }
     let reach = reach(tx, layer, choice, out_srid).await?;
     let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
-    weigh(app, tx, layer, &selection).await?;
+    if turn.is_none() && weight::is_heavy(app, tx, layer, &query.output, &selection).await? {
+        *turn = share::turn_at_once();
+        if turn.is_none() {
+            return Ok(false);
+        }
+    }
     let whole = match &query.output {
         Output::Features(page) => features(tx, layer, &selection, page, &query.form).await?,
         Output::Table(table) => rows(tx, layer, &selection, table, &query.form).await?,
-        Output::Ids { order, unique } => return ids(tx, layer, &selection, order, *unique, encoding, sink).await,
+        Output::Ids { order, unique } => {
+            ids(tx, layer, &selection, order, *unique, encoding, sink).await?;
+            return Ok(true);
+        }
         Output::TableCount(table) => {
             let row = tx.one(statistics::count(layer, &selection, table)).await?;
             answer::count(row.try_get(0)?, encoding)
@@ -152,26 +198,7 @@ async fn answer(
         }
     };
     sink.begin(whole);
-    Ok(())
-}
-
-/// Refuses a query that the database would take far too long for, before it is begun. Conditions that cost little for each row are not asked about,
-/// since that costs a round trip; and whatever is wrongly expected to be quick is ended by the clock.
-async fn weigh(app: &App, tx: &mut Snapshot<'_>, layer: &Layer, selection: &Selection<'_>) -> Result<()> {
-    let limit = app.config.max_query_cost;
-    let is_weighty = selection.choice.is_some_and(|choice| choice.clauses.iter().any(Predicate::is_weighty));
-    if limit == 0 || !is_weighty {
-        return Ok(());
-    }
-    let cost = tx.cost(select::count(layer, selection)).await?;
-    #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
-    if cost > limit as f64 {
-        return Err(Error::NotSupported(format!(
-            "the database expects the query to cost {cost:.0}, and the limit is {limit} (max_query_cost); nothing was looked for. Ask with a \
-             shorter 'where', without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
-        )));
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Brings the shape of a choice into a form in which the database can compare features with it; `None` if it has none.

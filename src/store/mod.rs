@@ -207,7 +207,7 @@ impl Store {
 
     /// A connection of one's own, of the share of whoever asks.
     pub(crate) async fn session(&self) -> Result<Session> {
-        let place = share::take().await?;
+        let place = share::connection().await?;
         Ok(Session::new(self.pool.acquire().await?, place, Arc::clone(&self.commits)))
     }
 

@@ -56,11 +56,12 @@ async fn s3_what_the_planner_finds_absurd_is_not_begun() {
             assert!(code == 400 && said.contains("max_query_cost") && said.contains("'where'"), "{code} {said}");
         }
     }
-    // What costs little for each row is never asked about; and what finds its rows by an index is no matter.
-    for light in ["girth = 7", "1=1", "species = 'ab'"] {
-        let answer = server.post("0/query", &[("where", light), ("returnCountOnly", "true")]).await;
-        assert!(answer["count"].is_number(), "{answer}");
-    }
+    let (_, said) =
+        refusal(&server.post("0/query", &[("where", "girth = 7"), ("returnCountOnly", "true")]).await).unwrap();
+    assert!(said.contains("max_query_cost"), "all rows are read for it: {said}");
+    // A page is no matter; nor is what finds its rows by an index.
+    let page = server.post("0/query", &[("where", "1=1"), ("outFields", "*")]).await;
+    assert_eq!(page["exceededTransferLimit"], true, "{page}");
     let few = [("where", "species like '%a%b%'"), ("objectIds", "60,61"), ("returnCountOnly", "true")];
     assert_eq!(server.post("0/query", &few).await["count"], 2);
     server.configure(|config| config.max_query_cost = 0);
@@ -97,6 +98,46 @@ async fn s3_one_caller_with_endless_queries_does_not_keep_others_waiting() {
     let (answers, ()) = tokio::join!(hanging, others);
     assert_eq!(answers.len(), 20);
     assert!(answers.iter().all(|answer| answer["features"].is_array()), "{answers:?}");
+}
+
+/// Of what takes long, one caller has little at a time; what is quick goes on meanwhile, theirs and that of others.
+#[tokio::test]
+async fn s3_who_asks_for_much_waits_for_that_alone() {
+    let mut server = closed().await;
+    server.configure(|config| {
+        config.max_caller_requests = 6;
+        config.max_caller_heavy_queries = 2;
+    });
+    let many =
+        "insert into oak (species, girth) select repeat('ab', 10), n from generate_series(1, 300000) n; analyze oak";
+    server.database.sql(many).await;
+    let (abuser, other) = (key("viewer"), key("editor"));
+    let heavy = [("where", "species like '%a%b%a%c%'"), ("returnCountOnly", "true")];
+    let several = [("layerDefs", r#"{"1": "1=1", "0": "species like '%a%c%b%'"}"#), ("returnCountOnly", "true")];
+    let abuse = futures_util::future::join_all((0..20).map(|n| {
+        let (server, abuser) = (&server, &abuser);
+        async move {
+            match n % 2 {
+                0 => get_as(server, abuser, "0/query", &heavy).await["count"].clone(),
+                _ => get_as(server, abuser, "query", &several).await["layers"][1]["count"].clone(),
+            }
+        }
+    }));
+    let others = async {
+        let running = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like '-- count%oak%'";
+        let mut most = 0;
+        for _ in 0..20 {
+            for who in [&abuser, &other] {
+                let answer = get_as(&server, who, "1/query", &[("where", "1=1"), ("returnCountOnly", "true")]).await;
+                assert!(answer["count"].is_number(), "{answer}");
+                most = most.max(server.database.value::<i64>(running).await);
+            }
+        }
+        most
+    };
+    let (answers, most) = tokio::join!(abuse, others);
+    assert!(answers.iter().all(|count| *count == 0), "{answers:?}");
+    assert!((1..=2).contains(&most), "{most} at the same time");
 }
 
 #[tokio::test]
