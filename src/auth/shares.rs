@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    config::Config,
     model::{attempts::Counted, principal::Principal},
     store::share::{Most, Share},
 };
@@ -28,8 +29,8 @@ enum Whose {
 }
 
 impl Shares {
-    /// The share of whoever asks, of `most`. It is theirs as long as any of their requests holds it.
-    pub(crate) fn of(&self, who: &Principal, address: Option<IpAddr>, most: Most) -> Arc<Share> {
+    /// The share of whoever asks. It is theirs as long as any of their requests holds it.
+    pub(crate) fn of(&self, who: &Principal, address: Option<IpAddr>, config: &Config) -> Arc<Share> {
         let whose = match &who.user {
             Some(user) => Whose::Named(user.as_str().to_lowercase()),
             None => Whose::From(address.map(Counted::address)),
@@ -41,10 +42,25 @@ impl Shares {
         if known.len() >= MAX_REMEMBERED {
             known.retain(|_, share| share.strong_count() > 0);
         }
-        let share = Arc::new(Share::new(most));
+        let share = Arc::new(Share::new(most(config)));
         known.insert(whose, Arc::downgrade(&share));
         share
     }
+}
+
+/// How much one caller may have the database do at once.
+fn most(config: &Config) -> Most {
+    let all_but_one = config.max_connections.saturating_sub(1).max(1);
+    let connections = match config.max_caller_requests {
+        0 => all_but_one,
+        most => most.min(all_but_one),
+    };
+    let heavy = match config.max_caller_heavy_queries {
+        // One processor at least is left to others, if there are two.
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get() / 2).max(1),
+        most => most as usize,
+    };
+    Most { connections: connections as usize, heavy }
 }
 
 #[cfg(test)]
@@ -56,21 +72,21 @@ mod tests {
     #[test]
     fn everybody_has_a_share_of_their_own_and_who_has_gone_is_forgotten() {
         let shares = Shares::default();
-        let most = Most { connections: 1, heavy: 1 };
+        let config = Config::default();
         let [one, other] = [1, 2].map(|n| Some(IpAddr::from([203, 0, 113, n])));
         let (nobody, ann, same) = (
             Principal::default(),
             Principal::admin(UserName::parse("Ann").unwrap()),
             Principal::admin(UserName::parse("ANN").unwrap()),
         );
-        let here = shares.of(&nobody, one, most);
-        assert!(Arc::ptr_eq(&here, &shares.of(&nobody, one, most)));
-        assert!(!Arc::ptr_eq(&here, &shares.of(&nobody, other, most)));
+        let here = shares.of(&nobody, one, &config);
+        assert!(Arc::ptr_eq(&here, &shares.of(&nobody, one, &config)));
+        assert!(!Arc::ptr_eq(&here, &shares.of(&nobody, other, &config)));
         // Wherever she is, and however she writes herself.
-        let of_ann = shares.of(&ann, one, most);
-        assert!(!Arc::ptr_eq(&here, &of_ann) && Arc::ptr_eq(&of_ann, &shares.of(&same, other, most)));
+        let of_ann = shares.of(&ann, one, &config);
+        assert!(!Arc::ptr_eq(&here, &of_ann) && Arc::ptr_eq(&of_ann, &shares.of(&same, other, &config)));
         for n in 0..u32::try_from(3 * MAX_REMEMBERED).unwrap() {
-            shares.of(&nobody, Some(IpAddr::from(n.to_be_bytes())), most);
+            shares.of(&nobody, Some(IpAddr::from(n.to_be_bytes())), &config);
         }
         assert!(shares.0.lock().unwrap().len() <= MAX_REMEMBERED);
     }

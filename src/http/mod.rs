@@ -217,13 +217,12 @@ async fn carried_out(call: &Call, route: &Route, shown: &mut Shown<'_>) -> Resul
         shown.about = about::about(call, route);
     }
     let actor = Actor::of_request(&call.principal, call.address, &call.request_id);
-    let most = permit::share(&call.app, route);
-    let share = most.map(|most| call.app.gate.shares.of(&call.principal, call.address, most));
     let work = auth::acting(&actor, reply(call, route, shown));
-    match share {
-        Some(share) => share.scope(work).await,
-        None => work.await,
+    if !permit::is_shared(route) {
+        return work.await;
     }
+    let share = call.app.gate.shares.of(&call.principal, call.address, &call.app.config);
+    share.scope(work).await
 }
 
 /// What a request brought, as far as it could be read.

@@ -12,7 +12,6 @@ use crate::{
         layer::Service,
         principal::{Access, Principal},
     },
-    store::share::Most,
 };
 
 use super::{
@@ -135,22 +134,11 @@ fn needed_of_service(what: &OfService) -> Access {
     }
 }
 
-/// How much one caller may have the database do at once, if that is limited for a route.
-pub(super) fn share(app: &App, route: &Route) -> Option<Most> {
-    let config = &app.config;
-    let all_but_one = config.max_connections.saturating_sub(1).max(1);
-    let connections = match config.max_caller_requests {
-        0 => all_but_one,
-        most => most.min(all_but_one),
-    };
-    let heavy = match config.max_caller_heavy_queries {
-        // One processor at least is left to others, if there are two.
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get() / 2).max(1),
-        most => most as usize,
-    };
+/// Says whether what a request does counts as its caller's, who has a share of the database.
+pub(super) fn is_shared(route: &Route) -> bool {
     match needed(route) {
-        Need::Service(_) | Need::Admin => Some(Most { connections: connections as usize, heavy }),
-        Need::Nothing | Need::Figures => None,
+        Need::Service(_) | Need::Admin => true,
+        Need::Nothing | Need::Figures => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading attachments: which a feature has, and what one holds.
 
 use serde_json::{Value as Json, json};
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 use tokio::fs::File;
 
 use crate::{
@@ -15,10 +15,11 @@ use crate::{
         query::AttachmentQuery,
     },
     sql::{related, select},
+    store::share::{self, Turn},
     wire::{related::attachment_field_list, service::attachment_info},
 };
 
-use super::begin;
+use super::{begin, weight};
 
 /// The attachments of the feature with an object id.
 pub(crate) async fn list(app: &App, service: &Service, layer: &Layer, feature: i64) -> Result<Vec<AttachmentInfo>> {
@@ -43,15 +44,14 @@ pub(crate) async fn query(
     url: impl Fn(i64, i64) -> Option<String>,
 ) -> Result<Json> {
     let table = table(layer)?;
-    let mut session = app.store.session().await?;
-    let (mut tx, past) = begin(app, &mut session, service, &[layer, table], wanted.features.moment).await?;
-    // One row more than wanted tells whether there are more.
-    let limit = wanted.limit + 1;
-    let mut groups: Vec<Json> = Vec::new();
-    let mut rows = match wanted.count {
-        true => tx.all(related::attachment_counts(layer, table, wanted, past, limit)).await?,
-        false => tx.all(related::attachments(layer, table, wanted, past, limit)).await?,
+    let mut turn = None;
+    let mut rows = loop {
+        match rows(app, service, layer, wanted, &mut turn).await? {
+            Some(rows) => break rows,
+            None => turn = Some(share::turn().await?),
+        }
     };
+    let mut groups: Vec<Json> = Vec::new();
     let most = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
@@ -86,6 +86,29 @@ pub(crate) async fn query(
         answer["exceededTransferLimit"] = true.into();
     }
     Ok(answer)
+}
+
+/// The rows of an answer, and one more if there are more than wanted. `None`: the query is heavy, and it is not the caller's turn.
+async fn rows(
+    app: &App,
+    service: &Service,
+    layer: &Layer,
+    wanted: &AttachmentQuery,
+    turn: &mut Option<Turn>,
+) -> Result<Option<Vec<PgRow>>> {
+    let table = table(layer)?;
+    let mut session = app.store.session().await?;
+    let (mut tx, past) = begin(app, &mut session, service, &[layer, table], wanted.features.moment).await?;
+    let limit = wanted.limit + 1;
+    let statement = || match wanted.count {
+        true => related::attachment_counts(layer, table, wanted, past, limit),
+        false => related::attachments(layer, table, wanted, past, limit),
+    };
+    let is_bounded = wanted.features.object_ids.is_some() || wanted.features.global_ids.is_some();
+    if !weight::may_run(app, &mut tx, (!is_bounded).then(statement), turn).await? {
+        return Ok(None);
+    }
+    tx.all(statement()).await.map(Some)
 }
 
 /// An attachment by its id, and its bytes. If a feature is named, it must be that one's.

@@ -173,11 +173,8 @@ async fn answer(
     }
     let reach = reach(tx, layer, choice, out_srid).await?;
     let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
-    if turn.is_none() && weight::is_heavy(app, tx, layer, &query.output, &selection).await? {
-        *turn = share::turn_at_once();
-        if turn.is_none() {
-            return Ok(false);
-        }
+    if !weight::may_run(app, tx, weight::doubtful(layer, &query.output, &selection), turn).await? {
+        return Ok(false);
     }
     let whole = match &query.output {
         Output::Features(page) => features(tx, layer, &selection, page, &query.form).await?,

@@ -5,24 +5,24 @@ use crate::{
     error::{Error, Result},
     model::{layer::Layer, predicate::Predicate, query::Output},
     sql::{fragment::Fragment, select, selection::Selection, statistics},
-    store::Snapshot,
+    store::{
+        Snapshot,
+        share::{self, Turn},
+    },
 };
 
 /// From which cost on, in units of reading a page, a query occupies a processor for so long that others feel it: some hundredths of a second.
 const HEAVY_COST: f64 = 5_000.0;
 
-/// Whether a query is heavy. One for which the database would take far too long is refused.
-///
-/// Whatever cannot be much is not asked about, since that costs a round trip: features by their ids, and pages of features in the order in
-/// which they lie. What is wrongly expected to be quick is ended by the clock.
-pub(super) async fn is_heavy(
+/// Whether a query may run: it is not heavy, or it is its caller's turn, which is kept then. One for which the database would take far too long is
+/// refused. `statement` is the one whose cost says so, if that is in doubt.
+pub(super) async fn may_run(
     app: &App,
     tx: &mut Snapshot<'_>,
-    layer: &Layer,
-    output: &Output,
-    selection: &Selection<'_>,
+    statement: Option<Fragment>,
+    turn: &mut Option<Turn>,
 ) -> Result<bool> {
-    let Some(statement) = doubtful(layer, output, selection) else { return Ok(false) };
+    let (Some(statement), None) = (statement, &turn) else { return Ok(true) };
     let (cost, limit) = (tx.cost(statement).await?, app.config.max_query_cost);
     #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
     if limit > 0 && cost > limit as f64 {
@@ -31,11 +31,18 @@ pub(super) async fn is_heavy(
              shorter 'where' on fields that have indexes, without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
         )));
     }
-    Ok(cost > HEAVY_COST)
+    if cost > HEAVY_COST {
+        *turn = share::turn_at_once();
+        return Ok(turn.is_some());
+    }
+    Ok(true)
 }
 
 /// The statement whose cost says whether a query is heavy, if that is in doubt.
-fn doubtful(layer: &Layer, output: &Output, selection: &Selection<'_>) -> Option<Fragment> {
+///
+/// Whatever cannot be much is not asked about, since that costs a round trip: features by their ids, and pages of features in the order in
+/// which they lie. What is wrongly expected to be quick is ended by the clock.
+pub(super) fn doubtful(layer: &Layer, output: &Output, selection: &Selection<'_>) -> Option<Fragment> {
     let choice = selection.choice?;
     // How many rows such a condition leaves is anybody's guess: a page of few may have to read them all.
     if choice.clauses.iter().any(Predicate::is_weighty) {

@@ -23,7 +23,7 @@ use tracing_subscriber::{
 
 use crate::{
     openapi::description,
-    support::{Dice, TestServer, at_length, seed, setting},
+    support::{Dice, TestServer, at_length, seed, setting, watch},
 };
 
 use nasty::{Known, Sent};
@@ -148,7 +148,8 @@ async fn whatever_is_sent_is_answered() {
     let looked_at = LookedAt::default();
     // As long as there is only one, what other tests' threads do decides whether it is told of anything.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(looked_at.clone()));
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(looked_at.clone()).with(watch::layer()));
     let (server, mut known) = with_everything().await;
     let jobs = server.run_jobs();
     let document = description(&server).await;

@@ -196,8 +196,9 @@ async fn s1_no_text_of_a_request_is_ever_in_a_text_of_sql() {
             assert!(!lower.contains(never), "{text}");
         }
     }
-    // Texts are few: what differs between requests is bound, but for fields, their number and the functions of conditions.
-    assert!(texts.len() < 400, "{} texts", texts.len());
+    // Texts are few: what differs between requests is bound, but for fields, their number and the functions of conditions. Of many, the
+    // database is asked first what they cost.
+    assert!(texts.len() < 500, "{} texts", texts.len());
     assert!(server.database.value::<i64>("select count(*) from oak where species = 'oak'").await == 5);
     assert!(server.database.value::<bool>("select to_regclass('visit') is not null").await);
 }

@@ -17,6 +17,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOpti
 use syncline::{postgres::Cluster, store::Store};
 use tokio::sync::OnceCell;
 
+use super::watch;
+
 /// The databases of this run begin with this.
 fn prefix() -> String {
     format!("syncline_it_{}", std::process::id())
@@ -35,6 +37,7 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 impl Place {
     async fn find() -> Place {
+        watch::begin();
         #[expect(clippy::disallowed_methods, reason = "the tests' own setting, which is not the program's")]
         let server = std::env::var("DATABASE_URL");
         let (pattern, watchdog, cluster) = match server {

@@ -5,6 +5,7 @@ pub mod pbf;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod watch;
 
 pub use database::TestDatabase;
 pub use program::Program;

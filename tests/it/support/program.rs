@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value as Json;
 
-use super::{TestDatabase, server::encode};
+use super::{TestDatabase, server::encode, watch};
 
 /// The program with a data directory of its own, which is removed in the end.
 pub struct Program {
@@ -129,15 +129,17 @@ impl Program {
             panic!("the server did not become ready: {line}{log}");
         };
         // Mostly nobody reads a log, which must not fill its pipe.
-        let mut stderr = child.stderr.take().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = self.keeps_log.then(|| log.clone());
         std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(n @ 1..) = stderr.read(&mut chunk) {
+            let mut line = Vec::new();
+            while let Ok(1..) = stderr.read_until(b'\n', &mut line) {
+                watch::read(&line);
                 if let Some(kept) = &kept {
-                    kept.lock().unwrap().extend_from_slice(&chunk[..n]);
+                    kept.lock().unwrap().extend_from_slice(&line);
                 }
+                line.clear();
             }
         });
         let url = line.get(at..).unwrap().trim().to_owned();
