@@ -135,8 +135,15 @@ pub(crate) async fn explain(
             Some((Standing::read(&row, 3, row.try_get(2)?, &writer)?, Some(change)))
         }
     };
-    let statement = history::connected_edits(&held.layer, service.key.0, global_id.0, MAX_LISTED);
-    let connected = tx.all(statement).await?.iter().map(connected_edit).collect::<Result<_>>()?;
+    // Of a feature that they may not see, nobody learns that there is one by what was done to it.
+    let is_known = now.exists || then.as_ref().is_some_and(|(then, _)| then.exists);
+    let mut connected = Vec::new();
+    if is_known || held.layer.guard.read.is_none() {
+        let statement = history::connected_edits(&held.layer, service.key.0, global_id.0, MAX_LISTED);
+        connected = tx.all(statement).await?.iter().map(connected_edit).collect::<Result<_>>()?;
+    } else {
+        then = None;
+    }
     tx.end().await?;
 
     let mut tx = session.own().await?;
@@ -184,11 +191,14 @@ async fn first(tx: &mut ReadTx<'_>, statement: Fragment) -> Result<Option<PgRow>
 }
 
 impl Standing {
-    /// Reads what begins at column `at`: three facts and the row.
+    /// Reads what begins at column `at`: four facts and the row. One that whoever asks may not see is, for them, not there.
     fn read(row: &PgRow, at: usize, exists: bool, writer: &FeatureWriter) -> Result<Standing> {
+        if !row.try_get::<bool, _>(at + 3)? {
+            return Ok(Standing::default());
+        }
         let mut image = Vec::new();
         if exists {
-            writer.write(row, at + 3, &mut image)?;
+            writer.write(row, at + 4, &mut image)?;
         }
         Ok(Standing {
             exists,

@@ -8,7 +8,7 @@ use super::{
     fragment::{Fragment, Ident},
     modify::checked,
     past::{Moment, Origins, in_order},
-    select::{change_table, column, filter, list, table},
+    select::{change_table, column, filter, list, policy_holds, table},
 };
 
 /// The images of rows as they were at a generation, by their names.
@@ -157,8 +157,8 @@ pub(crate) fn snapshot_at(layer: &Layer, rows: &Filter, columns: &Columns, servi
     out
 }
 
-/// One feature as it is: whether it passes a filter, its where clause, its area; and the row. With a generation, whether it
-/// passed the filter then, if the feature itself has not changed since.
+/// One feature as it is: whether it passes a filter, its where clause, its area, whether who asks may see it; and the row. With a generation,
+/// whether it passed the filter then, if the feature itself has not changed since.
 pub(crate) fn standing(
     layer: &Layer,
     rows: &Filter,
@@ -182,7 +182,8 @@ pub(crate) fn standing(
 }
 
 /// One feature as the first change after a generation found it: generation and origin of the change, whether the feature
-/// was there, whether it passed a filter, its where clause, its area; and the row. No row if it did not change.
+/// was there, whether it passed a filter, its where clause, its area, whether who asks may see such a row; and the row. No row if it did not
+/// change.
 pub(crate) fn stood(
     layer: &Layer,
     rows: &Filter,
@@ -207,7 +208,8 @@ pub(crate) fn stood(
     out
 }
 
-/// Appends whether the filter, its where clause alone, and its area alone let a row through; null for what it has not.
+/// Appends whether the filter, its where clause alone, and its area alone let a row through, null for what it has not; and whether who asks may see
+/// the row.
 fn facts(
     layer: &Layer,
     (rows, origins, moment): (&Filter, &Origins<'_>, Moment),
@@ -240,6 +242,14 @@ fn facts(
             }
         }
     }
+    match &layer.guard.read {
+        None => out.sql(", true"),
+        Some(policy) => {
+            out.sql(", coalesce(");
+            policy_holds(layer, policy, alias, out);
+            out.sql(", false)")
+        }
+    };
 }
 
 /// Writes features back as a transaction found them. Returns global id and object id of each row.

@@ -59,7 +59,7 @@ pub(super) async fn enter(
     let settled = settled(open, edits, results);
     tx.rejected_close(service.key, &settled, RejectedState::Applied, "client").await?;
     let from = RejectedOrigin::upload(upload.replica, Some(batch), &upload.user);
-    tx.rejected_insert(service.key, from, &refused(edits, results, Anonymous::Nothing)).await?;
+    tx.rejected_insert(service.key, from, &refused(edits, results)).await?;
     for (layer_edits, results) in edits.iter().zip(results) {
         find_overwrites(tx, service, upload, batch, layer_edits, results).await?;
     }
@@ -86,7 +86,7 @@ pub(super) async fn keep_undone(
     results: &[Vec<EditResult>],
 ) -> Result<()> {
     let mut tx = session.write(service.key, None).await?;
-    let rows = refused(edits, results, Anonymous::Nothing);
+    let rows = refused(edits, results);
     tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None, service.caller.name()), &rows).await?;
     tx.commit().await
 }
@@ -108,12 +108,27 @@ pub(crate) async fn keep_all(
         .into()
     };
     let results: Vec<Vec<EditResult>> = edits.iter().map(|layer| layer.edits.iter().map(result).collect()).collect();
-    let rows = refused(edits, &results, Anonymous::Nothing);
+    let rows = refused(edits, &results);
     let mut tx = session.write(service.key, None).await?;
     open(&mut tx, replica).await?;
     tx.rejected_insert(service.key, RejectedOrigin::upload(replica, None, service.caller.name()), &rows).await?;
     tx.commit().await?;
     Ok(rows.len())
+}
+
+/// Whose edits are kept, and how they are known again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender<'a> {
+    /// The user, if it is a connected client's; the same edit of two users is two. Empty for a replica, of which all that it sent is its own, and
+    /// where nobody knows.
+    pub(super) user: &'a str,
+    /// Which features have global ids that nobody but the server knows.
+    pub(super) anonymous: Anonymous,
+}
+
+impl Sender<'_> {
+    /// A replica, whose clients name every feature.
+    const REPLICA: Sender<'static> = Sender { user: "", anonymous: Anonymous::Nothing };
 }
 
 /// Which features have global ids that nobody but the server knows.
@@ -125,17 +140,17 @@ pub(super) enum Anonymous {
     Adds,
 }
 
-/// The refused ones among edits, each once. Features that came without global ids are told by what they are, and
-/// the same one twice is two.
-pub(super) fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>], anonymous: Anonymous) -> Vec<NewRejected> {
-    refused_of(edits, results, anonymous, &mut Repeated::default())
+/// The refused ones among edits of a replica, each once.
+fn refused(edits: &[LayerEdits], results: &[Vec<EditResult>]) -> Vec<NewRejected> {
+    refused_of(edits, results, Sender::REPLICA, &mut Repeated::default())
 }
 
-/// The same for a part of a request, of which `repeated` knows the parts before.
+/// The refused ones among edits, each once. Features that came without global ids are told by what they are, and the same one twice is two. Of
+/// a request in parts, `repeated` knows the parts before.
 pub(super) fn refused_of(
     edits: &[LayerEdits],
     results: &[Vec<EditResult>],
-    anonymous: Anonymous,
+    sender: Sender<'_>,
     repeated: &mut Repeated,
 ) -> Vec<NewRejected> {
     let mut rows: Vec<NewRejected> = Vec::new();
@@ -152,10 +167,13 @@ pub(super) fn refused_of(
                     (sent, names)
                 }
             };
-            let digest = match (anonymous, edit) {
-                (Anonymous::Adds, Ok(edit)) if edit.op == Op::Add => repeated.digest(layer, &nameless(layer, edit)),
-                (Anonymous::Adds, Err(refusal)) if refusal.op == Op::Add => repeated.digest(layer, &feature),
-                _ => digest(result.op, &feature, 0),
+            let user = sender.user;
+            let digest = match (sender.anonymous, edit) {
+                (Anonymous::Adds, Ok(edit)) if edit.op == Op::Add => {
+                    repeated.digest(layer, &nameless(layer, edit), user)
+                }
+                (Anonymous::Adds, Err(refusal)) if refusal.op == Op::Add => repeated.digest(layer, &feature, user),
+                _ => digest(result.op, &feature, 0, user),
             };
             let row = NewRejected {
                 layer: layer.key,
@@ -179,17 +197,18 @@ pub(super) fn refused_of(
     rows
 }
 
-/// The digests under which the applied ones among adds without global ids would be kept.
+/// The digests under which the applied ones among a user's adds without global ids would be kept.
 pub(super) fn digests_of_adds(
     edits: &[LayerEdits],
     results: &[Vec<EditResult>],
+    user: &str,
     repeated: &mut Repeated,
 ) -> Vec<Vec<u8>> {
     let mut digests = Vec::new();
     for (LayerEdits { layer, edits }, results) in edits.iter().zip(results) {
         for (edit, result) in edits.iter().zip(results) {
             if let (Ok(edit), None, Op::Add) = (edit, &result.error, result.op) {
-                digests.push(repeated.digest(layer, &nameless(layer, edit)));
+                digests.push(repeated.digest(layer, &nameless(layer, edit), user));
             }
         }
     }
@@ -201,16 +220,16 @@ pub(super) fn digests_of_adds(
 pub(super) struct Repeated(HashMap<(LayerKey, Vec<u8>), u32>);
 
 impl Repeated {
-    fn digest(&mut self, layer: &Layer, feature: &str) -> Vec<u8> {
-        let n_before = self.0.entry((layer.key, digest(Op::Add, feature, 0))).or_default();
-        let digest = digest(Op::Add, feature, *n_before);
+    fn digest(&mut self, layer: &Layer, feature: &str, user: &str) -> Vec<u8> {
+        let n_before = self.0.entry((layer.key, digest(Op::Add, feature, 0, user))).or_default();
+        let digest = digest(Op::Add, feature, *n_before, user);
         *n_before += 1;
         digest
     }
 }
 
-/// SHA-256 of operation and feature, and of how often the same came before in the request.
-fn digest(op: Op, feature: &str, n_before: u32) -> Vec<u8> {
+/// SHA-256 of operation and feature, of how often the same came before in the request, and of who sent it.
+fn digest(op: Op, feature: &str, n_before: u32, user: &str) -> Vec<u8> {
     let mut sum = Sha256::new();
     sum.update(op.name());
     sum.update([0]);
@@ -218,6 +237,11 @@ fn digest(op: Op, feature: &str, n_before: u32) -> Vec<u8> {
     if n_before > 0 {
         sum.update([0]);
         sum.update(n_before.to_le_bytes());
+    }
+    if !user.is_empty() {
+        // No JSON has a zero in it, so that no feature ends like this.
+        sum.update([0]);
+        sum.update(user.to_lowercase());
     }
     sum.finalize().to_vec()
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    books::{self, Anonymous, refused, refused_of, settled},
+    books::{self, Anonymous, Sender, refused_of, settled},
     failure::AT_THE_END,
 };
 
@@ -109,7 +109,7 @@ pub(super) async fn enter(
     if entered.any_open {
         settle(tx, service, edits, results, (sent, &mut entered.added)).await?;
     }
-    let rows = refused_of(edits, results, sent.anonymity(), &mut entered.refused);
+    let rows = refused_of(edits, results, sent.sender(), &mut entered.refused);
     entered.any_open |= !rows.is_empty();
     let n_not_kept = keep(tx, service, Some(batch), rows, sent).await?;
     if n_not_kept > 0 {
@@ -137,7 +137,7 @@ pub(crate) async fn keep_part(
     results: &[Vec<EditResult>],
     (sent, entered): (&Sent, &mut Entered),
 ) -> Result<usize> {
-    let rows = refused_of(edits, results, sent.anonymity(), &mut entered.refused);
+    let rows = refused_of(edits, results, sent.sender(), &mut entered.refused);
     keep(tx, service, None, rows, sent).await
 }
 
@@ -176,8 +176,9 @@ pub(crate) async fn keep_all(
 }
 
 impl Sent {
-    fn anonymity(&self) -> Anonymous {
-        if self.anonymous { Anonymous::Adds } else { Anonymous::Nothing }
+    fn sender(&self) -> Sender<'_> {
+        let anonymous = if self.anonymous { Anonymous::Adds } else { Anonymous::Nothing };
+        Sender { user: &self.from.user, anonymous }
     }
 }
 
@@ -249,7 +250,7 @@ async fn settle(
     let features: Vec<Uuid> = applied.filter_map(|result| Some(result.global_id?.0)).collect();
     let digests: HashSet<Vec<u8>> = match sent.anonymous {
         false => HashSet::new(),
-        true => books::digests_of_adds(edits, results, added).into_iter().collect(),
+        true => books::digests_of_adds(edits, results, &sent.from.user, added).into_iter().collect(),
     };
     if features.is_empty() {
         return Ok(());
@@ -334,7 +335,8 @@ impl<'a> ByCondition<'a> {
         self.n_refused += refusals.len();
         let ids: Vec<Uuid> = refusals.iter().filter_map(|result| Some(result.global_id?.0)).collect();
         let edits = super::selected::deletes(layer, ids);
-        let rows = refused(&[edits], &[refusals], Anonymous::Nothing);
+        let sender = Sender { anonymous: Anonymous::Nothing, ..self.sent.sender() };
+        let rows = refused_of(&[edits], &[refusals], sender, &mut books::Repeated::default());
         self.n_not_kept += keep(tx, self.service, Some(batch), rows, self.sent).await?;
         Ok(())
     }

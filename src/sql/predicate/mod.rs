@@ -7,7 +7,7 @@
 //! Two things that PostgreSQL makes easy to get wrong:
 //!
 //! - Integers are bound as integers, so that an index on an integer column is used; arithmetic on them is done in
-//!   `numeric`, which does not overflow.
+//!   `numeric`, which does not overflow ([`range`] keeps products within what a double can be compared with).
 //! - An argument that has to be looked at before it is used is named in a subquery ([`Renderer::guarded`]) rather than
 //!   written twice: twice in each of sixty nested calls would be a text of 2⁶⁰ pieces. The planner must not undo this,
 //!   see [`END_GUARD`].
@@ -15,6 +15,7 @@
 //! The session's time zone must be UTC.
 
 mod function;
+mod range;
 #[cfg(test)]
 mod tests;
 
@@ -211,6 +212,12 @@ impl Renderer<'_> {
             }
             (Operator::Add, _) => ("(", "::numeric + ", "::numeric)"),
             (Operator::Subtract, _) => ("(", "::numeric - ", "::numeric)"),
+            (Operator::Multiply, _) if range::may_exceed(left, right) => {
+                self.guard("abs(arg.a * arg.b) < 1e200 then arg.a * arg.b");
+                self.around("", left, "::numeric as a, ");
+                self.around("", right, "::numeric as b");
+                return self.sql(END_GUARD);
+            }
             (Operator::Multiply, _) => ("(", "::numeric * ", "::numeric)"),
             (Operator::Divide, _) => ("div(", "::numeric, nullif(", "::numeric, 0))"),
             (Operator::Concat, _) => ("(", "::text || ", "::text)"),

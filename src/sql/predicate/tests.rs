@@ -114,6 +114,17 @@ fn integers_do_not_overflow_and_doubles_stay_in_range() {
 }
 
 #[test]
+fn a_product_of_many_integers_stays_within_what_can_be_compared() {
+    let product = |n: usize| sql(&format!("{} > 1.5", vec!["pop"; n].join(" * "))).unwrap();
+    assert!(!product(10).contains("arg"), "{}", product(10));
+    // One guard keeps all before it within bounds.
+    assert_eq!(product(11).matches("abs(arg.a * arg.b) < 1e200").count(), 1, "{}", product(11));
+    assert_eq!(product(13).matches("abs(arg.a * arg.b) < 1e200").count(), 3, "{}", product(13));
+    let sum = sql(&format!("({0}) * ({0}) * pop > 1", vec!["pop * pop * pop * pop * pop"; 2].join(" + "))).unwrap();
+    assert_eq!(sum.matches("abs(arg.a * arg.b) < 1e200").count(), 1, "{sum}");
+}
+
+#[test]
 fn a_single_is_compared_with_singles() {
     expect(&[
         ("height = 12.3", r#"(f."height" = $1::real)"#),

@@ -10,6 +10,7 @@ mod bodies;
 mod databases;
 mod forms;
 mod guesses;
+mod hidden;
 mod injection;
 mod limits;
 mod others;
