@@ -19,7 +19,7 @@ use crate::{
         apply::{Results, Sender, apply_all},
         put_back::put_back,
     },
-    wire::edits::parse_kept,
+    wire::{attachments, edits::parse_kept},
 };
 
 use super::{batches::cut, layer_needed};
@@ -57,7 +57,15 @@ pub(crate) async fn apply(app: &App, service: &Service, number: i64, feature: Op
     let layer = layer_needed(service, rejected.layer)?;
     let srid = reference(app, service, rejected.replica, layer).await?;
     let what = (rejected.op, rejected.global_id);
-    let mut read = parse_kept("feature", feature.unwrap_or(&rejected.feature), what, layer, srid)?;
+    let is_attachment = layer.attached_to.is_some();
+    let corrected = feature.map(|feature| match is_attachment {
+        true => attachments::with_kept_bytes(feature, &rejected.feature, layer),
+        false => feature.to_owned(),
+    });
+    let mut read = parse_kept("feature", corrected.as_deref().unwrap_or(&rejected.feature), what, layer, srid)?;
+    if is_attachment && corrected.is_some() {
+        read = read.and_then(|edit| if edit.op == Op::Delete { Ok(edit) } else { attachments::checked(edit) });
+    }
     if let (Ok(edit), Some(id), None) = (&mut read, rejected.global_id, feature) {
         // Connected clients need not name features by their global ids, and what they say of them means nothing then.
         edit.global_id = id;

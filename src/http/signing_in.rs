@@ -55,6 +55,16 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
             "it stands in the address, which is written into logs on its way; send it in the body of a POST, and choose another",
         ));
     }
+    if *method == Method::POST
+        && matches!(route, Route::SigningIn(SigningIn::Login))
+        && is_of_another_site(app, headers)
+    {
+        return Err(Error::Forbidden(
+            "This form was sent by a page of another site. Open the sign-in page of this server and sign in there; if you did, an administrator \
+             should set public_url to the address at which you see it"
+                .to_owned(),
+        ));
+    }
     if !app.config.tokens_in_urls && query.get(&["token"]).is_some() {
         return Err(Error::invalid(
             "token",
@@ -86,6 +96,22 @@ pub(super) async fn identify(app: &App, asked: Asked<'_>) -> Result<Identity> {
         }
     }
     Ok(identity)
+}
+
+/// Whether a browser says that it sends a form for a page of another site, which could sign somebody in as somebody else. Programs, and browsers that
+/// say nothing of it, are believed.
+fn is_of_another_site(app: &App, headers: &HeaderMap) -> bool {
+    let sent = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if let Some(site) = sent("sec-fetch-site") {
+        return site == "cross-site";
+    }
+    let Some(origin) = sent("origin") else { return false };
+    let place = |address: &str| {
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default().to_ascii_lowercase()
+    };
+    let own = [sent("host"), sent("x-forwarded-host"), app.config.public_url.as_deref()];
+    own.into_iter().flatten().all(|own| place(own) != place(origin))
 }
 
 /// Whom a token names that is known before the body is read; `None` if there is none yet.

@@ -32,6 +32,7 @@ pub mod quota;
 pub mod replica;
 pub mod row_rules;
 pub mod rules;
+pub mod shown;
 pub mod standing;
 pub mod statistics;
 pub mod upload_item;

@@ -109,6 +109,11 @@ pub(super) fn explain(layer: &Layer, op: Op, error: &sqlx::Error) -> EditError {
         .unwrap_or("?")
         .to_owned();
     let (code, description) = match code.as_ref() {
+        "23502" if layer.hidden_fields().any(|hidden| hidden == column) => (
+            EditErrorCode::NotNullable,
+            "a field that clients do not see needs a value, so that nobody can add rows here; tell an administrator"
+                .to_owned(),
+        ),
         "23502" => (EditErrorCode::NotNullable, format!("field '{column}' needs a value")),
         "23505" => (
             EditErrorCode::NotUnique,

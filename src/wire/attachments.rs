@@ -191,6 +191,47 @@ fn read_description(op: Op, given: &AttachmentJson<'_>, keeps_bytes: bool) -> st
     describe(op, global_id, &description)
 }
 
+/// A correction of a refused edit of an attachment, with the bytes that came with the edit, whatever it says of them: what bytes are kept under is
+/// nothing that anybody may name. What is no feature stays as it is.
+pub(crate) fn with_kept_bytes(correction: &str, kept: &str, table: &Layer) -> String {
+    let (Ok(mut corrected), Ok(kept)) = (serde_json::from_str::<Json>(correction), serde_json::from_str::<Json>(kept))
+    else {
+        return correction.to_owned();
+    };
+    let Some(attributes) = corrected.get_mut("attributes").and_then(Json::as_object_mut) else {
+        return correction.to_owned();
+    };
+    for field in [attachment::SIZE, attachment::SHA256].map(|index| &table.fields[index].name) {
+        attributes.retain(|name, _| table.field_index(name) != table.field_index(field));
+        let known = kept["attributes"].as_object().and_then(|known| known.get(field));
+        attributes.extend(known.map(|value| (field.clone(), value.clone())));
+    }
+    corrected.to_string()
+}
+
+/// Holds a correction of an attachment against what one may be called.
+pub(crate) fn checked(edit: Edit) -> std::result::Result<Edit, Refusal> {
+    let text = |field: usize| match edit.value(field) {
+        Some(Value::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let parent = match edit.value(attachment::PARENT) {
+        Some(Value::Guid(parent)) => Some(GlobalId(*parent)),
+        _ => None,
+    };
+    let described = Description {
+        parent,
+        name: text(attachment::NAME),
+        content_type: text(attachment::CONTENT_TYPE),
+        keywords: text(attachment::KEYWORDS),
+    };
+    let described = describe(edit.op, edit.global_id, &described)?;
+    let bytes = edit.values.into_iter().filter(|(field, _)| [attachment::SIZE, attachment::SHA256].contains(field));
+    let mut values: Vec<(usize, Value)> = described.values.into_iter().chain(bytes).collect();
+    values.sort_by_key(|(field, _)| *field);
+    Ok(Edit { values, ..described })
+}
+
 /// What is said of an attachment beside its bytes.
 pub(super) struct Description<'a> {
     /// The feature that it belongs to.

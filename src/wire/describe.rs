@@ -126,8 +126,9 @@ pub(crate) fn domains(params: &Params, service: &Service) -> Result<Json> {
             continue;
         }
         layer.visible_fields().for_each(|index| add(domain(layer, &layer.fields[index])));
-        let in_types = layer.definition.types.iter().flat_map(|of_type| of_type.domains.values());
-        let in_subtypes = layer.definition.subtypes.iter().flat_map(|subtype| subtype.domains.values());
+        let definition = layer.shown_definition();
+        let in_types = definition.types.iter().flat_map(|of_type| of_type.domains.values());
+        let in_subtypes = definition.subtypes.iter().flat_map(|subtype| subtype.domains.values());
         in_types.chain(in_subtypes).for_each(|domain| add(json!(domain)));
     }
     Ok(json!({"domains": found}))
@@ -149,7 +150,7 @@ pub(super) fn display_field(layer: &Layer) -> &str {
 
 /// What a definition says about the layer as a whole, or what holds without it.
 pub(super) fn put_definition(layer: &Layer, facts: &Facts, shown: &mut Map<String, Json>) {
-    let definition = &layer.definition;
+    let definition = &*layer.shown_definition();
     let mut put = |name: &str, value: Json| {
         shown.insert(name.to_owned(), value);
     };
@@ -168,7 +169,7 @@ pub(super) fn put_definition(layer: &Layer, facts: &Facts, shown: &mut Map<Strin
     put("allowGeometryUpdates", layer.rules.geometry_updates.into());
     put("editFieldsInfo", edit_fields(layer));
     put("timeInfo", time_info(layer, facts));
-    put_types(layer, &mut put);
+    put_types(layer, definition, &mut put);
     if let Some(shape) = &layer.shape {
         let scales = [("minScale", definition.min_scale), ("maxScale", definition.max_scale)];
         for (name, scale) in scales {
@@ -252,8 +253,7 @@ fn time_info(layer: &Layer, facts: &Facts) -> Json {
 }
 
 /// Types and templates. Subtypes are types as well, for clients that know only those.
-fn put_types(layer: &Layer, put: &mut impl FnMut(&str, Json)) {
-    let definition = &layer.definition;
+fn put_types(layer: &Layer, definition: &Definition, put: &mut impl FnMut(&str, Json)) {
     let types = layer.rules.types.as_ref();
     let name = types.map_or("", |types| layer.fields[types.field].name.as_str());
     let own = |templates: &[Template]| -> Json { templates.iter().map(|given| template(layer, given)).collect() };
@@ -317,9 +317,7 @@ fn template(layer: &Layer, given: &Template) -> Json {
         shown["drawingTool"] = drawing_tool(layer).into();
     }
     let mut attributes = blank(layer);
-    let is_visible = |name: &str| layer.field_index(name).is_none_or(|index| layer.is_visible(index));
-    let given = given.prototype.attributes.iter().filter(|(name, _)| is_visible(name));
-    attributes.extend(given.map(|(name, value)| (name.clone(), value.clone())));
+    attributes.extend(given.prototype.attributes.clone());
     shown["prototype"] = json!({"attributes": attributes});
     shown
 }
@@ -387,9 +385,9 @@ pub(crate) fn relationships(service: &Service) -> Json {
             "forwardPathLabel": destination.name,
             "backwardPathLabel": origin.name,
             "originLayerId": origin.id.0,
-            "originPrimaryKey": origin.fields[relationship.origin_field].name,
+            "originPrimaryKey": key_field(origin, relationship.origin_field),
             "destinationLayerId": destination.id.0,
-            "originForeignKey": destination.fields[relationship.destination_field].name,
+            "originForeignKey": key_field(destination, relationship.destination_field),
             "cardinality": cardinality(relationship),
             "attributed": false,
             "composite": false,
@@ -397,6 +395,11 @@ pub(crate) fn relationships(service: &Service) -> Json {
         }))
     });
     json!({"relationships": shown.collect::<Json>()})
+}
+
+/// The name of the field by which rows belong to others; empty if clients do not see it.
+pub(super) fn key_field(layer: &Layer, index: usize) -> &str {
+    if layer.is_visible(index) { &layer.fields[index].name } else { "" }
 }
 
 pub(super) fn cardinality(relationship: &Relationship) -> &'static str {

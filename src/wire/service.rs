@@ -18,7 +18,7 @@ use crate::model::{
 };
 
 use super::{
-    describe::{cardinality, editor_tracking, field, indexes, ownership, put_definition, relationships},
+    describe::{cardinality, editor_tracking, field, indexes, key_field, ownership, put_definition, relationships},
     geometry::{spatial_reference, type_name},
     query::MAX_RECORD_COUNT,
 };
@@ -371,7 +371,7 @@ pub(crate) fn relationships_of(service: &Service, layer: &Layer) -> Json {
                 "relatedTableId": id(related),
                 "cardinality": cardinality(relationship),
                 "role": name,
-                "keyField": layer.fields[field].name,
+                "keyField": key_field(layer, field),
                 "composite": false,
             }));
         };

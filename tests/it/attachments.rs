@@ -352,3 +352,32 @@ async fn g11_a_client_can_compute_the_checksum_of_its_attachments() {
         (&json!("attachments"), &json!(3), &json!(format!("{sum:032x}")))
     );
 }
+
+#[tokio::test]
+async fn a_corrected_attachment_holds_what_was_sent_and_nothing_that_somebody_names() {
+    let server = with_attachments().await;
+    let held = create(&server, &[BOTH_WAYS]).await;
+    let lost = edits(&json!({"adds": [attachment(1, 9, b"own bytes")]}));
+    let answer = attempt(&server, &held, &[("edits", &lost), ("rollbackOnFailure", "false")]).await;
+    assert_eq!(answer["edits"][0]["attachments"]["addResults"][0]["success"], false, "{answer}");
+    let kept = server.get("rejectedEdits", &[]).await["rejectedEdits"][0].clone();
+    let apply = format!("rejectedEdits/{}/apply", kept["rejectedEditId"]);
+    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut corrected = kept["feature"].clone();
+    corrected["attributes"]["parent_globalid"] = tree(1).into();
+    let mut unsafe_name = corrected.clone();
+    unsafe_name["attributes"]["content_type"] = "text/html\r\nX-Evil: 1".into();
+    let refused = server.post(&apply, &[("feature", &unsafe_name.to_string())]).await;
+    assert_eq!((&refused["success"], &refused["result"]["error"]["code"]), (&json!(false), &json!(1008)), "{refused}");
+    // Not even what is kept for somebody else.
+    let sha256 = corrected["attributes"].as_object_mut().unwrap().remove("sha256").unwrap();
+    assert_eq!(sha256, hex(b"own bytes"));
+    corrected["attributes"]["SHA256"] = hex(b"somebody else's bytes").into();
+    corrected["attributes"]["size_bytes"] = 21.into();
+    let applied = server.post(&apply, &[("feature", &corrected.to_string())]).await;
+    assert_eq!(applied["success"], true, "{applied}");
+    let listed = server.get("0/1/attachments", &[]).await["attachmentInfos"][0].clone();
+    assert_eq!(listed["size"], 9, "{listed}");
+    let path = format!("/arcgis/rest/services/trees/FeatureServer/0/1/attachments/{}", listed["id"]);
+    assert_eq!(crate::support::server::text(server.fetch(&path, &[]).await).await, "own bytes");
+}

@@ -226,6 +226,51 @@ async fn an_index_of_a_hidden_field_is_not_told() {
 }
 
 #[tokio::test]
+async fn types_domains_and_symbols_tell_nothing_of_a_hidden_field() {
+    let server = with_secret().await;
+    let domain = json!({"type": "range", "name": "GirthRange", "range": [1, 4711]});
+    let given = json!({
+        "typeIdField": "height",
+        "types": [{
+            "id": 1.0, "name": "tall", "domains": {"girth": domain},
+            "templates": [{"name": "t", "description": "", "prototype": {"attributes": {"girth": 4711, "species": "oak"}}}],
+        }],
+        "drawingInfo": {"renderer": {
+            "type": "uniqueValue", "field1": "GIRTH", "uniqueValueInfos": [{"value": "4711", "label": "thick", "symbol": {}}],
+        }},
+    });
+    change(&server, "0/updateDefinition", given).await;
+    let ask = async |path: &str| server.get(path, &[]).await.to_string().to_lowercase();
+    for path in ["0", "layers", "queryDomains", "relationships"] {
+        let told = ask(path).await;
+        assert!(!told.contains("girth") && !told.contains("4711"), "{path}: {told}");
+    }
+    assert!(ask("0").await.contains("\"drawinginfo\":{\"renderer\":{\"type\":\"simple\""));
+    change(&server, "0/updateDefinition", json!({"typeIdField": "", "types": []})).await;
+    let given = json!({
+        "subtypeField": "height",
+        "subtypes": [{"code": 1, "name": "tall", "defaultValues": {"girth": 4711, "species": "oak"}, "domains": {"girth": domain}}],
+    });
+    let answer = attempt(&server, "0/updateDefinition", &given).await;
+    if answer["success"] == true {
+        for path in ["0", "layers", "queryDomains"] {
+            let told = ask(path).await;
+            assert!(!told.contains("girth") && !told.contains("4711"), "{path}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rule_of_the_table_about_a_hidden_field_is_refused_without_its_name() {
+    let server = with_secret().await;
+    server.database.sql("delete from oak; alter table oak alter girth set not null").await;
+    server.app.store.repair("trees", syncline::model::id::LayerId(0), false).await.unwrap();
+    let answer = server.post("0/addFeatures", &[("features", r#"[{"attributes": {"species": "oak"}}]"#)]).await;
+    assert_eq!(answer["addResults"][0]["error"]["code"], 1001, "{answer}");
+    assert!(!answer.to_string().contains("girth"), "{answer}");
+}
+
+#[tokio::test]
 async fn conflicts_and_explanations_have_no_hidden_field() {
     let server = with_admin().await;
     server.database.sql("insert into oak (species, girth) values ('elm', 7)").await;

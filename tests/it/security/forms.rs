@@ -3,9 +3,12 @@
 use axum::{body::Body, http::Request};
 
 use crate::{
-    auth::signing_in::{Browser, with_users},
+    auth::signing_in::{Browser, PASSWORD, with_users},
     openapi::description,
-    support::server::{encode, text},
+    support::{
+        TestServer,
+        server::{encode, text},
+    },
 };
 
 #[tokio::test]
@@ -96,4 +99,52 @@ async fn s12_nothing_changes_by_get_or_by_a_form_without_what_the_session_knows(
     let response = server.send(request.unwrap()).await;
     assert!(response.headers().get("access-control-allow-credentials").is_none());
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
+}
+
+/// Signs in as `ann` by a form that a browser sends with these headers. Says whether that went.
+async fn signs_in(server: &TestServer, headers: &[(&'static str, &str)]) -> bool {
+    let mut request = Request::post("/arcgis/login")
+        .header("host", "test:80")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(encode(&[("username", "ann"), ("password", PASSWORD)])))
+        .unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let response = server.send(request).await;
+    let has_cookie = response.headers().contains_key("set-cookie");
+    assert_eq!(has_cookie, response.status() == 303);
+    if !has_cookie {
+        let page = text(response).await;
+        assert!(page.contains("another site") && !page.contains(PASSWORD), "{page}");
+    }
+    has_cookie
+}
+
+#[tokio::test]
+async fn s12_a_page_of_another_site_signs_nobody_in_as_somebody_else() {
+    let mut server = with_users().await;
+    for elsewhere in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "cross-site"), ("origin", "http://test:80")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "http://test:8080")],
+        &[("origin", "http://test:80.evil.example")],
+        &[("origin", "null")],
+    ] {
+        assert!(!signs_in(&server, elsewhere).await, "{elsewhere:?}");
+    }
+    for here in [
+        // Programs say nothing of the kind.
+        &[][..],
+        &[("sec-fetch-site", "same-origin"), ("origin", "https://behind.example")],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "http://test:80")],
+        &[("origin", "https://TEST:80")],
+        &[("origin", "http://outside.example"), ("x-forwarded-host", "outside.example")],
+    ] {
+        assert!(signs_in(&server, here).await, "{here:?}");
+    }
+    server.configure(|config| config.public_url = Some("https://gis.example/".to_owned()));
+    assert!(signs_in(&server, &[("origin", "https://gis.example")]).await);
 }
