@@ -59,7 +59,7 @@ pub(crate) async fn create(
         layer.require(needed).map_err(Error::NotSupported)?;
     }
     if new.target == TargetType::Server {
-        require_unlimited(service)?;
+        require_unlimited(service, new.direction.uploads())?;
     }
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);

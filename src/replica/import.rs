@@ -40,7 +40,7 @@ pub(crate) async fn import(app: &App, service: &Service, mut params: Params, sou
         params.push(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let request = ImportReplicaRequest::parse(&params, &ids, service)?;
-    require_unlimited(service)?;
+    require_unlimited(service, true)?;
     let replica = &request.replica;
     let mut session = app.store.session_for_replica(request.id).await?;
     if session.own().await?.replica_exists(request.id).await? {

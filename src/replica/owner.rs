@@ -10,13 +10,21 @@ use crate::{
     wire::synchronize::SynchronizeReplicaRequest,
 };
 
-/// Refuses what two servers do with each other to somebody from whom rows or fields are kept: they would carry on what is missing, and say themselves who
-/// edited a row.
-pub(super) fn require_unlimited(service: &Service) -> Result<()> {
+/// Refuses what two servers do with each other to somebody from whom rows or fields are kept: they would carry on what is missing. If it `brings_rows`,
+/// also to a user who may not fill in every field: what a server sends says itself who edited a row, and when.
+pub(super) fn require_unlimited(service: &Service, brings_rows: bool) -> Result<()> {
     let is_manager = service.caller.access == Access::Manage;
+    let is_user = !service.caller.principal.is_anonymous();
+    let writes_less = |layer: &Layer| {
+        layer.rules.tracking.fields().next().is_some()
+            || (0..layer.fields.len()).any(|index| layer.rules.is_read_only(index))
+    };
     let kept_from = |layer: &Layer| match (layer.guard.is_limited(), layer.hidden_fields().next()) {
         (true, _) => Some("rows that you may not see or change"),
         (false, Some(_)) if !is_manager => Some("fields that clients do not see"),
+        (false, None) if brings_rows && is_user && !is_manager && writes_less(layer) => {
+            Some("fields that you may not fill in, such as who edited a row")
+        }
         (false, _) => None,
     };
     match service.layers.iter().find_map(|layer| Some((layer, kept_from(layer)?))) {

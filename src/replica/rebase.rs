@@ -45,7 +45,7 @@ pub(crate) async fn rebase(app: &App, service: &Service, mut params: Params, sou
         params.push(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let id = replica_of(&params)?;
-    require_unlimited(service)?;
+    require_unlimited(service, true)?;
     let mut session = app.store.session_for_replica(id).await?;
     let replica = session.own().await?.replica_find(service, id).await?;
     let replica = replica.ok_or_else(|| Error::ReplicaNotFound { id: id.to_string() })?;

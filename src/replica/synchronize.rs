@@ -95,7 +95,7 @@ async fn synchronize_once(
         return Err(too_late(app, &mut session, service, request, (uploaded_edits.as_ref(), backlog.is_some())).await?);
     };
     if replica.target == TargetType::Server {
-        require_unlimited(service)?;
+        require_unlimited(service, request.brings_edits())?;
     }
     require_right(service, &replica, request)?;
     see_as_owner(app, &mut session, service, &mut replica).await?;

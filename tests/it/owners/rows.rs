@@ -53,6 +53,26 @@ async fn who_edits_is_entered_by_the_server_whatever_the_way() {
 }
 
 #[tokio::test]
+async fn s18_nobody_says_who_made_a_row_by_calling_themselves_a_server() {
+    let server = closed().await;
+    add(&server, "boss", 1, &["oak"]).await;
+    let between = [("layers", "0"), EMBEDDED, ("targetType", "server"), ("syncDirection", "bidirectional")];
+    let refused = post_as(&server, &token("ann"), "createReplica", &between).await;
+    assert_eq!(code(&refused), 403, "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("who edited a row"), "{refused}");
+    // What one takes away alone is no danger; nor is what somebody brings who manages the service.
+    let taken = [("layers", "0"), EMBEDDED, ("targetType", "server"), ("syncDirection", "download")];
+    assert_eq!(code(&post_as(&server, &token("ann"), "createReplica", &taken).await), 200);
+    let replica = post_as(&server, &token("boss"), "createReplica", &between).await;
+    server.database.sql("update syncline.replica set owner = 'ann'").await;
+    let forged = json!({"adds": [{"attributes": {"globalid": id(5), "species": "fir", "maker": "boss"}}]});
+    let refused = synchronize(&server, "ann", &replica, Some(forged)).await;
+    assert_eq!(code(&refused), 403, "{refused}");
+    assert_eq!(server.database.value::<i64>("select count(*) from oak where species = 'fir'").await, 0);
+    assert_eq!(code(&synchronize(&server, "ann", &replica, None).await), 200);
+}
+
+#[tokio::test]
 async fn documents_say_what_depends_on_who_owns_a_row() {
     let server = closed().await;
     let layer = async || get_as(&server, &token("ann"), "0", &[]).await;
