@@ -1,6 +1,9 @@
-// The tables of the database, and publishing them as layers.
+// The tables of the database, publishing them as layers, and ending that.
 
-import { admin, badge, button, choice, count, debounced, empty, failure, field, fill, h, inAddress, latest, link, number, question, serviceAddress, table, toAddress, trying } from "./console-kit.js";
+import {
+  admin, badge, bytes, button, choice, count, debounced, done, empty, failure, field, fill, h, inAddress, latest, link, number, question, relative, replicaAddress,
+  serviceAddress, shorten, table, toAddress, trying,
+} from "./console-kit.js";
 
 const PAGE = 100;
 
@@ -37,7 +40,7 @@ export async function publish(place) {
     h("td.long", {}, one.service !== null ? [badge("ok", "published"), " as ", link(`${serviceAddress(one.service)}/${one.layerId}`, `${one.service}, layer ${one.layerId}`)]
       : one.problem !== null ? [badge("warning", "not possible"), " ", one.problem]
         : one.adds.length ? `adds ${one.adds.join(", ")}` : "adds nothing but its triggers"),
-    h("td", {}, one.publishable ? button("Publish…", () => ask(one), "button.second.small", { "aria-label": `Publish ${one.schema}.${one.table}` }) : ""));
+    h("td", {}, one.service !== null ? button("Unpublish…", () => end(one), "button.danger.small", { "aria-label": `Unpublish ${one.schema}.${one.table}` }) : one.publishable ? button("Publish…", () => ask(one), "button.second.small", { "aria-label": `Publish ${one.schema}.${one.table}` }) : ""));
   const ask = async (one) => {
     const answer = await publication(one, services);
     if (answer) {
@@ -48,6 +51,14 @@ export async function publish(place) {
       const service = encodeURIComponent(answer.service);
       fill(news, h("div.done", { role: "status" }, h("p", {}, h("bdi", {}, `${one.schema}.${one.table}`), " is published as ", link(`${serviceAddress(answer.service)}/${answer.layerId}`, `layer ${answer.layerId} of ${answer.service}`), ". See to ", link(`/arcgis/console/grants?service=${service}`, "who may use it"), "."),
         answer.notices.length ? h("ul", {}, answer.notices.map((notice) => h("li", {}, notice))) : null));
+      news.scrollIntoView({ block: "nearest" });
+    }
+  };
+  const end = async (one) => {
+    const answer = await trying(news, null, () => unpublication(one));
+    if (answer) {
+      await trying(h("div"), null, load);
+      fill(news, done(h("bdi", {}, `${one.schema}.${one.table}`), " is no longer published; its rows stay as they are.", answer.replicaCount ? ` ${count(answer.replicaCount, "replica was", "replicas were")} unregistered.` : ""));
       news.scrollIntoView({ block: "nearest" });
     }
   };
@@ -100,4 +111,34 @@ function publication(one, services) {
     action: "Publish",
     perform: () => admin("tables/publish", parameters()),
   });
+}
+
+/** Shows what is lost with a layer, asks, and ends its publication. */
+async function unpublication(one) {
+  const of = { service: one.service, layerId: one.layerId };
+  const told = await admin("tables/unpublish", { ...of, preview: true });
+  const isSure = h("input", { type: "checkbox", id: "unpublish-force", name: "force", required: true });
+  return question({
+    title: `Unpublish layer ${one.layerId} of ${one.service}?`,
+    content: [
+      h("h3", {}, "What is lost"),
+      h("ul", {}, told.lost.map((said) => h("li", {}, said))),
+      told.replicas.length ? [h("h3", {}, "Replicas that end"), h("ul.consequences", {}, told.replicas.map(replicaThatEnds)), told.exceededTransferLimit ? h("p", {}, `and ${number(told.replicaCount - told.replicas.length)} more`) : null] : null,
+      told.openRejectedEdits ? h("p", {}, link(`/arcgis/console/rejected?service=${encodeURIComponent(one.service)}`, "See to the refused edits first", { target: "_blank" })) : null,
+      told.openConflicts ? h("p", {}, link(`/arcgis/console/conflicts?service=${encodeURIComponent(one.service)}`, "See to the conflicts first", { target: "_blank" })) : null,
+      h("h3", {}, "What stays"),
+      h("ul", {}, told.kept.map((said) => h("li", {}, said))),
+      told.needsForce ? h("label.option", { for: "unpublish-force" }, isSure, "What is lost may be lost") : null,
+    ],
+    action: "Unpublish",
+    danger: true,
+    perform: () => admin("tables/unpublish", { ...of, force: told.needsForce || undefined }),
+  });
+}
+
+function replicaThatEnds(one) {
+  const behind = one.changesBehind ? `${one.moreChangesBehind ? "> " : ""}${count(one.changesBehind, "change")} (≈ ${bytes(one.bytesBehind)}) behind` : "not behind";
+  return h("li", {}, link(replicaAddress(one.replicaID), h("bdi", {}, shorten(one.replicaName)), { target: "_blank" }), " of ", one.replicaOwner ? h("bdi", {}, one.replicaOwner) : "nobody who signed in",
+    `: ${behind}, last sync ${one.neverSynchronized ? "never" : relative(one.lastSyncDate)}`,
+    one.otherLayers.length ? [". It holds ", h("bdi", {}, one.otherLayers.join(", ")), ", too"] : null, ".");
 }

@@ -127,21 +127,33 @@ pub(super) struct Unpublish {
     /// The id of the layer or table, or its table as schema.table
     #[arg(long, value_name = "ID|SCHEMA.TABLE")]
     layer: String,
-    /// Unregister the replicas that hold the layer, and delete its attachments
+    /// Do it although replicas that hold it, attachments or open refused edits and conflicts are lost
     #[arg(long)]
     force: bool,
+    /// Change nothing; say what would be lost
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Unpublish {
     pub(super) async fn run(self, store: &Store) -> Result<()> {
         let service = store.service(&self.service).await?;
         let id = layer_id(&service, &self.layer)?;
-        let table =
-            service.layer(id).map(|layer| format!("{}.{}", layer.table_schema, layer.table_name)).unwrap_or_default();
-        store.unpublish(&service.name, id, self.force).await?;
+        let layer = service.layer(id).ok_or_else(|| Error::NotFound(format!("there is no layer {id}")))?;
+        if self.dry_run {
+            let told = store.unpublish_preview(&service, layer).await?.told();
+            return say(match told.is_empty() {
+                true => {
+                    format!("Of layer {id} of service {}, only its history and definition would be lost.", service.name)
+                }
+                false => format!("With layer {id} of service {} would be lost: {}.", service.name, told.join(", ")),
+            });
+        }
+        let told = store.unpublish(&service.name, id, self.force).await?.told();
+        let lost = if told.is_empty() { String::new() } else { format!(" Lost with it: {}.", told.join(", ")) };
         say(format!(
-            "Layer {id} of service {} is no longer published; table {table} and its rows stay as they are.",
-            service.name
+            "Layer {id} of service {} is no longer published; table {}.{} and its rows stay as they are.{lost}",
+            service.name, layer.table_schema, layer.table_name
         ))
     }
 }

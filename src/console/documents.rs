@@ -49,7 +49,7 @@ pub(crate) fn replica(one: &Standing, held: &Held, extent: Option<[f64; 4]>, pol
 }
 
 /// How a replica is doing, without its shape.
-fn standing(one: &Standing, policy: Policy) -> Map<String, Json> {
+pub(super) fn standing(one: &Standing, policy: Policy) -> Map<String, Json> {
     let alone = one.kept_alone;
     let mut shown = match status(&one.life, policy, alone.map(|alone| (alone.n_generations, alone.n_changes))) {
         Json::Object(shown) => shown,

@@ -9,6 +9,7 @@ mod health;
 mod publishing;
 mod replicas;
 mod settings;
+mod unpublishing;
 mod unregister;
 
 pub(crate) use expiry::set_expiry;
@@ -16,6 +17,7 @@ pub(crate) use health::health;
 pub(crate) use publishing::{publish, published, tables};
 pub(crate) use replicas::{Lags, List, Standing, find, lags, list, timeline};
 pub(crate) use settings::settings;
+pub(crate) use unpublishing::{unpublish, unpublish_preview};
 pub(crate) use unregister::{Outcome, Preview, preview, unregister};
 
 use crate::{app::App, error::Result};

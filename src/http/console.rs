@@ -37,6 +37,8 @@ pub(crate) enum Console {
     Tables,
     /// Publishes one.
     Publish,
+    /// Ends the publication of one.
+    Unpublish,
 }
 
 impl Console {
@@ -55,6 +57,7 @@ impl Console {
             ["replicas", _, "timeline"] => Console::Timeline(own(1)),
             ["tables"] => Console::Tables,
             ["tables", "publish"] => Console::Publish,
+            ["tables", "unpublish"] => Console::Unpublish,
             _ => return None,
         })
     }
@@ -65,6 +68,7 @@ impl Console {
             Console::Unregister => Some("unregister"),
             Console::Expire => Some("expire"),
             Console::Publish => Some("publish"),
+            Console::Unpublish => Some("unpublish"),
             _ => None,
         }
     }
@@ -83,6 +87,7 @@ impl Console {
             Console::Timeline(id) => vec!["replicas", id, "timeline"],
             Console::Tables => vec!["tables"],
             Console::Publish => vec!["tables", "publish"],
+            Console::Unpublish => vec!["tables", "unpublish"],
         }
     }
 
@@ -100,6 +105,7 @@ impl Console {
             Console::Timeline(id) => format!("Timeline of {}", brief(id)),
             Console::Tables => "Tables of the database".to_owned(),
             Console::Publish => "Publish a table".to_owned(),
+            Console::Unpublish => "Unpublish a layer".to_owned(),
         }
     }
 }
@@ -162,6 +168,13 @@ pub(super) async fn handle(call: &Call, what: &Console) -> Result<Reply> {
         }
         Console::Tables => console::tables(app, wire::tables(params)?).await?,
         Console::Publish => publish(call).await?,
+        Console::Unpublish => {
+            let wanted = wire::unpublish(params)?;
+            match wanted.preview {
+                true => console::unpublish_preview(app, &wanted).await?,
+                false => console::unpublish(app, &wanted).await?,
+            }
+        }
     };
     Ok(Reply::Json(answer))
 }

@@ -47,6 +47,7 @@ mod session;
 pub(crate) mod share;
 pub(crate) mod synchronizations;
 mod tables;
+pub mod unpublish;
 pub(crate) mod upload_items;
 pub(crate) mod uploads;
 pub(crate) mod users;

@@ -13,11 +13,7 @@ use crate::{
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Field, Layer},
     },
-    sql::{
-        publish::{Ddl, drop_attachment_table, track, untrack},
-        select,
-        selection::Selection,
-    },
+    sql::publish::{Ddl, track},
 };
 
 use super::{
@@ -80,62 +76,6 @@ impl Store {
         }
         Ok(published)
     }
-
-    /// Ends the publication of a layer: tracking is taken away, the table and its rows stay. Replicas that hold the
-    /// layer are unregistered, and its attachments deleted, which must be asked for by `force`.
-    pub async fn unpublish(&self, service: &str, layer_id: LayerId, force: bool) -> Result<Vec<Ddl>> {
-        let service = self.service(service).await?;
-        let layer = service
-            .layer(layer_id)
-            .ok_or_else(|| Error::NotFound(format!("service {} has no layer or table {layer_id}", service.name)))?;
-        let mut session = self.session().await?;
-        let mut tx = session.own().await?;
-        let connection = tx.connection();
-        let row =
-            sqlx::query("-- replica_count_by_layer\nselect count(*) from syncline.replica_layer join syncline.replica using (replica_id) where layer_key = $1 and unregistered_at is null")
-                .bind(layer.key.0)
-                .fetch_one(&mut *connection)
-                .await?;
-        let n_replicas: i64 = row.try_get(0)?;
-        if n_replicas > 0 && !force {
-            return Err(Error::NotSupported(format!(
-                "{n_replicas} replicas hold layer {layer_id} of {}; unregister them first, or use --force to unregister them with it",
-                service.name
-            )));
-        }
-        if let Some(attachments) = layer.attachments.as_ref().filter(|_| !force) {
-            let n_attachments: i64 = select::count(attachments, &Selection::default())
-                .query()?
-                .fetch_one(&mut *connection)
-                .await?
-                .try_get(0)?;
-            if n_attachments > 0 {
-                return Err(Error::NotSupported(format!(
-                    "layer {layer_id} of {} has {n_attachments} attachments, which would be deleted with it; save them first, or use --force",
-                    service.name
-                )));
-            }
-        }
-        sqlx::query("-- replica_unregister_by_layer\nupdate syncline.replica set unregistered_at = now() where unregistered_at is null and replica_id in (select replica_id from syncline.replica_layer where layer_key = $1)")
-            .bind(layer.key.0)
-            .execute(&mut *connection)
-            .await?;
-        let mut statements = untrack(layer);
-        if let Some(attachments) = &layer.attachments {
-            statements.extend(untrack(attachments));
-            statements.push(drop_attachment_table(layer.key));
-        }
-        for statement in &statements {
-            run(connection, statement).await?;
-        }
-        sqlx::query("-- layer_delete\ndelete from syncline.layer where layer_key = $1")
-            .bind(layer.key.0)
-            .execute(connection)
-            .await?;
-        tx.commit().await?;
-        self.reload().await?;
-        Ok(statements)
-    }
 }
 
 /// Publishes a table within a transaction, and gives the layer that it made, which knows nothing of its definition. With `dry_run`,
@@ -186,7 +126,8 @@ fn check_service_name(name: &str) -> Result<()> {
 pub(super) async fn run(connection: &mut PgConnection, statement: &Ddl) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement.text().to_owned())).execute(connection).await.map(|_| ()).map_err(|error| {
         match &error {
-            sqlx::Error::Database(database) => {
+            // Somebody has the table locked, which is said as ever.
+            sqlx::Error::Database(database) if database.code().as_deref() != Some("55P03") => {
                 Error::Unavailable(format!("{database}, while running: {}", statement.text()))
             }
             _ => Error::from(error),

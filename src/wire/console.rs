@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     model::{
         candidate,
-        id::ReplicaId,
+        id::{LayerId, ReplicaId},
         principal::Access,
         standing::{Column, Order, Wanted, WantedState},
         value::brief,
@@ -158,6 +158,36 @@ pub(crate) fn publish(params: &Params) -> Result<Publish> {
         layer_name,
         attachments: params.flag(&["attachments"], false)?,
         anonymous,
+        preview: params.flag(&["preview"], false)?,
+    })
+}
+
+/// A layer whose publication somebody wants to end.
+#[derive(Debug)]
+pub(crate) struct Unpublish {
+    /// The service.
+    pub(crate) service: String,
+    /// The layer or table.
+    pub(crate) layer: LayerId,
+    /// Whether it is done although something is lost.
+    pub(crate) force: bool,
+    /// Whether it is only told what would be lost.
+    pub(crate) preview: bool,
+}
+
+/// Reads what is to be unpublished.
+pub(crate) fn unpublish(params: &Params) -> Result<Unpublish> {
+    const NAME: &str = "layerId";
+    let missing = |name: &'static str, what: &str| Error::invalid(name, format!("it is missing: {what}"));
+    let id = params.integer(NAME)?.ok_or_else(|| missing(NAME, "the id of the layer or table in its service"))?;
+    let layer = i32::try_from(id).map_err(|_| Error::invalid(NAME, format!("{id} cannot be the id of a layer")))?;
+    Ok(Unpublish {
+        service: params
+            .text("service")
+            .map(str::to_owned)
+            .ok_or_else(|| missing("service", "the service of the layer"))?,
+        layer: LayerId(layer),
+        force: params.flag(&["force"], false)?,
         preview: params.flag(&["preview"], false)?,
     })
 }

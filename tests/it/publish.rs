@@ -238,7 +238,10 @@ async fn unpublishing_leaves_the_table_and_asks_before_it_takes_replicas_along()
     let replica = server.post("createReplica", &[("layers", "0")]).await;
     assert!(replica.get("error").is_none(), "{replica}");
     let said = server.app.store.unpublish("trees", LayerId(0), false).await.unwrap_err().to_string();
-    assert!(said.contains("1 replicas hold layer 0 of trees") && said.contains("--force"), "{said}");
+    assert!(
+        said.contains("layer 0 of trees is published with 1 replica that holds it") && said.contains("--force"),
+        "{said}"
+    );
     server.app.store.unpublish("trees", LayerId(0), true).await.unwrap();
     assert_eq!(server.get("replicas", &[]).await, json!([]));
     assert_eq!(server.get("", &[]).await["layers"], json!([]));

@@ -104,7 +104,7 @@ impl Console {
             Console::Rejected => "Refused edits",
             Console::Conflicts => "Conflicts",
             Console::Jobs => "Jobs",
-            Console::Publish => "Publish a table",
+            Console::Publish => "Publish tables",
             Console::Users => "Users and roles",
             Console::Grants => "Grants",
             Console::Keys => "Keys of programs",

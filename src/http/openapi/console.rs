@@ -64,3 +64,10 @@ pub(super) const PUBLISH: &[Parameter] = &[
     Parameter::off("attachments", "Whether its features may have attachments."),
     Parameter::word("anonymous", &["none", "view", "edit"], "What everybody may do with the service."),
 ];
+
+/// What is not published any more.
+pub(super) const UNPUBLISH: &[Parameter] = &[
+    Parameter::text("service", "The service of the layer.").required().such_as(&["trees"]),
+    Parameter::integer("layerId", "The id of the layer or table.").required().such_as(&["0"]),
+    Parameter::off("force", "Whether it is done although replicas, attachments or open entries of the books are lost."),
+];

@@ -598,6 +598,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .gives(Object(&[("success", "flag"), ("service", "text"), ("layerId", "integer"), ("notices", "array")])),
     Operation::new(
         "console",
+        Post,
+        "/arcgis/rest/admin/tables/unpublish",
+        "adminUnpublish",
+        "Ends the publication of a layer, whose table and rows stay; or says what would be lost.",
+    )
+    .takes(&[c::UNPUBLISH, p::PREVIEW])
+    .gives(Object(&[
+        ("success", "flag"),
+        ("service", "text"),
+        ("layerId", "integer"),
+        ("lost", "array"),
+        ("kept", "array"),
+    ])),
+    Operation::new(
+        "console",
         GetOrPost,
         "/arcgis/rest/admin/replicas",
         "adminReplicas",

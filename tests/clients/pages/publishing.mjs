@@ -79,6 +79,40 @@ await scenarios({
     await visit.until(() => !document.querySelector("dialog"));
   },
 
+  "a layer is unpublished when somebody has seen what is lost, and said that it may be": async (visit) => {
+    const { page } = visit;
+    await signIn(visit, "root", `${PUBLISH}?published=true&text=oak`);
+    await says(visit, "tbody", "trees, layer 0");
+    await press(visit, "Unpublish…");
+    await says(visit, "dialog[open]", "2 replicas are unregistered");
+    await says(visit, "dialog[open]", "<b>Crew</b> 1 of nobody who signed in: 2 changes");
+    await says(visit, "dialog[open]", "The table public.oak and its rows");
+    assert.equal(await page.$("dialog b, dialog script"), null);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel", "Enter does no harm");
+    await visit.accessible();
+    await visit.picture("console unpublish dialog");
+    await page.setViewport({ width: 360, height: 740 });
+    await visit.fits();
+    await visit.picture("console unpublish dialog phone");
+    await page.setViewport(DESKTOP);
+    await press(visit, "Unpublish");
+    assert.notEqual(await page.$("dialog[open]"), null, "it must be said that it may be lost");
+    await press(visit, "Cancel");
+    await visit.until(() => !document.querySelector("dialog"));
+    assert.equal((await visit.text("tbody")).includes("trees, layer 0"), true, "nothing was done");
+    await press(visit, "Unpublish…");
+    await says(visit, "dialog[open]", "2 replicas are unregistered");
+    await page.click("#unpublish-force");
+    await press(visit, "Unpublish");
+    await says(visit, ".done", "public.oak is no longer published; its rows stay as they are. 2 replicas were unregistered.");
+    await says(visit, ".empty", "No table is like that");
+    await page.select("#choice-published", "false");
+    await says(visit, "tbody", "oak");
+    await press(visit, "Publish…");
+    await says(visit, ".told-before", "Nothing is missing in the table");
+    await visit.picture("console unpublished");
+  },
+
   "with the keyboard alone: sign in, publish, browse, take a replica, unregister it, sign out": async (visit) => {
     const { page } = visit;
     await page.goto(`${visit.base}/arcgis/console`, { waitUntil: "load" });

@@ -50,7 +50,7 @@ const NEEDS: &[(Need, &str)] = &[
     (
         Need::Admin,
         "metrics audit verifyAudit users roles keys tokens grants adminReplicas adminReplica adminLag adminTimeline adminUnregister adminExpire \
-         adminHealth adminPulse adminSettings adminTables adminPublish",
+         adminHealth adminPulse adminSettings adminTables adminPublish adminUnpublish",
     ),
 ];
 

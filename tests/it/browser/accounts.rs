@@ -39,6 +39,16 @@ async fn tables_are_published_and_used() {
                comment on column "{table}"."<script>alert(2)</script>" is '"><img src=x onerror=alert(3)>'"#
         ))
         .await;
+    server
+        .database
+        .sql(
+            "insert into oak (girth) values (1), (2);
+             insert into syncline.replica (replica_id, service_id, name, sync_model, direction, srid)
+               select gen_random_uuid(), service_id, '<b>Crew</b> ' || n, 'perReplica', 'bidirectional', 3857 from syncline.service, generate_series(1, 2) n;
+             insert into syncline.replica_layer (replica_id, layer_key, position, query_option, use_geometry, include_related, given, presented)
+               select r.replica_id, l.layer_key, 0, 'all', false, false, 0, 0 from syncline.replica r, syncline.layer l",
+        )
+        .await;
     let facts = json!({"password": PASSWORD, "hostile": HOSTILE, "table": table}).to_string();
     run("publishing", &server.listen().await.address, &facts).await;
 }

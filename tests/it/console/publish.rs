@@ -2,8 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{get, post, server};
-use crate::support::{TestServer, server::error};
+use super::{each, get, post, server};
+use crate::{
+    accounting::{Field, edits, tree},
+    support::{TestServer, server::error},
+};
 
 async fn with_tables() -> TestServer {
     let server = server().await;
@@ -144,4 +147,78 @@ async fn what_cannot_be_published_is_refused_and_nothing_is_done() {
     assert_eq!(error(&get_it).0, 405, "{get_it}");
     assert_eq!(get(&server, "tables", &[]).await, before);
     assert_eq!(server.get("/arcgis/rest/services", &[]).await["services"].as_array().unwrap().len(), 1);
+}
+
+const UNPUBLISHED: [(&str, &str); 2] = [("service", "trees"), ("layerId", "0")];
+
+#[tokio::test]
+async fn a_layer_is_unpublished_after_it_was_told_what_is_lost() {
+    let server = server().await;
+    let mut field = Field::new(&server, &[("replicaName", "Crew North")]).await;
+    field.synchronize(&edits(&json!([tree(1, &json!({"girth": "many"}))]), &json!([]), &json!([])), &[]).await;
+    server.database.sql("insert into oak (girth) select generate_series(1, 3)").await;
+
+    let told = post(&server, "tables/unpublish", &[&UNPUBLISHED[..], &[("preview", "true")]].concat()).await;
+    assert_eq!(
+        (&told["preview"], &told["needsForce"], &told["table"]),
+        (&json!(true), &json!(true), &json!("public.oak"))
+    );
+    assert_eq!((&told["replicaCount"], &told["openRejectedEdits"]), (&json!(1), &json!(1)), "{told}");
+    assert_eq!(told["history"]["changes"], 3, "{told}");
+    assert!(told["history"]["bytes"].as_i64().unwrap() > 0, "{told}");
+    let replica = &told["replicas"][0];
+    assert_eq!((&replica["replicaName"], &replica["changesBehind"]), (&json!("Crew North"), &json!(3)), "{told}");
+    assert_eq!(replica["otherLayers"], json!([]));
+    let lost = told["lost"].to_string();
+    for words in
+        ["1 replica is unregistered", "open refused edits (1)", "history (3 changes)", "clients that have it open"]
+    {
+        assert!(lost.contains(words), "{words} is not in {lost}");
+    }
+    assert!(told["kept"].to_string().contains("The table public.oak and its rows"), "{told}");
+    assert_eq!(each(&get(&server, "replicas", &[]).await, "replicaName"), ["Crew North"], "a preview changes nothing");
+
+    let refused = post(&server, "tables/unpublish", &UNPUBLISHED).await;
+    let (code, why) = error(&refused);
+    assert_eq!(code, 400, "{refused}");
+    for words in ["1 replica that holds it", "1 refused edit that is open", "force=true"] {
+        assert!(why.contains(words), "{words} is not in {why}");
+    }
+    assert_eq!(server.get("0", &[]).await["name"], "oak", "nothing was done");
+
+    let done = post(&server, "tables/unpublish", &[&UNPUBLISHED[..], &[("force", "true")]].concat()).await;
+    assert_eq!((&done["success"], &done["replicaCount"]), (&json!(true), &json!(1)), "{done}");
+    assert_eq!(get(&server, "replicas", &[]).await["count"], 0);
+    assert_eq!(error(&server.get("0", &[]).await).0, 404);
+    assert_eq!(server.database.value::<i64>("select count(*) from oak").await, 3, "the rows stay");
+    let kept = server.get("rejectedEdits", &[]).await;
+    assert_eq!(kept["rejectedEdits"][0]["state"], "open", "the books stay: {kept}");
+    let log = get(&server, "audit", &[("action", "layer.unpublished")]).await;
+    assert_eq!(log["entries"][0]["subject"], "oak", "{log}");
+    let oak = get(&server, "tables", &[("text", "oak")]).await;
+    assert_eq!(named(&oak, "oak")["publishable"], true, "it can be published again");
+
+    let again = post(&server, "tables/unpublish", &UNPUBLISHED).await;
+    assert_eq!(error(&again).0, 404, "{again}");
+}
+
+#[tokio::test]
+async fn what_loses_nothing_is_unpublished_without_force() {
+    let server = server().await;
+    server.database.sql("insert into oak (girth) values (1)").await;
+    let told = post(&server, "tables/unpublish", &[&UNPUBLISHED[..], &[("preview", "true")]].concat()).await;
+    assert_eq!((&told["needsForce"], &told["replicas"]), (&json!(false), &json!([])), "{told}");
+    for (parameters, why) in [
+        (vec![("service", "trees")], "'layerId' parameter"),
+        (vec![("layerId", "0")], "'service' parameter"),
+        (vec![("service", "trees"), ("layerId", "9999999999")], "cannot be the id of a layer"),
+        (vec![("service", "trees"), ("layerId", "7")], "no layer or table 7"),
+        (vec![("service", "nothing"), ("layerId", "0")], "not found"),
+    ] {
+        let (code, said) = error(&post(&server, "tables/unpublish", &parameters).await);
+        assert!([400, 404].contains(&code) && said.contains(why), "{parameters:?}: {code} {said}");
+    }
+    let done = post(&server, "tables/unpublish", &UNPUBLISHED).await;
+    assert_eq!(done["success"], true, "{done}");
+    assert_eq!(server.get("", &[]).await["layers"], json!([]));
 }
