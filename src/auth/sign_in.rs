@@ -8,26 +8,40 @@ use crate::{
     app::App,
     error::{Error, Result},
     model::{attempts::Counted, principal::UserName},
-    store::{accounts::Bound, users::NewToken},
+    store::{
+        accounts::Bound,
+        users::{NewSession, NewToken},
+    },
 };
 
-use super::{TOKEN_PREFIX, secret};
+use super::{Session, TOKEN_PREFIX, secret};
 
 /// For how long somebody is signed in to the pages.
 const SESSION_MINUTES: i32 = 12 * 60;
 /// For how long a token counts that a page of a session gets for its scripts.
 const PAGE_MINUTES: i32 = 15;
 
+/// The longest that is kept of what an identity provider said: it is handed on by a cookie, and browsers keep none beyond 4 KiB.
+const MAX_ID_TOKEN: usize = 3800;
+
 /// An account whose user has proved to be who they are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Proved {
     account: i32,
+    /// What the identity provider said, if one has vouched.
+    id_token: Option<String>,
 }
 
 impl Proved {
-    /// An account for which another service has vouched.
-    pub(super) fn of(account: i32) -> Proved {
-        Proved { account }
+    /// An account for which an identity provider has vouched; with its ID token, if it gave one.
+    pub(super) fn of(account: i32, id_token: Option<String>) -> Proved {
+        Proved { account, id_token: id_token.filter(|token| token.len() <= MAX_ID_TOKEN) }
+    }
+}
+
+impl std::fmt::Debug for Proved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Proved({})", self.account)
     }
 }
 
@@ -57,7 +71,7 @@ pub(crate) async fn check_password(app: &App, user: &str, password: &str, addres
     };
     let fits = app.gate.check(&app.store, &counted, password, find).await?;
     match found {
-        Some(account) if fits && account.enabled => Ok(Proved { account: account.id }),
+        Some(account) if fits && account.enabled => Ok(Proved { account: account.id, id_token: None }),
         found => {
             let user = found.and(name);
             app.gate.failures.note(user.as_ref().map(UserName::as_str), address);
@@ -77,51 +91,59 @@ pub(crate) async fn issue_token(
 ) -> Result<Issued> {
     let longest = i64::from(app.config.max_token_minutes);
     let minutes = i32::try_from(minutes.clamp(1, longest)).unwrap_or(app.config.max_token_minutes);
-    issue(app, who, bound, minutes, None, address).await
+    issue(app, who.account, bound, None, (minutes, address)).await
 }
 
 /// Makes the session of somebody who has signed in to the pages; what is issued is its cookie.
 pub(crate) async fn begin_session(app: &App, who: Proved, address: Option<IpAddr>) -> Result<Issued> {
-    issue(app, who, None, SESSION_MINUTES, Some(secret::token("")?), address).await
+    let session = NewSession { csrf: secret::token("")?, id_token: who.id_token };
+    issue(app, who.account, None, Some(session), (SESSION_MINUTES, address)).await
 }
 
-/// Makes a token for the scripts of a session's pages.
-pub(crate) async fn token_of_session(app: &App, user: &UserName, address: Option<IpAddr>) -> Result<Issued> {
-    let found = app.store.session().await?.own().await?.account_find(user).await?;
-    let account = found.filter(|account| account.enabled).ok_or(Error::TokenInvalid)?;
-    issue(app, Proved { account: account.id }, None, PAGE_MINUTES, None, address).await
-}
-
-/// Ends the session, or the token, with this SHA-256.
-pub(crate) async fn end(app: &App, digest: &[u8; 32]) -> Result<()> {
+/// Makes a token for the scripts of a session's pages; it ends with the session.
+pub(crate) async fn token_of_session(app: &App, of: &Session, address: Option<IpAddr>) -> Result<Issued> {
+    let token = secret::token(TOKEN_PREFIX)?;
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
-    tx.token_remove_digest(digest).await?;
+    let added = tx.page_token_add(&of.digest, &secret::digest(&token), PAGE_MINUTES, &issued_to(address)).await?;
+    let expires_ms = added.ok_or(Error::TokenInvalid)?;
+    tx.commit().await?;
+    Ok(Issued { token, expires_ms })
+}
+
+/// Ends a session, with the tokens of its pages. Returns what the identity provider said when it began, if it did.
+pub(crate) async fn end(app: &App, ended: &Session) -> Result<Option<String>> {
+    let mut session = app.store.session().await?;
+    let mut tx = session.own().await?;
+    let id_token = tx.token_remove_digest(&ended.digest).await?;
     tx.commit().await?;
     app.store.forget_accounts();
-    Ok(())
+    Ok(id_token)
 }
 
 async fn issue(
     app: &App,
-    who: Proved,
+    account: i32,
     bound: Option<Bound>,
-    minutes: i32,
-    csrf: Option<String>,
-    address: Option<IpAddr>,
+    begun: Option<NewSession>,
+    (minutes, address): (i32, Option<IpAddr>),
 ) -> Result<Issued> {
     let token = secret::token(TOKEN_PREFIX)?;
     let new = NewToken {
         digest: secret::digest(&token),
-        account: who.account,
+        account,
         bound,
-        csrf,
+        session: begun,
         minutes,
-        issued_to: address.map(|address| address.to_string()).unwrap_or_default(),
+        issued_to: issued_to(address),
     };
     let mut session = app.store.session().await?;
     let mut tx = session.own().await?;
     let expires_ms = tx.token_add(&new).await?;
     tx.commit().await?;
     Ok(Issued { token, expires_ms })
+}
+
+fn issued_to(address: Option<IpAddr>) -> String {
+    address.map(|address| address.to_string()).unwrap_or_default()
 }

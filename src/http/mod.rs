@@ -113,7 +113,7 @@ struct Call {
     /// Who looks at the page, if it is one.
     visitor: html::Visitor,
     /// What the browser keeps of a sign-in with the identity provider.
-    sign_on: Option<String>,
+    sign_on: single_sign_on::Kept,
     /// Where the request comes from.
     address: Option<std::net::IpAddr>,
     /// The id under which the log has it.

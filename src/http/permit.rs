@@ -48,6 +48,7 @@ pub(super) fn needed(route: &Route) -> Need {
             SigningIn::Login
             | SigningIn::SignOn
             | SigningIn::SignOnReturn
+            | SigningIn::SignOff
             | SigningIn::Logout
             | SigningIn::GenerateToken
             | SigningIn::Session,

@@ -23,7 +23,7 @@ pub(crate) enum Route {
     Info,
     /// `sharing/rest`, `sharing/rest/info`, `sharing/rest/portals/self`: what one client asks of a portal.
     Portal(Portal),
-    /// `login`, `login/oidc`, `logout`, `tokens/generateToken`, `tokens/session`
+    /// `login`, `login/oidc` and below, `logout`, `tokens/generateToken`, `tokens/session`
     SigningIn(SigningIn),
     /// `rest/admin/accounts/…`: who may sign in, and what was granted.
     Accounts(Accounts),
@@ -52,6 +52,8 @@ pub(crate) enum SigningIn {
     SignOn,
     /// The way back from it.
     SignOnReturn,
+    /// The way to where one signs out of it.
+    SignOff,
     /// The end of a session.
     Logout,
     /// generateToken: a token for a user name and a password.
@@ -268,6 +270,7 @@ impl Route {
             ["arcgis", "login"] => Route::SigningIn(SigningIn::Login),
             ["arcgis", "login", "oidc"] => Route::SigningIn(SigningIn::SignOn),
             ["arcgis", "login", "oidc", "return"] => Route::SigningIn(SigningIn::SignOnReturn),
+            ["arcgis", "login", "oidc", "leave"] => Route::SigningIn(SigningIn::SignOff),
             ["arcgis", "logout"] => Route::SigningIn(SigningIn::Logout),
             ["arcgis", "tokens"]
             | ["arcgis", "tokens", "generatetoken"]

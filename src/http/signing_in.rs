@@ -199,14 +199,13 @@ pub(super) async fn handle(call: &Call, what: SigningIn) -> Result<Reply> {
             let provider = oidc::provider_name(&call.app.config);
             let failed = call.params.text("failed").and_then(Failed::from_word);
             let problem = provider.zip(failed).map(|(provider, failed)| failed.text(provider));
-            let leave = match call.params.text("left") {
-                Some("true") => oidc::leave_address(&call.app, "/arcgis/login").await?,
-                _ => None,
-            };
-            Ok(login_page(call, problem.as_deref(), leave.as_deref()))
+            let has_left = call.params.text("left") == Some("true");
+            let may_leave = has_left && oidc::leave_address(&call.app, None).await?.is_some();
+            Ok(login_page(call, problem.as_deref(), may_leave))
         }
         SigningIn::SignOn => single_sign_on::begin(call).await,
         SigningIn::SignOnReturn => single_sign_on::finish(call).await,
+        SigningIn::SignOff => single_sign_on::leave(call).await,
         SigningIn::Login => login(call).await,
         SigningIn::Logout => logout(call).await,
         SigningIn::GenerateToken => generate_token(call).await,
@@ -257,23 +256,23 @@ fn token(call: &Call, issued: &Issued) -> Reply {
 }
 
 async fn token_of_session(call: &Call) -> Result<Reply> {
-    let user = call.principal.user.as_ref().filter(|_| call.session.is_some()).ok_or(Error::TokenRequired)?;
-    Ok(token(call, &sign_in::token_of_session(&call.app, user, call.address).await?))
+    let session = call.session.as_ref().ok_or(Error::TokenRequired)?;
+    Ok(token(call, &sign_in::token_of_session(&call.app, session, call.address).await?))
 }
 
 async fn login(call: &Call) -> Result<Reply> {
     let params = &call.params;
     let (user, password) = (params.text("username").unwrap_or_default(), params.get(&["password"]).unwrap_or_default());
     if user.is_empty() || password.is_empty() {
-        return Ok(login_page(call, Some("User name and password are needed."), None));
+        return Ok(login_page(call, Some("User name and password are needed."), false));
     }
     let proved = match sign_in::check_password(&call.app, user, password, call.address).await {
-        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(&error.to_string()), None)),
+        Err(error @ Error::SignInRefused { .. }) => return Ok(login_page(call, Some(&error.to_string()), false)),
         proved => proved?,
     };
     // Nobody else may go on with the session of before.
     if let Some(session) = &call.session {
-        sign_in::end(&call.app, &session.digest).await?;
+        sign_in::end(&call.app, session).await?;
     }
     let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
     let to = next(params.text("next")).to_owned();
@@ -281,15 +280,20 @@ async fn login(call: &Call) -> Result<Reply> {
 }
 
 async fn logout(call: &Call) -> Result<Reply> {
-    if let Some(session) = &call.session {
-        sign_in::end(&call.app, &session.digest).await?;
-    }
+    let mut cookies = vec![set_session(call, "", "; Max-Age=0")];
+    let id_token = match &call.session {
+        Some(session) => sign_in::end(&call.app, session).await?,
+        None => None,
+    };
     let to = match &call.principal.user {
         // Else they would be in again with one click, on a machine that others use, too.
-        Some(user) if oidc::leave(&call.app, user).await? => "/arcgis/login?left=true",
+        Some(user) if oidc::leave(&call.app, user).await? => {
+            cookies.extend(id_token.map(|token| single_sign_on::hand_on(call, &token)));
+            "/arcgis/login?left=true"
+        }
         _ => HOME,
     };
-    Ok(Reply::SeeOther { to: to.to_owned(), cookies: vec![set_session(call, "", "; Max-Age=0")] })
+    Ok(Reply::SeeOther { to: to.to_owned(), cookies })
 }
 
 const HOME: &str = "/arcgis/rest/services";
@@ -314,7 +318,7 @@ pub(super) fn is_secure(call: &Call) -> bool {
     call.base.starts_with("https://")
 }
 
-fn login_page(call: &Call, problem: Option<&str>, leave: Option<&str>) -> Reply {
+fn login_page(call: &Call, problem: Option<&str>, may_leave: bool) -> Reply {
     let crumbs = [
         html::Crumb { text: "Home".to_owned(), href: HOME.to_owned() },
         html::Crumb { text: "Login".to_owned(), href: "/arcgis/login".to_owned() },
@@ -333,7 +337,7 @@ fn login_page(call: &Call, problem: Option<&str>, leave: Option<&str>) -> Reply 
         next: next(call.params.text("next")),
         problem,
         provider: oidc::provider_name(&call.app.config),
-        leave,
+        may_leave,
     };
     Reply::Page(html::document(&frame, |page| html::login(page, &shown)))
 }

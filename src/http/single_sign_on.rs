@@ -1,4 +1,4 @@
-//! Signing in with an identity provider: on the way to it, and back.
+//! Signing in with an identity provider: on the way to it, and back; and signing out of it.
 //!
 //! Whatever comes of it, the browser is led on to another address, so that codes stay in none.
 
@@ -25,9 +25,36 @@ const SECONDS: u32 = 15 * 60;
 /// The longest address to go on at; browsers keep no cookies beyond 4 KiB.
 const MAX_NEXT: usize = 2000;
 
-/// What the browser has kept of a sign-in that it began.
-pub(super) fn kept(headers: &HeaderMap) -> Option<String> {
-    cookie(headers, COOKIE).map(str::to_owned)
+/// The cookie of somebody who has signed out here and may sign out of the provider, too: what that said of them.
+const LEAVING: &str = "syncline_sign_off";
+/// For how many seconds they may.
+const LEAVING_SECONDS: u32 = 10 * 60;
+
+/// What the browser keeps on the way to the provider.
+#[derive(Clone, Default)]
+pub(super) struct Kept {
+    /// The sign-in that it began.
+    begun: Option<String>,
+    /// The ID token of the session that has ended.
+    id_token: Option<String>,
+}
+
+/// What the browser has kept.
+pub(super) fn kept(headers: &HeaderMap) -> Kept {
+    let sent = |name| cookie(headers, name).map(str::to_owned);
+    Kept { begun: sent(COOKIE), id_token: sent(LEAVING) }
+}
+
+/// The cookie that hands an ID token on to [`leave`].
+pub(super) fn hand_on(call: &Call, id_token: &str) -> String {
+    set_cookie(call, LEAVING, id_token, LEAVING_SECONDS)
+}
+
+/// Leads to where one signs out of the provider, with what shows that it is really about who asks: without that, providers ask again.
+pub(super) async fn leave(call: &Call) -> Result<Reply> {
+    let to = oidc::leave_address(&call.app, call.sign_on.id_token.clone()).await?;
+    let to = to.unwrap_or_else(|| "/arcgis/login".to_owned());
+    Ok(Reply::SeeOther { to, cookies: vec![set_cookie(call, LEAVING, "", 0)] })
 }
 
 /// Leads to the provider.
@@ -40,7 +67,7 @@ pub(super) async fn begin(call: &Call) -> Result<Reply> {
         ));
     }
     Ok(match oidc::begin(&call.app, next).await? {
-        Ok((to, kept)) => Reply::SeeOther { to, cookies: vec![set_cookie(call, &kept, SECONDS)] },
+        Ok((to, kept)) => Reply::SeeOther { to, cookies: vec![set_cookie(call, COOKIE, &kept, SECONDS)] },
         Err(failed) => refused(call, failed, next),
     })
 }
@@ -53,7 +80,7 @@ pub(super) async fn finish(call: &Call) -> Result<Reply> {
         code: params.text("code"),
         error: params.text("error"),
         issuer: params.text("iss"),
-        kept: call.sign_on.as_deref(),
+        kept: call.sign_on.begun.as_deref(),
     };
     if oidc::provider_name(&call.app.config).is_none() {
         return Ok(refused(call, Failed::Lost, ""));
@@ -64,10 +91,10 @@ pub(super) async fn finish(call: &Call) -> Result<Reply> {
     };
     // Nobody else may go on with the session of before.
     if let Some(session) = &call.session {
-        sign_in::end(&call.app, &session.digest).await?;
+        sign_in::end(&call.app, session).await?;
     }
     let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
-    let cookies = vec![set_session(call, &issued.token, ""), set_cookie(call, "", 0)];
+    let cookies = vec![set_session(call, &issued.token, ""), set_cookie(call, COOKIE, "", 0)];
     Ok(Reply::SeeOther { to: next(Some(&to)).to_owned(), cookies })
 }
 
@@ -77,11 +104,11 @@ fn refused(call: &Call, failed: Failed, to: &str) -> Reply {
         .append_pair("failed", failed.word())
         .append_pair("next", next(Some(to)))
         .finish();
-    Reply::SeeOther { to: format!("/arcgis/login?{query}"), cookies: vec![set_cookie(call, "", 0)] }
+    Reply::SeeOther { to: format!("/arcgis/login?{query}"), cookies: vec![set_cookie(call, COOKIE, "", 0)] }
 }
 
 /// No script may read it, no other site's page sends it along but by a link, and no other page of this server gets it.
-fn set_cookie(call: &Call, kept: &str, seconds: u32) -> String {
+fn set_cookie(call: &Call, name: &str, kept: &str, seconds: u32) -> String {
     let secure = if is_secure(call) { "; Secure" } else { "" };
-    format!("{COOKIE}={kept}; Path=/arcgis/login/oidc; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
+    format!("{name}={kept}; Path=/arcgis/login/oidc; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
 }

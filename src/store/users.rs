@@ -18,6 +18,9 @@ const FIRST_ADMIN: i64 = 0x5359_4e43_4c49_4e45;
 /// How many tokens a user has at most; the next one ends the oldest.
 const MAX_TOKENS: i64 = 1000;
 
+/// How many tokens the pages of a session have at most; the next one ends the oldest.
+const MAX_PAGE_TOKENS: i64 = 200;
+
 /// What there is to know of a user who wants to sign in.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
@@ -38,12 +41,27 @@ pub(crate) struct NewToken {
     pub(crate) account: i32,
     /// With what alone it counts.
     pub(crate) bound: Option<Bound>,
-    /// What the forms carry whose session it is, if it is one.
-    pub(crate) csrf: Option<String>,
+    /// What there is to know of the session, if it is the cookie of one.
+    pub(crate) session: Option<NewSession>,
     /// For how many minutes it counts.
     pub(crate) minutes: i32,
     /// The address that asked for it.
     pub(crate) issued_to: String,
+}
+
+/// A session of pages that begins.
+#[derive(Clone)]
+pub(crate) struct NewSession {
+    /// What its forms carry.
+    pub(crate) csrf: String,
+    /// What the identity provider said, if one has vouched; it is wanted when somebody signs out there.
+    pub(crate) id_token: Option<String>,
+}
+
+impl std::fmt::Debug for NewSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewSession(…)")
+    }
 }
 
 impl Store {
@@ -99,7 +117,7 @@ impl OwnTx<'_> {
             "-- account_list
              select a.name, a.enabled, a.password_hash is not null as has_password,
                (extract(epoch from a.created_at) * 1000)::int8 as created_ms,
-               (select count(*) from syncline.token t where t.account_id = a.account_id and t.expires_at > now()) as n_tokens,
+               (select count(*) from syncline.token t where t.account_id = a.account_id and t.session_id is null and t.expires_at > now()) as n_tokens,
                array(select m.role from syncline.account_role m where m.account_id = a.account_id order by m.role) as roles
              from syncline.account a order by lower(a.name)",
         )
@@ -284,17 +302,19 @@ impl OwnTx<'_> {
             Some(Bound::Referer(to)) => (Some("referer"), Some(to.as_str())),
             Some(Bound::Ip(to)) => (Some("ip"), Some(to.as_str())),
         };
-        let row = sqlx::query("-- token_count\nselect count(*) from syncline.token where account_id = $1")
-            .bind(token.account)
-            .fetch_one(self.connection())
-            .await?;
+        let row = sqlx::query(
+            "-- token_count\nselect count(*) from syncline.token where account_id = $1 and session_id is null",
+        )
+        .bind(token.account)
+        .fetch_one(self.connection())
+        .await?;
         let n_tokens: i64 = row.try_get(0)?;
         // Only then: whatever is deleted makes all processes look at tokens anew.
         if n_tokens >= MAX_TOKENS {
             sqlx::query(
                 "-- token_make_room
                  delete from syncline.token where token_id in
-                   (select token_id from syncline.token where account_id = $1 order by token_id desc offset $2)",
+                   (select token_id from syncline.token where account_id = $1 and session_id is null order by token_id desc offset $2)",
             )
             .bind(token.account)
             .bind(MAX_TOKENS * 9 / 10)
@@ -303,20 +323,66 @@ impl OwnTx<'_> {
         }
         let row = sqlx::query(
             "-- token_add
-             insert into syncline.token (digest, account_id, bound_as, bound_to, is_session, csrf, expires_at, issued_to)
-             values ($1, $2, $3, $4, $5::text is not null, $5, now() + $6 * interval '1 minute', $7)
+             insert into syncline.token (digest, account_id, bound_as, bound_to, is_session, csrf, id_token, expires_at, issued_to)
+             values ($1, $2, $3, $4, $5::text is not null, $5, $6, now() + $7 * interval '1 minute', $8)
              returning (extract(epoch from expires_at) * 1000)::int8",
         )
         .bind(token.digest.as_slice())
         .bind(token.account)
         .bind(bound_as)
         .bind(bound_to)
-        .bind(&token.csrf)
+        .bind(token.session.as_ref().map(|session| &session.csrf))
+        .bind(token.session.as_ref().and_then(|session| session.id_token.as_ref()))
         .bind(token.minutes)
         .bind(&token.issued_to)
         .fetch_one(self.connection())
         .await?;
         Ok(row.try_get(0)?)
+    }
+
+    /// Keeps a token for the scripts of a session's pages, which counts for some minutes and no longer than the session. Returns when it stops
+    /// counting, in milliseconds since 1970; `None` if the session is over.
+    pub(crate) async fn page_token_add(
+        &mut self,
+        session: &[u8],
+        digest: &[u8],
+        minutes: i32,
+        issued_to: &str,
+    ) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "-- page_token_count
+             select count(*) from syncline.token t join syncline.token s on t.session_id = s.token_id where s.digest = $1",
+        )
+        .bind(session)
+        .fetch_one(self.connection())
+        .await?;
+        // Only then, like above.
+        if row.try_get::<i64, _>(0)? >= MAX_PAGE_TOKENS {
+            sqlx::query(
+                "-- page_token_make_room
+                 delete from syncline.token where token_id in
+                   (select t.token_id from syncline.token t join syncline.token s on t.session_id = s.token_id
+                    where s.digest = $1 order by t.token_id desc offset $2)",
+            )
+            .bind(session)
+            .bind(MAX_PAGE_TOKENS * 9 / 10)
+            .execute(self.connection())
+            .await?;
+        }
+        let row = sqlx::query(
+            "-- page_token_add
+             insert into syncline.token (digest, account_id, session_id, expires_at, issued_to)
+             select $2, s.account_id, s.token_id, least(now() + $3 * interval '1 minute', s.expires_at), $4
+             from syncline.token s where s.digest = $1 and s.is_session and s.expires_at > now()
+             returning (extract(epoch from expires_at) * 1000)::int8",
+        )
+        .bind(session)
+        .bind(digest)
+        .bind(minutes)
+        .bind(issued_to)
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| Ok(row.try_get(0)?)).transpose()
     }
 
     /// The tokens and sessions that count, of a user or of all, the newest first; at most 1,000.
@@ -326,7 +392,7 @@ impl OwnTx<'_> {
              select t.token_id, a.name, t.is_session, t.bound_to, t.issued_to,
                (extract(epoch from t.created_at) * 1000)::int8 as created_ms, (extract(epoch from t.expires_at) * 1000)::int8 as expires_ms
              from syncline.token t join syncline.account a using (account_id)
-             where t.expires_at > now() and ($1::text is null or lower(a.name) = lower($1))
+             where t.expires_at > now() and t.session_id is null and ($1::text is null or lower(a.name) = lower($1))
              order by t.token_id desc limit 1000",
         )
         .bind(user)
@@ -356,13 +422,15 @@ impl OwnTx<'_> {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Ends the token with this SHA-256.
-    pub(crate) async fn token_remove_digest(&mut self, digest: &[u8]) -> Result<()> {
-        sqlx::query("-- token_remove_digest\ndelete from syncline.token where digest = $1")
-            .bind(digest)
-            .execute(self.connection())
-            .await?;
-        Ok(())
+    /// Ends the token with this SHA-256, or the session with what belongs to it. Returns what the identity provider said when the session began,
+    /// if it did.
+    pub(crate) async fn token_remove_digest(&mut self, digest: &[u8]) -> Result<Option<String>> {
+        let row =
+            sqlx::query("-- token_remove_digest\ndelete from syncline.token where digest = $1 returning id_token")
+                .bind(digest)
+                .fetch_optional(self.connection())
+                .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
     }
 
     /// Ends all tokens and sessions of a user, and says how many.

@@ -179,7 +179,7 @@ fn who(
     }
     let says_groups = says_groups(&all, config);
     let (issuer, subject) = (claims.issuer().to_string(), claims.subject().to_string());
-    Ok((Somebody { issuer, subject, claims: all, says_groups }, claims.expiration().timestamp_millis()))
+    Ok((Somebody { issuer, subject, claims: all, says_groups, id_token: None }, claims.expiration().timestamp_millis()))
 }
 
 impl Verified {

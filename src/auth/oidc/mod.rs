@@ -122,13 +122,14 @@ pub(crate) async fn leave(app: &App, user: &UserName) -> Result<bool> {
     app.store.session().await?.own().await?.identity_is_of(issuer, user).await
 }
 
-/// The address at the provider where somebody signs out of it, which leads back to `path` here.
-pub(crate) async fn leave_address(app: &App, path: &str) -> Result<Option<String>> {
+/// The address at the provider where somebody signs out of it, which leads back to the page where one signs in here. With the ID token of the session
+/// that ends, the provider knows whom it is about and does not ask.
+pub(crate) async fn leave_address(app: &App, id_token: Option<String>) -> Result<Option<String>> {
     if app.config.oidc_issuer.is_none() {
         return Ok(None);
     }
     let base = app.config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
-    app.gate.provider.leave(&app.config, format!("{base}{path}")).await
+    app.gate.provider.leave(&app.config, format!("{base}/arcgis/login"), id_token).await
 }
 
 /// Begins a sign-in: the address of the provider, and what the browser has to keep until it comes back.
@@ -240,7 +241,7 @@ async fn known(
         tx.token_remove_all(user.account).await?;
         return Ok(Err(Failed::NoRole));
     }
-    Ok(Ok(Proved::of(user.account)))
+    Ok(Ok(Proved::of(user.account, who.id_token.clone())))
 }
 
 async fn unknown(app: &App, tx: &mut OwnTx<'_>, who: &Somebody) -> Result<std::result::Result<Proved, Failed>> {
@@ -267,7 +268,7 @@ async fn unknown(app: &App, tx: &mut OwnTx<'_>, who: &Somebody) -> Result<std::r
     tx.identity_add(&who.issuer, &who.subject, account).await?;
     tx.identity_find(&who.issuer, &who.subject).await?;
     tracing::info!(user = %name, roles = roles.join(", "), "a user was made, for whom the identity provider vouches");
-    Ok(Ok(Proved::of(account)))
+    Ok(Ok(Proved::of(account, who.id_token.clone())))
 }
 
 /// Says that a person of a provider is this user.

@@ -118,7 +118,6 @@ pub(super) struct Begun {
 }
 
 /// Somebody for whom the provider vouches.
-#[derive(Debug)]
 pub(super) struct Somebody {
     /// The provider, as it names itself.
     pub(super) issuer: String,
@@ -128,6 +127,8 @@ pub(super) struct Somebody {
     pub(super) claims: Claims,
     /// Whether it says of which groups they are: if it names none then, they are of none.
     pub(super) says_groups: bool,
+    /// The ID token that says so, if it came with one.
+    pub(super) id_token: Option<String>,
 }
 
 /// Why the provider's answer is of no use.
@@ -233,14 +234,22 @@ impl Provider {
     }
 
     /// The address where somebody signs out of the provider, and comes back from to `back`; `None` if it has none, or does not answer.
-    pub(super) async fn leave(&self, config: &Config, back: String) -> Result<Option<String>> {
+    pub(super) async fn leave(
+        &self,
+        config: &Config,
+        back: String,
+        id_token: Option<String>,
+    ) -> Result<Option<String>> {
         let Ok(metadata) = self.metadata(config, false).await? else { return Ok(None) };
         let Some(address) = metadata.additional_metadata().end_session_endpoint.clone() else { return Ok(None) };
         let back = PostLogoutRedirectUrl::new(back).map_err(|error| Error::internal("reading public_url", error))?;
         let request = LogoutRequest::from(address)
             .set_client_id(ClientId::new(config.oidc_client_id.clone().unwrap_or_default()))
             .set_post_logout_redirect_uri(back);
-        let url = request.http_get_url();
+        let mut url = request.http_get_url();
+        if let Some(id_token) = id_token {
+            url.query_pairs_mut().append_pair("id_token_hint", &id_token);
+        }
         Ok(matches!(url.scheme(), "https" | "http").then(|| url.into()))
     }
 
@@ -387,6 +396,7 @@ fn who(
         subject: claims.subject().to_string(),
         claims: all,
         says_groups: true,
+        id_token: Some(token.to_string()),
     })
 }
 

@@ -13,20 +13,21 @@ pub(crate) struct Login<'a> {
     pub(crate) problem: Option<&'a str>,
     /// What people call the identity provider, if there is one.
     pub(crate) provider: Option<&'a str>,
-    /// Where whoever has just left signs out of the provider, too.
-    pub(crate) leave: Option<&'a str>,
+    /// Whether whoever looks at it has just signed out, and can sign out of the provider, too.
+    pub(crate) may_leave: bool,
 }
 
 /// Writes the form, and the way to the identity provider.
 pub(crate) fn login(html: &mut Html, shown: &Login<'_>) {
-    let Login { user, next, problem, provider, leave } = *shown;
+    let Login { user, next, problem, provider, may_leave } = *shown;
     if let Some(problem) = problem {
         html.raw("<div class=\"error\" role=\"alert\">\n<p>").text(problem).raw("</p>\n</div>\n");
     }
-    if let (Some(provider), Some(leave)) = (provider, leave) {
-        html.raw("<p role=\"status\">You are signed out of this server. <a rel=\"noreferrer\"")
-            .attribute("href", leave);
-        html.raw(">Sign out of ").text(provider).raw(", too</a>, if others use this browser.</p>\n");
+    if let Some(provider) = provider.filter(|_| may_leave) {
+        html.raw("<p role=\"status\">You are signed out of this server. ");
+        html.raw("<a rel=\"noreferrer\" href=\"/arcgis/login/oidc/leave\">Sign out of ")
+            .text(provider)
+            .raw(", too</a>, if others use this browser.</p>\n");
     }
     if let Some(provider) = provider {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();

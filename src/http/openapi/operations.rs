@@ -156,6 +156,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes(&[a::SIGN_ON_RETURN])
     .gives(Text),
+    Operation::new(
+        "signing in",
+        Get,
+        "/arcgis/login/oidc/leave",
+        "signOff",
+        "Leads to where one signs out of the identity provider; for whoever has just signed out here.",
+    )
+    .gives(Text),
     Operation::new("signing in", Post, "/arcgis/logout", "logout", "Ends the session of pages.")
         .takes(&[a::CSRF])
         .gives(Text),

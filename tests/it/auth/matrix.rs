@@ -25,7 +25,7 @@ enum Need {
 const NEEDS: &[(Need, &str)] = &[
     (
         Need::Nothing,
-        "health ready description static info portal portalInfo portalSelf services login signOn signOnReturn logout \
+        "health ready description static info portal portalInfo portalSelf services login signOn signOnReturn signOff logout \
          generateToken generateTokenBrief generateTokenOfPortal generateTokenOfOldPortal generateTokenOfAdmin \
          sessionToken",
     ),

@@ -359,7 +359,66 @@ async fn scripts_of_a_page_get_a_token_of_their_own() {
     assert!(server::text(response).await.contains("Code: 403"));
     let response = browser.send("POST", "/arcgis/logout", &[("csrf", &csrf)]).await;
     assert_eq!((response.status().as_u16(), location(&response)), (303, "/arcgis/rest/services".to_owned()));
-    // The cookie, whoever kept it, is nobody's any more.
+    // The cookie, whoever kept it, is nobody's any more, nor is the token.
+    assert_eq!(error(&get_as(&server, &token, "", &[]).await).0, 498);
     let response = server.fetch("?f=html", &[("Cookie", &cookie)]).await;
     assert_eq!(response.status(), 302);
+}
+
+#[tokio::test]
+async fn the_tokens_of_pages_belong_to_the_session_and_are_no_tokens_of_their_own() {
+    let server = with_users().await;
+    let root = key("admin");
+    let page_token = async |browser: &Browser<'_>, csrf: &str| {
+        let request = Request::post("/arcgis/tokens/session")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::COOKIE, browser.cookie.clone().unwrap());
+        let answer =
+            server::json(server.send(request.body(Body::from(encode(&[("csrf", csrf)]))).unwrap()).await).await;
+        answer["token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    let counts = async |token: &str| get_as(&server, token, "", &[]).await.get("error").is_none();
+    let change = async |name: &str, operation: &[(&str, &str)]| {
+        let done = post_as(&server, &root, &format!("/arcgis/rest/admin/accounts/{name}"), operation).await;
+        assert_eq!(done.get("error"), None, "{done}");
+    };
+    let mut browser = Browser::new(&server);
+    let csrf = browser.sign_in("ann").await;
+    let tokens = [page_token(&browser, &csrf).await, page_token(&browser, &csrf).await];
+    let listed = get_as(&server, &root, "/arcgis/rest/admin/accounts/tokens", &[]).await;
+    let listed = listed["tokens"].as_array().unwrap();
+    assert_eq!((listed.len(), &listed[0]["type"]), (1, &json!("session")), "{listed:?}");
+    let users = get_as(&server, &root, "/arcgis/rest/admin/accounts/users", &[]).await;
+    let ann = users["users"].as_array().unwrap().iter().find(|user| user["name"] == "ann").unwrap();
+    assert_eq!(ann["tokens"], 1, "{ann}");
+    let log =
+        "select string_agg(action, ' ' order by audit_id) from syncline.audit where action ~ '^(session|token)[.]'";
+    assert_eq!(server.database.value::<String>(log).await, "session.begun");
+
+    // They go with the session: when it is revoked, …
+    assert!(counts(&tokens[0]).await && counts(&tokens[1]).await);
+    let id = listed[0]["id"].to_string();
+    change("tokens", &[("operation", "revoke"), ("id", &id)]).await;
+    assert!(!counts(&tokens[0]).await && !counts(&tokens[1]).await);
+    // … when another begins in the same browser, …
+    let csrf = browser.sign_in("ann").await;
+    let token = page_token(&browser, &csrf).await;
+    assert!(counts(&token).await);
+    let csrf = browser.sign_in("ann").await;
+    assert!(!counts(&token).await);
+    // … when the password is another, …
+    let token = page_token(&browser, &csrf).await;
+    change("users", &[("operation", "setPassword"), ("name", "ann"), ("password", PASSWORD)]).await;
+    assert!(!counts(&token).await);
+    // … when the user is disabled, and not before.
+    let csrf = browser.sign_in("ann").await;
+    let token = page_token(&browser, &csrf).await;
+    assert!(counts(&token).await);
+    change("users", &[("operation", "disable"), ("name", "ann")]).await;
+    assert!(!counts(&token).await);
+    assert_eq!(server.database.value::<i64>("select count(*) from syncline.token").await, 0);
+    assert_eq!(
+        server.database.value::<String>(log).await,
+        "session.begun session.ended session.begun session.ended session.begun session.ended session.begun session.ended"
+    );
 }

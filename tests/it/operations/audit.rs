@@ -319,3 +319,43 @@ async fn rules_of_expiry_and_settings_are_written_down() {
     assert!(started["admin_token"].is_string() && !started.to_string().contains("SECRET"), "{started}");
     serving.stop();
 }
+
+#[tokio::test]
+async fn who_was_removed_keeps_their_name_in_what_was_done_to_them() {
+    let server = crate::auth::signing_in::with_users().await;
+    let mut browser = crate::auth::signing_in::Browser::new(&server);
+    browser.sign_in("ann").await;
+    server
+        .database
+        .sql(
+            "insert into syncline.service_grant (service_id, account_id, access)
+               select service_id, account_id, 'edit' from syncline.service, syncline.account a where a.name = 'ann';
+             insert into syncline.identity (issuer, subject, account_id) select 'https://id.example', '17', account_id from syncline.account where name = 'ann';
+             insert into syncline.role (name, level) values ('crew', 'editor');
+             insert into syncline.service_grant (service_id, role, access) select service_id, 'crew', 'edit' from syncline.service",
+        )
+        .await;
+    let root = key("admin");
+    for (what, operation) in
+        [("users", [("operation", "remove"), ("name", "ann")]), ("roles", [("operation", "remove"), ("name", "crew")])]
+    {
+        let done = post_as(&server, &root, &format!("/arcgis/rest/admin/accounts/{what}"), &operation).await;
+        assert_eq!(done["success"], true, "{done}");
+    }
+    let log = get_as(&server, &root, LOG, &[("resultRecordCount", "8")]).await;
+    let entries: Vec<(&str, &str)> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|entry| (entry["action"].as_str().unwrap(), entry["subject"].as_str().unwrap()))
+        .collect();
+    for taken in ["session.ended", "grant.removed", "user.unlinked", "user.role_taken", "user.removed"] {
+        assert!(entries.contains(&(taken, "ann")), "{taken} is not in {entries:?}");
+    }
+    assert!(entries.contains(&("grant.removed", "role crew")), "{entries:?}");
+    assert!(entries.contains(&("role.removed", "crew")), "{entries:?}");
+    assert!(!log.to_string().contains("account "), "{log}");
+    server.app.store.seal_audit().await.unwrap();
+    assert_eq!(problems(&server).await, [""; 0]);
+}

@@ -15,6 +15,7 @@ use axum::{
     body::Body,
     http::{Request, Response, header},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value as Json, json};
 
 use self::provider::{Answer, CLIENT, Provider, SECRET};
@@ -448,17 +449,68 @@ async fn who_signs_out_here_is_led_to_where_they_sign_out_of_the_provider() {
     let csrf = rest.split('"').next().unwrap();
     let led = browser.send("POST", "/arcgis/logout", &[("csrf", csrf)]).await;
     assert_eq!((led.status().as_u16(), location(&led)), (303, "/arcgis/login?left=true".to_owned()));
-    assert_eq!(browser.cookies, BTreeMap::new());
+    assert_eq!(
+        browser.cookies.keys().collect::<Vec<_>>(),
+        ["syncline_sign_off"],
+        "the session is over, and the way out of the provider is open"
+    );
     let page = browser.page(&location(&led)).await;
     assert!(page.contains("You are signed out of this server."), "{page}");
-    let (_, rest) = page.split_once(&format!("href=\"{}/end?", provider.issuer())).unwrap();
-    let query = rest.split('"').next().unwrap().replace("&amp;", "&");
+    assert!(page.contains("href=\"/arcgis/login/oidc/leave\""), "{page}");
+    let said = browser.cookies["syncline_sign_off"].clone();
+    assert!(!page.contains(&said), "what the provider said is not shown");
+    let led = browser.send("GET", "/arcgis/login/oidc/leave", &[]).await;
+    let there = location(&led);
+    let query = there.strip_prefix(&format!("{}/end?", provider.issuer())).unwrap_or_else(|| panic!("{there}"));
     let sent: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     assert_eq!(sent["client_id"], CLIENT);
     assert_eq!(sent["post_logout_redirect_uri"], "https://gis.example/arcgis/login");
+    assert_eq!(sent["id_token_hint"], said);
+    assert_eq!(claims_of(&said)["preferred_username"], "carla");
+    assert_eq!(browser.cookies, BTreeMap::new(), "it is handed on once");
+    assert_eq!(kept_id_tokens(&server).await, 0, "and kept no longer than the session");
+    let again = browser.send("GET", "/arcgis/login/oidc/leave", &[]).await;
+    assert!(location(&again).contains("/end?") && !location(&again).contains("id_token_hint"), "{}", location(&again));
     // Whoever is nobody of the provider stays here.
     let mut ann = super::signing_in::Browser::new(&server);
     let csrf = ann.sign_in("ann").await;
     let led = ann.send("POST", "/arcgis/logout", &[("csrf", &csrf)]).await;
     assert_eq!(location(&led), "/arcgis/rest/services");
+}
+
+#[tokio::test]
+async fn what_the_provider_said_is_kept_as_long_as_the_session_and_shown_nowhere() {
+    let (server, provider) = with_provider().await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&provider, claims(json!({"preferred_username": "carla", "groups": ["gis"]}))).await;
+    assert_eq!(kept_id_tokens(&server).await, 1);
+    let said = server.database.value::<String>("select id_token from syncline.token where id_token is not null").await;
+    for path in ["/arcgis/rest/admin/accounts/tokens", "/arcgis/rest/admin/accounts/users", "/arcgis/rest/admin/audit"]
+    {
+        let shown = crate::auth::get_as(&server, &crate::auth::key("admin"), path, &[]).await.to_string();
+        assert!(!shown.contains(&said) && shown.contains("carla"), "{path}: {shown}");
+    }
+    // An administrator ends the session.
+    crate::auth::post_as(
+        &server,
+        &crate::auth::key("admin"),
+        "/arcgis/rest/admin/accounts/tokens",
+        &[("operation", "revoke"), ("user", "carla")],
+    )
+    .await;
+    assert_eq!(kept_id_tokens(&server).await, 0);
+    // What is too long for a cookie is not kept at all, and one signs out as without it.
+    let much = json!({"preferred_username": "carla", "groups": ["gis"], "more": "x".repeat(4000)});
+    browser.sign_in(&provider, claims(much)).await;
+    assert_eq!(kept_id_tokens(&server).await, 0);
+}
+
+async fn kept_id_tokens(server: &TestServer) -> i64 {
+    server.database.value("select count(*) from syncline.token where id_token is not null").await
+}
+
+/// What an ID token says.
+fn claims_of(token: &str) -> Json {
+    let body = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
 }
