@@ -336,7 +336,7 @@ async fn check(database: &Database, app: &App) -> Result<()> {
         say(format!("Service:        {} with {} layers and tables", service.name, service.layers.len()))?;
     }
     let found = database.store.watch().await?;
-    for notice in &found.notices {
+    for notice in found.notices.iter().chain(&database.store.odd_rows().await?) {
         say(format!("Note:           {notice}"))?;
     }
     let mut problems = found.problems;

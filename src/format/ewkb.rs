@@ -1,6 +1,9 @@
 //! Reading geometries in the form in which PostGIS sends them.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::geometry::is_place,
+};
 
 use super::array;
 
@@ -10,12 +13,14 @@ pub(super) struct Ewkb<'a> {
     rest: &'a [u8],
     has_z: bool,
     has_m: bool,
+    /// Whether all positions that were read are places.
+    pub(super) all_places: bool,
 }
 
 impl<'a> Ewkb<'a> {
     /// A reader at the head of a geometry.
     pub(super) fn new(bytes: &'a [u8]) -> Ewkb<'a> {
-        Ewkb { rest: bytes, has_z: false, has_m: false }
+        Ewkb { rest: bytes, has_z: false, has_m: false, all_places: true }
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
@@ -68,6 +73,7 @@ impl<'a> Ewkb<'a> {
     /// Reads x, y, z, m. Heights and measures that there are none of are 0 and NaN.
     pub(super) fn position(&mut self) -> Result<[f64; 4]> {
         let (x, y) = (self.ordinate()?, self.ordinate()?);
+        self.all_places &= is_place(x, y);
         let z = if self.has_z { self.ordinate()? } else { 0.0 };
         let m = if self.has_m { self.ordinate()? } else { f64::NAN };
         Ok([x, y, z, m])

@@ -109,7 +109,10 @@ pub(super) fn attribute(bytes: &[u8], field_type: FieldType, out: &mut Vec<u8>) 
         }
         FieldType::DateOnly => match i32::from_be_bytes(array(bytes)?) {
             i32::MIN | i32::MAX => out.extend_from_slice(b"null"),
-            days => day(days.saturating_add(EPOCH_2000_DAYS), out),
+            days => match days.saturating_add(EPOCH_2000_DAYS) {
+                days if calendar::WRITABLE_DAYS.contains(&days.into()) => day(days, out),
+                _ => out.extend_from_slice(b"null"),
+            },
         },
         FieldType::TimeOnly => time_of_day(i64::from_be_bytes(array(bytes)?), out),
         FieldType::ObjectId | FieldType::SmallInteger | FieldType::Integer | FieldType::BigInteger => {
@@ -187,7 +190,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a day, given as days since 1970, as a quoted ISO date.
+/// Appends a day of the years 1 to 9999, given as days since 1970, as a quoted ISO date.
 pub(crate) fn day(days: i32, out: &mut Vec<u8>) {
     let (year, month, day) = calendar::date(days.into());
     out.extend_from_slice(format!("\"{year:04}-{month:02}-{day:02}\"").as_bytes());
@@ -210,12 +213,12 @@ struct GeometryWriter {
 }
 
 impl GeometryWriter {
-    /// Appends the geometry. False if it is empty, for which nothing useful was written.
+    /// Appends the geometry. False if it is empty or has a vertex that is no place, for which nothing useful was written.
     fn write(self, ewkb: &[u8], out: &mut Vec<u8>) -> Result<bool> {
         let mut reader = Ewkb::new(ewkb);
         let kind = reader.head()?;
         match kind {
-            1 => return self.point(&mut reader, out),
+            1 => self.point(&mut reader, out)?,
             4 => self.parts(b"points", &mut reader, out, |this, reader, out| {
                 let n_points = reader.count()?;
                 for index in 0..n_points {
@@ -238,14 +241,11 @@ impl GeometryWriter {
                 ));
             }
         }
-        Ok(true)
+        Ok(reader.all_places)
     }
 
-    fn point(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<bool> {
+    fn point(self, reader: &mut Ewkb<'_>, out: &mut Vec<u8>) -> Result<()> {
         let [x, y, z, m] = reader.position()?;
-        if x.is_nan() || y.is_nan() {
-            return Ok(false);
-        }
         out.extend_from_slice(b"{\"x\":");
         number(x, out);
         out.extend_from_slice(b",\"y\":");
@@ -259,7 +259,7 @@ impl GeometryWriter {
             number(m, out);
         }
         out.push(b'}');
-        Ok(true)
+        Ok(())
     }
 
     fn parts(
@@ -326,7 +326,9 @@ impl GeometryWriter {
             } else {
                 for position in 0..n_positions {
                     separator(position, out);
-                    self.position(&mut reader.nth_last(n_positions, position)?, out)?;
+                    let mut vertex = reader.nth_last(n_positions, position)?;
+                    self.position(&mut vertex, out)?;
+                    reader.all_places &= vertex.all_places;
                 }
                 reader.skip(n_positions)?;
             }

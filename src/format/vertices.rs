@@ -45,7 +45,7 @@ pub(crate) struct Vertices {
 }
 
 impl Vertices {
-    /// Reads a geometry. An empty one has no positions.
+    /// Reads a geometry. An empty one has no positions, nor has one with a vertex that is no place.
     pub(crate) fn read(&mut self, ewkb: &[u8], outer: Outer) -> Result<()> {
         self.positions.clear();
         self.parts.clear();
@@ -65,11 +65,8 @@ impl Vertices {
         };
         match kind {
             1 => {
-                let position = reader.position()?;
-                if !position[0].is_nan() && !position[1].is_nan() {
-                    self.positions.push(position);
-                    self.end_part(false);
-                }
+                self.positions.push(reader.position()?);
+                self.end_part(false);
             }
             2 => self.path(&mut reader)?,
             3 => self.rings(&mut reader, outer)?,
@@ -86,6 +83,10 @@ impl Vertices {
                     self.end_part(false);
                 }
             }
+        }
+        if !reader.all_places {
+            self.positions.clear();
+            self.parts.clear();
         }
         Ok(())
     }

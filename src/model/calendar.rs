@@ -1,5 +1,7 @@
 //! The Gregorian calendar, also before it was made.
 
+use std::ops::RangeInclusive;
+
 /// Days of four hundred years, after which the calendar repeats.
 const ERA: i64 = 146_097;
 /// From the 1st of March of the year 0 to 1970.
@@ -18,6 +20,9 @@ pub(crate) fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
+/// The days, as days since 1970, that can be written with a year of four digits: those of the years 1 to 9999.
+pub(crate) const WRITABLE_DAYS: RangeInclusive<i64> = -719_162..=2_932_896;
+
 /// Counts the days from 1970 to a day of the years 1 to 9999; none if there is no such day.
 pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=9999).contains(&year) || !(1..=12).contains(&month) {
@@ -32,7 +37,13 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{date, days};
+    use super::{WRITABLE_DAYS, date, days};
+
+    #[test]
+    fn days_that_can_be_written_are_those_of_the_years_1_to_9999() {
+        let (first, last) = (days(1, 1, 1).unwrap(), days(9999, 12, 31).unwrap());
+        assert_eq!(WRITABLE_DAYS, first..=last);
+    }
 
     #[test]
     fn every_day_follows_the_one_before() {

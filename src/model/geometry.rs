@@ -381,6 +381,12 @@ impl<'a> Candidate<'a> {
     }
 }
 
+/// Whether two coordinates name a place. What is no number names none, nor does what lies farther out than any spatial reference
+/// reaches.
+pub fn is_place(x: f64, y: f64) -> bool {
+    x.abs() < 1e15 && y.abs() < 1e15
+}
+
 /// Twice the area of a ring, positive if it runs counter-clockwise. Coordinates are taken relative to the first vertex,
 /// since products of large ones lose the digits that matter.
 pub fn twice_area(ring: &[Position]) -> f64 {

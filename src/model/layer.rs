@@ -235,6 +235,8 @@ pub struct ShapeColumn {
     pub has_z: bool,
     /// Whether vertices have a measure.
     pub has_m: bool,
+    /// Whether the column takes nothing else. If not, a row may have a geometry of another type or spatial reference, which no client is given.
+    pub declared: bool,
 }
 
 impl ShapeColumn {
@@ -264,6 +266,20 @@ pub struct Field {
     pub has_default: bool,
     /// Whether the database computes it, so that nobody may write it.
     pub generated: bool,
+}
+
+impl Field {
+    /// Whether the column may hold numbers that no double can: too great ones, or ones too near to nothing.
+    pub fn exceeds_double(&self) -> bool {
+        let Some(rest) = self.column_type.strip_prefix("numeric") else { return false };
+        let declared =
+            rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).and_then(|rest| rest.split_once(','));
+        let Some((precision, scale)) = declared else { return true };
+        match (precision.parse::<i32>(), scale.parse::<i32>()) {
+            (Ok(precision), Ok(scale)) => precision - scale > 308 || scale > 307,
+            _ => true,
+        }
+    }
 }
 
 /// The columns of a table of attachments, by their positions in [`Layer::fields`].

@@ -14,6 +14,7 @@ use super::{
     fragment::{Fragment, Ident},
     past::{Moment, Origins, Window, every_column, in_order},
     select::{column, list, table},
+    shape,
 };
 
 /// A window of the history of a layer.
@@ -119,14 +120,7 @@ pub(crate) fn cells(
 /// Appends `with changed …, now …, boxes …`.
 fn boxes(layer: &Layer, wanted: &Changes<'_>, srid: i32, out: &mut Fragment) -> Option<()> {
     let shape = layer.shape.as_ref()?;
-    let column = Ident::new(&shape.column);
-    let geometry = |alias: &'static str, out: &mut Fragment| {
-        if srid == shape.srid {
-            out.sql(alias).sql(".").ident(&column);
-        } else {
-            out.sql("ST_Transform(").sql(alias).sql(".").ident(&column).sql(", ").bind(srid).sql(")");
-        }
-    };
+    let geometry = |alias: &'static str, out: &mut Fragment| shape::in_reference(shape, alias, srid, out);
     ends(layer, &wanted.window, out);
     out.sql(
         ", boxes as (\n select ST_XMin(g) as xmin, ST_YMin(g) as ymin, ST_XMax(g) as xmax, ST_YMax(g) as ymax from (\n  select ",
@@ -140,7 +134,9 @@ fn boxes(layer: &Layer, wanted: &Changes<'_>, srid: i32, out: &mut Fragment) -> 
     out.sql(" and c.syncline_in\n  union all select ");
     geometry("c", out);
     went(layer, wanted, out);
-    out.sql(") s where not ST_IsEmpty(g)\n)");
+    out.sql(") s where not ST_IsEmpty(g) and ");
+    shape::is_place(&Ident::new("g"), "s", out);
+    out.sql("\n)");
     Some(())
 }
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::model::{
     edit::Assigned,
     layer::{Field, Layer, attachment},
+    predicate::Expr,
     value::{FieldType, Value},
 };
 
@@ -136,6 +137,14 @@ pub(crate) fn calculate(layer: &Layer, assignments: &[(usize, Assigned)], global
         out.sql(if position > 0 { ", " } else { "" }).ident(&column(layer, *field)).sql(" = ");
         match assigned {
             Assigned::Value(value) => bind_value(&layer.fields[*field], value, &mut out),
+            // From a number that need not be a double to another: to the last digit.
+            Assigned::Computed(expression)
+                if let Expr::Field { index, .. } = expression.root()
+                    && layer.fields[*index].exceeds_double()
+                    && layer.fields[*field].exceeds_double() =>
+            {
+                out.sql("n.").ident(&column(layer, *index));
+            }
             // Without a cast: what does not fit the column is refused, and not cut.
             Assigned::Computed(expression) => {
                 predicate::render_expression(expression, &columns(layer), shape.as_ref(), "n", &mut out);

@@ -8,7 +8,7 @@ use crate::model::{
     filter::{Filter, Related},
     guard::RowPolicy,
     id::LayerKey,
-    layer::{Layer, attachment},
+    layer::{Field, Layer, attachment},
     predicate::{Expr, Expression},
     query::Columns,
     rules::Time,
@@ -20,6 +20,7 @@ use super::{
     fragment::{Fragment, Ident},
     predicate,
     selection::{Selection, from_where},
+    shape,
 };
 
 /// The user's table of a layer.
@@ -37,9 +38,11 @@ pub(crate) fn column(layer: &Layer, field: usize) -> Ident {
     Ident::new(&layer.fields[field].name)
 }
 
-/// The columns of all fields.
-pub(crate) fn columns(layer: &Layer) -> Vec<Ident> {
-    layer.fields.iter().map(|field| Ident::new(&field.name)).collect()
+/// The columns of all fields, for conditions.
+pub(crate) fn columns(layer: &Layer) -> Vec<predicate::Column> {
+    let column =
+        |field: &Field| predicate::Column { name: Ident::new(&field.name), exceeds_double: field.exceeds_double() };
+    layer.fields.iter().map(column).collect()
 }
 
 /// Appends `alias."a", alias."b"::float8, …` and the geometry last. The types that come out are the ones that
@@ -62,17 +65,7 @@ pub(crate) fn list(layer: &Layer, columns: &Columns, alias: &'static str, out: &
         if columns.max_offset.is_some() {
             out.sql("ST_Simplify(");
         }
-        if srid == shape.srid {
-            out.sql(alias).sql(".").ident(&Ident::new(&shape.column));
-        } else {
-            out.sql("ST_Transform(")
-                .sql(alias)
-                .sql(".")
-                .ident(&Ident::new(&shape.column))
-                .sql(", ")
-                .bind(srid)
-                .sql(")");
-        }
+        shape::in_reference(shape, alias, srid, out);
         if let Some(offset) = columns.max_offset {
             // What is smaller than the offset stays as the smallest shape of its type.
             out.sql(", ").bind(offset).sql(", true)");
@@ -107,6 +100,9 @@ pub(super) const INSTANT: &str = "::text::timestamptz";
 /// Appends a field's value in a type that is read.
 pub(super) fn value(layer: &Layer, index: usize, alias: &'static str, out: &mut Fragment) {
     let field = &layer.fields[index];
+    if field.exceeds_double() {
+        return predicate::as_double(&column(layer, index), alias, out);
+    }
     out.sql(alias).sql(".").ident(&column(layer, index));
     match field.field_type {
         FieldType::Double if field.column_type != "double precision" => out.sql("::float8"),
@@ -167,9 +163,12 @@ pub(crate) fn filter(layer: &Layer, filter: &Filter, alias: &'static str, out: &
         out.sql(")");
         any = true;
     }
-    if let (Some(area), Some(shape)) = (area, &shape) {
-        out.sql(if any { " and " } else { "" }).sql("ST_Intersects(").sql(alias).sql(".").ident(shape).sql(", ");
-        out.bind(area.clone()).sql("::bytea::geometry)");
+    if let (Some(area), Some(shape)) = (area, &layer.shape) {
+        out.sql(if any { " and (" } else { "(" });
+        shape::near(shape, alias, area, out);
+        out.sql("ST_Intersects(");
+        shape::fitting(shape, alias, out);
+        out.sql(", ").bind(area.clone()).sql("::bytea::geometry))");
         any = true;
     }
     if !any {
@@ -402,15 +401,20 @@ pub(crate) fn count(layer: &Layer, selection: &Selection<'_>) -> Fragment {
 pub(crate) fn extent(layer: &Layer, selection: &Selection<'_>, srid: i32) -> Option<Fragment> {
     let shape = layer.shape.as_ref()?;
     let mut out =
-        Fragment::new("-- extent\nselect ST_XMin(e), ST_YMin(e), ST_XMax(e), ST_YMax(e) from (select ST_Extent(");
-    if srid == shape.srid {
-        out.sql("n.").ident(&Ident::new(&shape.column));
-    } else {
-        out.sql("ST_Transform(n.").ident(&Ident::new(&shape.column)).sql(", ").bind(srid).sql(")");
-    }
+        Fragment::new("-- extent\nselect ST_XMin(b), ST_YMin(b), ST_XMax(b), ST_YMax(b) from (select case when ");
+    // A vertex that is no place spoils the box of all. Only if there is one, rows are looked at again without it.
+    shape::is_place(&Ident::new("e"), "a", &mut out);
+    out.sql(" or a.e is null then a.e else (select ST_Extent(f.g) filter (where ");
+    shape::is_place(&Ident::new("g"), "f", &mut out);
+    out.sql(") from (select ");
+    shape::in_reference(shape, "n", srid, &mut out);
+    out.sql(" as g");
+    from_where(layer, selection, &mut out);
+    out.sql(") f) end as b from (select ST_Extent(");
+    shape::in_reference(shape, "n", srid, &mut out);
     out.sql(") as e");
     from_where(layer, selection, &mut out);
-    out.sql(") b");
+    out.sql(") a) x");
     Some(out)
 }
 
@@ -435,16 +439,12 @@ pub(crate) fn estimated_extent(layer: &Layer) -> Option<Fragment> {
 /// its field, if there is one.
 pub(crate) fn time_extent(layer: &Layer, time: Time) -> Fragment {
     let mut out = Fragment::new("-- time_extent\nselect ");
-    let milliseconds = |column: &'static str, out: &mut Fragment| {
-        out.sql("case when isfinite(").sql(column).sql(") then floor(extract(epoch from ").sql(column);
-        out.sql(") * 1000)::int8 end");
-    };
-    milliseconds("e.a", &mut out);
-    out.sql(", ");
-    milliseconds("e.z", &mut out);
+    out.sql("floor(extract(epoch from e.a) * 1000)::int8, floor(extract(epoch from e.z) * 1000)::int8");
     let extreme = |function: &'static str, field: usize, out: &mut Fragment| {
-        out.sql("(select ").sql(function).sql("(n.").ident(&column(layer, field)).sql(") from ").ident(&table(layer));
-        out.sql(" n where true");
+        let column = column(layer, field);
+        out.sql("(select ").sql(function).sql("(n.").ident(&column).sql(") from ").ident(&table(layer));
+        // What is valid for ever has no end to tell.
+        out.sql(" n where n.").ident(&column).sql(" > '-infinity' and n.").ident(&column).sql(" < 'infinity'");
         and_visible(layer, "n", out);
         out.sql(")");
     };

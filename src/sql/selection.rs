@@ -1,7 +1,7 @@
 //! Which rows a query chooses: where they are read from, and the conditions that they meet.
 
 use crate::model::{
-    layer::Layer,
+    layer::{Layer, ShapeColumn},
     query::{Choice, Period, SpatialRelation},
 };
 
@@ -10,6 +10,7 @@ use super::{
     past::every_column,
     predicate,
     select::{and_visible, change_table, column, columns, edition, table},
+    shape,
 };
 
 /// Which rows a query chooses, with what the database had to find out first. All rows as they are, unless something is given.
@@ -84,8 +85,8 @@ pub(super) fn source(layer: &Layer, past: Option<Past>, alias: &'static str, out
 pub(super) fn conditions(layer: &Layer, selection: &Selection<'_>, alias: &'static str, out: &mut Fragment) {
     out.sql("true");
     and_visible(layer, alias, out);
-    let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
     if let Some(choice) = selection.choice {
+        let shape = layer.shape.as_ref().map(|shape| Ident::new(&shape.column));
         for clause in &choice.clauses {
             out.sql("\n  and (");
             predicate::render(clause, &columns(layer), shape.as_ref(), alias, out);
@@ -113,23 +114,26 @@ pub(super) fn conditions(layer: &Layer, selection: &Selection<'_>, alias: &'stat
             during(layer, period, alias, out);
         }
     }
-    if let (Some(reach), Some(shape)) = (selection.reach, &shape) {
+    if let (Some(reach), Some(shape)) = (selection.reach, &layer.shape) {
         out.sql("\n  and ");
         stands(reach, shape, alias, out);
     }
 }
 
 /// Appends a condition on where features are.
-fn stands(reach: &Reach, shape: &Ident, alias: &'static str, out: &mut Fragment) {
+fn stands(reach: &Reach, shape: &ShapeColumn, alias: &'static str, out: &mut Fragment) {
     const EWKB: &str = "::bytea::geometry";
     let (area, relation) = match reach {
         Reach::Shape(area, relation) => (area, *relation),
         Reach::Around { origin, metres, bounds } => {
             out.sql("(");
             if let Some(bounds) = bounds {
-                out.sql(alias).sql(".").ident(shape).sql(" && ").bind(bounds.clone()).sql(EWKB).sql(" and ");
+                let column = Ident::new(&shape.column);
+                out.sql(alias).sql(".").ident(&column).sql(" && ").bind(bounds.clone()).sql(EWKB).sql(" and ");
             }
-            out.sql("ST_DWithin(ST_Transform(").sql(alias).sql(".").ident(shape).sql(", 4326)::geography, ");
+            out.sql("ST_DWithin(");
+            shape::in_reference(shape, alias, 4326, out);
+            out.sql("::geography, ");
             out.bind(origin.clone()).sql(EWKB).sql("::geography, ").bind(*metres).sql("))");
             return;
         }
@@ -146,14 +150,21 @@ fn stands(reach: &Reach, shape: &Ident, alias: &'static str, out: &mut Fragment)
         SpatialRelation::Disjoint => ("(not ST_Intersects(", ", ", "))"),
         SpatialRelation::Relate(matrix) => {
             if matrix.needs_contact() {
-                out.bind(area.clone()).sql(EWKB).sql(" && ").sql(alias).sql(".").ident(shape).sql(" and ");
+                let column = Ident::new(&shape.column);
+                out.bind(area.clone()).sql(EWKB).sql(" && ").sql(alias).sql(".").ident(&column).sql(" and ");
             }
-            out.sql("ST_Relate(").bind(area.clone()).sql(EWKB).sql(", ").sql(alias).sql(".").ident(shape).sql(", ");
-            out.bind(matrix.text()).sql(")");
+            out.sql("ST_Relate(").bind(area.clone()).sql(EWKB).sql(", ");
+            shape::fitting(shape, alias, out);
+            out.sql(", ").bind(matrix.text()).sql(")");
             return;
         }
     };
-    out.sql(before).bind(area.clone()).sql(EWKB).sql(between).sql(alias).sql(".").ident(shape).sql(after);
+    if relation != SpatialRelation::Disjoint {
+        shape::near(shape, alias, area, out);
+    }
+    out.sql(before).bind(area.clone()).sql(EWKB).sql(between);
+    shape::fitting(shape, alias, out);
+    out.sql(after);
 }
 
 /// Appends a condition on when features were; nothing for a layer whose features have no time.
@@ -167,7 +178,10 @@ fn during(layer: &Layer, period: Period, alias: &'static str, out: &mut Fragment
     for (bound, name, comparison) in [(period.to_ms, &start, " <= "), (period.from_ms, &end, " >= ")] {
         let Some(bound) = bound else { continue };
         out.sql("\n  and (").sql(alias).sql(".").ident(name).sql(comparison).sql("timestamptz 'epoch' + ");
-        out.bind(bound.clamp(LEAST_MS, MOST_MS)).sql("::bigint * interval '1 millisecond'");
+        // Seconds first: an interval is multiplied as a double, which does not hold the microseconds of far-off years.
+        let bound = bound.clamp(LEAST_MS, MOST_MS);
+        out.bind(bound.div_euclid(1000)).sql("::bigint * interval '1 second' + ");
+        out.bind(bound.rem_euclid(1000)).sql("::bigint * interval '1 millisecond'");
         if time.end.is_some() {
             // A stretch of time without an end has not ended, one without a beginning was always.
             out.sql(" or ").sql(alias).sql(".").ident(name).sql(" is null");

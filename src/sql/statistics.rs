@@ -56,8 +56,8 @@ fn groups(layer: &Layer, selection: &Selection<'_>, table: &Table, out: &mut Fra
     }
     out.sql(") g");
     if let Some(having) = &table.having {
-        let columns: Vec<Ident> =
-            (0..table.columns.len()).map(|position| Ident::new(&format!("c{position}"))).collect();
+        let column = |position| predicate::Column { name: Ident::new(&format!("c{position}")), exceeds_double: false };
+        let columns: Vec<_> = (0..table.columns.len()).map(column).collect();
         out.sql("\nwhere ");
         predicate::render(having, &columns, None, "g", out);
     }
@@ -103,8 +103,25 @@ fn statistic(layer: &Layer, statistic: Statistic, operand: Option<&Operand>, out
 
 fn number(function: &'static str, layer: &Layer, operand: &Operand, out: &mut Fragment) {
     out.sql(function);
-    comparable(layer, operand, out);
-    out.sql(if type_of(layer, operand) == FieldType::Single { "::float8)::float8" } else { ")::float8" });
+    match type_of(layer, operand) {
+        // Squares of such numbers, or their sum, are beyond a double, and the database would give nobody an answer. With one of them, the statistic is
+        // no number, for which clients get null.
+        FieldType::Double => {
+            out.sql("case when abs(");
+            comparable(layer, operand, out);
+            out.sql(") > 1e140 then 'NaN'::float8 else ");
+            comparable(layer, operand, out);
+            out.sql(" end)");
+        }
+        FieldType::Single => {
+            comparable(layer, operand, out);
+            out.sql("::float8)::float8");
+        }
+        _ => {
+            comparable(layer, operand, out);
+            out.sql(")::float8");
+        }
+    }
 }
 
 /// The database knows no least or greatest GUID, but of their texts, which are in the same order.

@@ -43,8 +43,9 @@ pub(super) async fn read(mut tx: OwnTx<'_>) -> Result<Catalogue> {
         "-- layer_list
          select l.layer_key, l.service_id, coalesce(l.layer_id, f.layer_id) as layer_id, l.name, l.table_schema, l.table_name,
            l.object_id_column, l.global_id_column, l.geometry_column, l.geometry_type, l.geometry_multi, l.srid, l.has_z, l.has_m,
-           l.attached_to, l.definition
+           l.attached_to, l.definition, coalesce(upper(postgis_typmod_type(a.atttypmod)) <> 'GEOMETRY' and postgis_typmod_srid(a.atttypmod) = l.srid, false) as shape_declared
          from syncline.layer l left join syncline.layer f on f.layer_key = l.attached_to
+           left join pg_attribute a on a.attrelid = to_regclass(format('%I.%I', l.table_schema, l.table_name)) and a.attname = l.geometry_column and a.atttypmod >= 0
          order by l.attached_to is null, l.service_id, l.layer_id",
     )
     .fetch_all(tx.connection())
@@ -229,6 +230,7 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
                 srid: row.try_get("srid")?,
                 has_z: row.try_get("has_z")?,
                 has_m: row.try_get("has_m")?,
+                declared: row.try_get("shape_declared")?,
             })
         }
     };

@@ -94,7 +94,7 @@ pub(super) async fn save(
     before: &Layer,
     definition: &Definition,
 ) -> Result<()> {
-    let mut table = describe(connection, &before.table_schema, &before.table_name).await?;
+    let mut table = describe(connection, &before.table_schema, &before.table_name, before.shape.as_ref()).await?;
     table.complete();
     let layer = table.as_layer(before)?;
     let rules = Rules::resolve(definition, &layer, service, true);

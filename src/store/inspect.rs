@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 /// Describes a table that is to be published, and is not yet.
 pub(super) async fn inspect(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
-    let table = describe(connection, schema, name).await?;
+    let table = describe(connection, schema, name, None).await?;
     let published = sqlx::query(
         "-- layer_find_by_table
          select s.name, l.layer_id from syncline.layer l join syncline.service s using (service_id) where l.table_schema = $1 and l.table_name = $2",
@@ -49,8 +49,14 @@ pub(super) async fn inspect(connection: &mut PgConnection, schema: &str, name: &
     Ok(table)
 }
 
-/// Describes a table.
-pub(super) async fn describe(connection: &mut PgConnection, schema: &str, name: &str) -> Result<Table> {
+/// Describes a table. `known` is the geometry column that was published: where the column declares nothing, and its rows do not agree, it stays
+/// what it was, since rows that are odd today must not keep anybody from a repair.
+pub(super) async fn describe(
+    connection: &mut PgConnection,
+    schema: &str,
+    name: &str,
+    known: Option<&ShapeColumn>,
+) -> Result<Table> {
     let row = sqlx::query(
         "-- table_find
          select c.oid::int8, c.relkind::text, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -93,7 +99,7 @@ pub(super) async fn describe(connection: &mut PgConnection, schema: &str, name: 
         has_spatial_index: false,
         notices: Vec::new(),
     };
-    inspect_columns(connection, oid, &mut table).await?;
+    inspect_columns(connection, oid, known, &mut table).await?;
     Ok(table)
 }
 
@@ -114,7 +120,12 @@ const COLUMN_LIST: &str = "-- column_list
          from pg_attribute a join pg_type t on t.oid = a.atttypid
          where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum";
 
-async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Table) -> Result<()> {
+async fn inspect_columns(
+    connection: &mut PgConnection,
+    oid: i64,
+    known: Option<&ShapeColumn>,
+    table: &mut Table,
+) -> Result<()> {
     let rows = sqlx::query(COLUMN_LIST).bind(oid).fetch_all(&mut *connection).await?;
     let mut keys = Vec::new();
     for row in &rows {
@@ -132,7 +143,12 @@ async fn inspect_columns(connection: &mut PgConnection, oid: i64, table: &mut Ta
                     .notices
                     .push(format!("geometry column {name} is not published: a layer has one geometry, the first"));
             } else {
-                table.shape = Some(inspect_shape(connection, table, &name, row.try_get("modifier")?).await?);
+                let found = inspect_shape(connection, table, &name, row.try_get("modifier")?).await;
+                let known = known.filter(|known| known.column == name && !known.declared);
+                table.shape = Some(match (found, known) {
+                    (Err(Error::NotSupported(_)), Some(known)) => known.clone(),
+                    (found, _) => found?,
+                });
                 table.has_spatial_index = row.try_get("has_gist")?;
             }
             continue;
@@ -229,7 +245,8 @@ async fn inspect_shape(
     .fetch_one(&mut *connection)
     .await?;
     let mut found = vec![(row.try_get::<String, _>(0)?.to_ascii_uppercase(), row.try_get::<i32, _>(1)?)];
-    if modifier < 0 || found[0].0 == "GEOMETRY" {
+    let declared = modifier >= 0 && found[0].0 != "GEOMETRY";
+    if !declared {
         let mut statement = Fragment::new(
             "-- shape_found\nselect distinct upper(GeometryType(n.g)) || case ST_Zmflag(n.g) when 1 then 'M' when 2 then 'Z' when 3 then 'ZM' else '' end, ST_SRID(n.g) from (select ",
         );
@@ -275,7 +292,7 @@ async fn inspect_shape(
         return Err(wrong(format!("geometry column {column} mixes points, lines or polygons")));
     }
     let multi = kinds.iter().any(|(_, multi)| *multi) && geometry_type != GeometryType::Multipoint;
-    Ok(ShapeColumn { column: column.to_owned(), geometry_type, multi, srid, has_z, has_m })
+    Ok(ShapeColumn { column: column.to_owned(), geometry_type, multi, srid, has_z, has_m, declared })
 }
 
 impl Table {

@@ -33,6 +33,7 @@ pub(crate) mod jobs;
 mod keys;
 pub mod life;
 mod moments;
+mod odd;
 pub mod owners;
 pub mod prune;
 pub mod publish;

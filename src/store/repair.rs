@@ -84,7 +84,7 @@ pub(super) async fn repair_tracked(
 ) -> Result<()> {
     let found = inspect_tracking(connection, before).await?;
     let gap = open_gap(connection, before.key).await?.or(found.gap);
-    let mut table = describe(connection, &before.table_schema, &before.table_name).await?;
+    let mut table = describe(connection, &before.table_schema, &before.table_name, before.shape.as_ref()).await?;
     let mut statements = table.complete();
     let now = table.as_layer(before)?;
     let change = compare(before, &now);

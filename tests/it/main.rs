@@ -27,6 +27,7 @@ mod geodatabase;
 mod geopackage;
 mod jobs;
 mod life;
+mod odd_rows;
 mod offline;
 mod openapi;
 mod operations;

@@ -28,11 +28,19 @@ use crate::model::{
 
 use super::fragment::{Fragment, Ident};
 
+/// A column that conditions speak of.
+pub(crate) struct Column {
+    /// Its name.
+    pub(crate) name: Ident,
+    /// Whether it may hold numbers that no double can, as which they are compared and computed with.
+    pub(crate) exceeds_double: bool,
+}
+
 /// Appends the condition, in parentheses or of one word. `columns` are those of the fields that the predicate was
 /// parsed with, in their order; `geometry` is the column whose presence `shape IS NOT NULL` tests; all belong to `alias`.
 pub(crate) fn render(
     predicate: &Predicate,
-    columns: &[Ident],
+    columns: &[Column],
     geometry: Option<&Ident>,
     alias: &'static str,
     out: &mut Fragment,
@@ -43,7 +51,7 @@ pub(crate) fn render(
 /// Appends the value of an expression. What the parameters are is as in [`render`].
 pub(crate) fn render_expression(
     expression: &Expression,
-    columns: &[Ident],
+    columns: &[Column],
     geometry: Option<&Ident>,
     alias: &'static str,
     out: &mut Fragment,
@@ -51,8 +59,17 @@ pub(crate) fn render_expression(
     Renderer { columns, geometry, alias, out }.expr(expression.root());
 }
 
+/// Appends the value of a column that may hold numbers that no double can, as a double: infinite if it is too great, which nobody is given, but which
+/// compares as it should; 0 if it is nearer to nothing than any double.
+pub(super) fn as_double(column: &Ident, alias: &'static str, out: &mut Fragment) {
+    out.sql("(case when abs(").sql(alias).sql(".").ident(column).sql(") < 1e-300 then 0 when abs(");
+    out.sql(alias).sql(".").ident(column).sql(") < 1.797693134862315e308 then ");
+    out.sql(alias).sql(".").ident(column).sql("::float8 else sign(");
+    out.sql(alias).sql(".").ident(column).sql(")::float8 * 'infinity' end)");
+}
+
 struct Renderer<'a> {
-    columns: &'a [Ident],
+    columns: &'a [Column],
     geometry: Option<&'a Ident>,
     alias: &'static str,
     out: &'a mut Fragment,
@@ -65,11 +82,14 @@ impl Renderer<'_> {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Field { index, field_type: FieldType::TimestampOffset } => {
                 self.sql("(");
-                self.column(&self.columns[*index]);
+                self.column(&self.columns[*index].name);
                 self.sql(super::select::INSTANT);
                 self.sql(")");
             }
-            Expr::Field { index, .. } => self.column(&self.columns[*index]),
+            Expr::Field { index, .. } if self.columns[*index].exceeds_double => {
+                as_double(&self.columns[*index].name, self.alias, self.out);
+            }
+            Expr::Field { index, .. } => self.column(&self.columns[*index].name),
             Expr::Now(now) => self.sql(match now {
                 Now::Date => "current_date",
                 Now::Time => "localtime",
@@ -86,15 +106,22 @@ impl Renderer<'_> {
             Expr::All(conditions) => self.list("(", conditions, " and ", ")"),
             Expr::Any(conditions) => self.list("(", conditions, " or ", ")"),
             Expr::Not(condition) => self.around("(not ", condition, ")"),
-            Expr::IsNull(value) => self.around("(", value, " is null)"),
+            Expr::IsNull(value) => {
+                self.operand("(", value, true);
+                self.sql(" is null)");
+            }
             Expr::Compare { comparison, left, right } => {
-                self.around("(", left, operator(*comparison));
-                self.around("", right, ")");
+                let exactly = is_exact(left) || is_exact(right);
+                self.operand("(", left, exactly);
+                self.operand(operator(*comparison), right, exactly);
+                self.sql(")");
             }
             Expr::Between { value, low, high } => {
-                self.around("(", value, " between ");
-                self.around("", low, " and ");
-                self.around("", high, ")");
+                let exactly = is_exact(low) && is_exact(high);
+                self.operand("(", value, exactly);
+                self.operand(" between ", low, exactly);
+                self.operand(" and ", high, exactly);
+                self.sql(")");
             }
             Expr::Like { value, pattern, escape } => self.like(value, pattern, *escape),
             Expr::InList { value, list, or_null } => self.in_list(value, list, *or_null),
@@ -132,6 +159,17 @@ impl Renderer<'_> {
         self.sql(after);
     }
 
+    /// Writes a side of a comparison. A field that is compared `exactly` is the column itself, for an index to be used.
+    fn operand(&mut self, before: &'static str, expr: &Expr, exactly: bool) {
+        self.sql(before);
+        match expr {
+            Expr::Field { index, .. } if exactly && self.columns[*index].exceeds_double => {
+                self.column(&self.columns[*index].name);
+            }
+            _ => self.expr(expr),
+        }
+    }
+
     fn list(&mut self, before: &'static str, exprs: &[Expr], between: &'static str, after: &'static str) {
         self.sql(before);
         for (i, expr) in exprs.iter().enumerate() {
@@ -151,7 +189,13 @@ impl Renderer<'_> {
             Literal::Text(value) => self.out.bind(value.clone()).sql("::text"),
             Literal::Guid(value) => self.out.bind(*value).sql("::uuid"),
             Literal::Timestamp(value) => {
-                self.out.sql("(timestamptz 'epoch' + ").bind(*value).sql("::bigint * interval '1 microsecond')")
+                // Seconds first: an interval is multiplied as a double, which does not hold the microseconds of far-off years.
+                let seconds = value.div_euclid(1_000_000);
+                self.out.sql("(timestamptz 'epoch' + ").bind(seconds).sql("::bigint * interval '1 second'");
+                match value.rem_euclid(1_000_000) {
+                    0 => self.out.sql(")"),
+                    rest => self.out.sql(" + ").bind(rest).sql("::bigint * interval '1 microsecond')"),
+                }
             }
             Literal::Date(value) => self.out.sql("(date 'epoch' + ").bind(*value).sql("::int)"),
             Literal::Time(value) => {
@@ -172,7 +216,8 @@ impl Renderer<'_> {
 
     fn in_list(&mut self, value: &Expr, list: &List, or_null: bool) {
         const END: &str = "::bigint[]) as v)";
-        self.around(if or_null { "((" } else { "(" }, value, " = any(");
+        self.operand(if or_null { "((" } else { "(" }, value, matches!(list, List::Integer(_)));
+        self.sql(" = any(");
         let out = &mut *self.out;
         match list {
             List::Integer(values) => out.bind(values.clone()).sql("::bigint[]"),
@@ -184,7 +229,7 @@ impl Renderer<'_> {
             List::Text(values) => out.bind(values.clone()).sql("::text[]"),
             List::Guid(values) => out.bind(values.clone()).sql("::uuid[]"),
             List::Timestamp(values) => out
-                .sql("array(select timestamptz 'epoch' + v * interval '1 microsecond' from unnest(")
+                .sql("array(select timestamptz 'epoch' + v / 1000000 * interval '1 second' + v % 1000000 * interval '1 microsecond' from unnest(")
                 .bind(values.clone())
                 .sql(END),
             List::Date(values) => {
@@ -326,6 +371,11 @@ const END_GUARD: &str = " offset 0) as arg)";
 /// The cast that brings numbers of several types to one where PostgreSQL would choose too narrow a one.
 fn double_cast(value_type: Type) -> &'static str {
     if value_type == Type::Double { "::float8" } else { "" }
+}
+
+/// Whether a field that may exceed a double is compared with it as it is: the database then makes no double of the field.
+fn is_exact(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(Literal::Integer(_) | Literal::Null))
 }
 
 fn operator(comparison: Comparison) -> &'static str {

@@ -1,6 +1,6 @@
 //! Clauses and the text they become; clauses that try to become text.
 
-use super::{Fragment, Ident, Predicate, render};
+use super::{Column, Fragment, Ident, Predicate, render};
 use crate::model::layer::Field;
 use crate::model::value::FieldType;
 
@@ -36,7 +36,8 @@ fn fields() -> Vec<Field> {
 /// The text of a clause, or why it was refused.
 fn sql(clause: &str) -> Result<String, String> {
     let fields = fields();
-    let columns: Vec<Ident> = fields.iter().map(|field| Ident::new(&field.name)).collect();
+    let column = |field: &Field| Column { name: Ident::new(&field.name), exceeds_double: field.exceeds_double() };
+    let columns: Vec<Column> = fields.iter().map(column).collect();
     let predicate = Predicate::parse(clause, &fields).map_err(|error| error.to_string())?;
     let mut fragment = Fragment::default();
     render(&predicate, &columns, Some(&Ident::new("geom")), "f", &mut fragment);

@@ -8,17 +8,26 @@ use crate::{
         array,
         json::{day, integer_of, time_of_day},
     },
-    model::{layer::Layer, value::FieldType},
-    sqlite::{cannot_write, insert::Slots},
+    model::{
+        layer::{Field, Layer},
+        value::FieldType,
+    },
+    sqlite::{
+        cannot_write,
+        geopackage::values::{real, writable},
+        insert::Slots,
+    },
 };
 
 /// Microseconds from 1970 to 2000, where PostgreSQL counts from.
 const EPOCH_2000_US: i64 = 946_684_800_000_000;
 /// Days from 1970 to 2000.
-const EPOCH_2000_DAYS: i32 = 10_957;
+const EPOCH_2000_DAYS: i64 = 10_957;
 /// The Julian day with which 1970 begins.
 const JULIAN_1970: f64 = 2_440_587.5;
 const DAY_MS: f64 = 86_400_000.0;
+/// The last Julian day of the year 9999.
+const LAST: f64 = 5_373_484.0;
 
 /// A column of a table in the file.
 #[derive(Clone, Debug)]
@@ -27,8 +36,10 @@ pub(super) struct Column {
     pub(super) name: String,
     /// What it holds.
     pub(super) kind: Kind,
-    /// Whether it may be empty.
+    /// Whether whoever edits the file may leave it empty.
     pub(super) nullable: bool,
+    /// Whether rows may come without a value: also those from before a definition required one.
+    pub(super) may_come_empty: bool,
 }
 
 /// What a column holds, in the format's own terms.
@@ -72,12 +83,18 @@ impl Column {
         // What somebody else fills in may be empty on a device.
         let filled_in = field.has_default || !layer.is_editable(index);
         let is_key = matches!(kind, Kind::ObjectId | Kind::GlobalId);
-        Column { name: field.name.clone(), kind, nullable: !is_key && (layer.is_nullable(index) || filled_in) }
+        let nullable = !is_key && (layer.is_nullable(index) || filled_in);
+        Column { name: field.name.clone(), kind, nullable, may_come_empty: nullable || (!is_key && field.nullable) }
     }
 
     /// The columns of a table of attachments.
     pub(super) fn of_attachments() -> [Column; 7] {
-        let column = |name: &str, kind| Column { name: name.to_owned(), kind, nullable: kind == Kind::Blob };
+        let column = |name: &str, kind| Column {
+            name: name.to_owned(),
+            kind,
+            nullable: kind == Kind::Blob,
+            may_come_empty: kind == Kind::Blob,
+        };
         [
             column("ATTACHMENTID", Kind::ObjectId),
             column("GLOBALID", Kind::GlobalId),
@@ -93,14 +110,14 @@ impl Column {
     pub(super) fn definition(&self) -> String {
         let name = identifier(&self.name);
         let c = name.as_str();
-        let null = if self.nullable { "" } else { " not null" };
+        let null = if self.may_come_empty { "" } else { " not null" };
         // A check of the type that also holds for what is missing.
-        let is = |sql_type: &str| match self.nullable {
+        let is = |sql_type: &str| match self.may_come_empty {
             true => format!("(typeof({c}) = '{sql_type}' or typeof({c}) = 'null')"),
             false => format!("typeof({c}) = '{sql_type}'"),
         };
         // The same, where nothing else is checked.
-        let only = |sql_type: &str| match self.nullable {
+        let only = |sql_type: &str| match self.may_come_empty {
             true => format!("typeof({c}) = '{sql_type}' or typeof({c}) = 'null'"),
             false => format!("typeof({c}) = '{sql_type}'"),
         };
@@ -181,29 +198,36 @@ impl Column {
     }
 }
 
-/// Puts a field's value that is not null. `field_type` says how the database sends it; the column is the field's. An error names the field.
-pub(super) fn put(bytes: &[u8], field_type: FieldType, name: &str, slots: &mut Slots<'_, '_>) -> Result<()> {
+/// Puts a field's value that is not null, as the database sends it. What the file cannot say is null; in a column that takes no null, the nearest that
+/// it can say. An error names the field.
+pub(super) fn put(bytes: &[u8], field: &Field, slots: &mut Slots<'_, '_>) -> Result<()> {
+    let name = &field.name;
     let put = |slots: &mut Slots<'_, '_>, value: ValueRef<'_>| slots.put(value).map_err(cannot_write);
-    match field_type {
+    match field.field_type {
         FieldType::Text | FieldType::TimestampOffset => put(slots, ValueRef::Text(bytes)),
         FieldType::Guid | FieldType::GlobalId => {
             let id = uuid::Uuid::from_slice(bytes).map_err(|error| Error::internal("reading a GUID", error))?;
             put(slots, ValueRef::Text(braced(id, &mut [0; 38])))
         }
-        FieldType::Single => put(slots, real(f64::from(f32::from_be_bytes(array(bytes)?)))),
-        FieldType::Double => put(slots, real(f64::from_be_bytes(array(bytes)?))),
+        FieldType::Single => put(slots, real(f64::from(f32::from_be_bytes(array(bytes)?)), field)),
+        FieldType::Double => put(slots, real(f64::from_be_bytes(array(bytes)?), field)),
         FieldType::Boolean => put(slots, ValueRef::Integer(i64::from(bytes != [0]))),
         FieldType::Date => match i64::from_be_bytes(array(bytes)?) {
             // Infinity, for which clients have no date.
-            i64::MIN | i64::MAX => put(slots, ValueRef::Null),
+            i64::MIN | i64::MAX if field.nullable => put(slots, ValueRef::Null),
+            i64::MIN => put(slots, ValueRef::Real(0.0)),
+            i64::MAX => put(slots, ValueRef::Real(LAST)),
             microseconds => {
                 put(slots, ValueRef::Real(julian_day(microseconds.saturating_add(EPOCH_2000_US).div_euclid(1000))))
             }
         },
-        FieldType::DateOnly => match i32::from_be_bytes(array(bytes)?) {
-            i32::MIN | i32::MAX => put(slots, ValueRef::Null),
-            days => put_unquoted(slots, |out| day(days.saturating_add(EPOCH_2000_DAYS), out)),
-        },
+        FieldType::DateOnly => {
+            let days = i64::from(i32::from_be_bytes(array(bytes)?)) + EPOCH_2000_DAYS;
+            match writable(days, field).and_then(|days| i32::try_from(days).ok()) {
+                None => put(slots, ValueRef::Null),
+                Some(days) => put_unquoted(slots, |out| day(days, out)),
+            }
+        }
         FieldType::TimeOnly => {
             let microseconds = i64::from_be_bytes(array(bytes)?);
             put_unquoted(slots, |out| time_of_day(microseconds, out))
@@ -237,11 +261,6 @@ fn put_unquoted(slots: &mut Slots<'_, '_>, write: impl FnOnce(&mut Vec<u8>)) -> 
     write(&mut text);
     let bare = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(&text);
     slots.put(ValueRef::Text(bare)).map_err(cannot_write)
-}
-
-/// What is not finite is null in JSON, too.
-fn real(value: f64) -> ValueRef<'static> {
-    if value.is_finite() { ValueRef::Real(value) } else { ValueRef::Null }
 }
 
 /// An instant, given as milliseconds since 1970, as the files have it.

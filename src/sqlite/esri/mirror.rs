@@ -110,14 +110,15 @@ impl<'c> Mirror<'c> {
                     slots.put(ValueRef::Null)?;
                     continue;
                 };
-                values::put(bytes, planned.layer.fields[index].field_type, slots)?;
+                values::put(bytes, &planned.layer.fields[index], slots)?;
             }
             if !has_geometry {
                 return Ok(());
             }
             let Some(bytes) = sent(row, first + fields.len())? else { return Ok(slots.put(ValueRef::Null)?) };
             geometry::write(bytes, 0, shape)?;
-            Ok(slots.put(ValueRef::Blob(geometry::without_head(shape)))?)
+            let bare = geometry::without_head(shape);
+            Ok(slots.put(if bare.is_empty() { ValueRef::Null } else { ValueRef::Blob(bare) })?)
         };
         inserts.insert(rows, insert).map_err(|Failure(error)| error)
     }

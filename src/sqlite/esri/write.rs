@@ -164,7 +164,7 @@ pub(super) fn tables(plan: &Plan) -> Vec<(&geopackage::Table, Table, Option<Tabl
         let others = planned.columns.fields.iter().filter(|&&index| index != layer.object_id);
         columns.extend(others.map(|&index| Column::of(layer, index)));
         if let Some(shape) = planned.geometry() {
-            columns.push(Column { name: shape.to_owned(), kind: Kind::Shape, nullable: true });
+            columns.push(Column { name: shape.to_owned(), kind: Kind::Shape, nullable: true, may_come_empty: true });
         }
         let relations = plan.relations.iter().filter(|relation| relation.destination.0 == position);
         let table = Table {
@@ -269,6 +269,14 @@ impl<'c> Filling<'c> {
         let boxes = std::mem::replace(&mut self.boxes, Boxes::beside(connection));
         let keys = std::mem::replace(&mut self.keys, Keys::beside(connection));
         self.features.table.finish(connection, boxes, Some(keys))?;
+        if let Some(n_beyond) = self.encoder.as_ref().map(|encoder| encoder.n_beyond).filter(|&n| n > 0) {
+            let layer = &self.features.table.name;
+            tracing::warn!(
+                layer,
+                n_beyond,
+                "geometries lie farther out than a mobile geodatabase reaches, and are empty in it; syncline check names them"
+            );
+        }
         match &self.attachments {
             Some(attachments) => attachments.table.finish(connection, Boxes::beside(connection), None),
             None => Ok(()),
@@ -314,7 +322,7 @@ pub(super) fn put_fields(
             continue;
         };
         let field = &planned.layer.fields[planned.columns.fields[at]];
-        column::put(bytes, field.field_type, &field.name, slots)?;
+        column::put(bytes, field, slots)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     format::array,
+    model::geometry::is_place,
 };
 
 /// The head of a geometry without a box.
@@ -17,7 +18,8 @@ const IS_EMPTY: u8 = 0b0001_0000;
 
 const POINT: u32 = 1;
 
-/// Writes a geometry, as PostGIS sends it, into `out`, which is cleared. Returns its box, if it is not empty: least x and y, greatest x and y.
+/// Writes a geometry, as PostGIS sends it, into `out`, which is cleared. Returns its box, if it is not empty: least x and y, greatest x and y. Of one with
+/// a vertex that is no place, nothing is written.
 pub(in crate::sqlite) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Result<Option<[f64; 4]>> {
     out.clear();
     out.extend_from_slice(b"GP\0");
@@ -29,7 +31,12 @@ pub(in crate::sqlite) fn write(ewkb: &[u8], srid: i32, out: &mut Vec<u8>) -> Res
         out.resize(HEAD_BYTES + BOX_BYTES, 0);
     }
     let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-    Copying { rest: ewkb, out, bounds: &mut bounds }.geometry(0)?;
+    let mut copying = Copying { rest: ewkb, out, bounds: &mut bounds, all_places: true };
+    copying.geometry(0)?;
+    if !copying.all_places {
+        out.clear();
+        return Ok(None);
+    }
     let [min_x, min_y, max_x, max_y] = bounds;
     let is_empty = min_x > max_x || min_y > max_y;
     if is_empty {
@@ -60,6 +67,7 @@ struct Copying<'a> {
     rest: &'a [u8],
     out: &'a mut Vec<u8>,
     bounds: &'a mut [f64; 4],
+    all_places: bool,
 }
 
 impl<'a> Copying<'a> {
@@ -120,6 +128,7 @@ impl<'a> Copying<'a> {
             let x = f64::from_le_bytes(array(&position[..8])?);
             let y = f64::from_le_bytes(array(&position[8..16])?);
             // An empty point has no numbers, which are neither less nor greater.
+            self.all_places &= is_place(x, y) || (x.is_nan() && y.is_nan());
             bounds[0] = bounds[0].min(x);
             bounds[1] = bounds[1].min(y);
             bounds[2] = bounds[2].max(x);

@@ -35,27 +35,32 @@ pub(in crate::sqlite) fn declared(field: &Field) -> String {
     }
 }
 
-/// Puts a value that is not null.
-pub(in crate::sqlite) fn put(bytes: &[u8], field_type: FieldType, slots: &mut Slots<'_, '_>) -> Result<()> {
+/// Puts a value that is not null. What the file cannot say is null; in a column that takes no null, the nearest that it can say.
+pub(in crate::sqlite) fn put(bytes: &[u8], field: &Field, slots: &mut Slots<'_, '_>) -> Result<()> {
     let put = |slots: &mut Slots<'_, '_>, value: ValueRef<'_>| slots.put(value).map_err(cannot_write);
-    match field_type {
+    match field.field_type {
         FieldType::Text | FieldType::TimestampOffset => put(slots, ValueRef::Text(bytes)),
         FieldType::Guid | FieldType::GlobalId => put(slots, ValueRef::Text(&guid(array(bytes)?))),
-        FieldType::Single => put(slots, real(f64::from(f32::from_be_bytes(array(bytes)?)))),
-        FieldType::Double => put(slots, real(f64::from_be_bytes(array(bytes)?))),
+        FieldType::Single => put(slots, real(f64::from(f32::from_be_bytes(array(bytes)?)), field)),
+        FieldType::Double => put(slots, real(f64::from_be_bytes(array(bytes)?), field)),
         FieldType::Boolean => put(slots, ValueRef::Integer(i64::from(bytes != [0]))),
-        FieldType::Date => match i64::from_be_bytes(array(bytes)?) {
-            // Infinity, for which clients have no date.
-            i64::MIN | i64::MAX => put(slots, ValueRef::Null),
-            microseconds => {
-                put(slots, ValueRef::Text(Stamp::new().instant(microseconds.saturating_add(EPOCH_2000_US))))
+        FieldType::Date => {
+            // The first and the last number stand for infinity.
+            let instant = i64::from_be_bytes(array(bytes)?).saturating_add(EPOCH_2000_US);
+            match writable(instant.div_euclid(DAY_US), field) {
+                None => put(slots, ValueRef::Null),
+                Some(day) if day * DAY_US > instant => put(slots, ValueRef::Text(Stamp::new().instant(day * DAY_US))),
+                Some(day) => {
+                    let last_of_day = (day + 1) * DAY_US - 1;
+                    put(slots, ValueRef::Text(Stamp::new().instant(instant.min(last_of_day))))
+                }
             }
-        },
-        FieldType::DateOnly => match i32::from_be_bytes(array(bytes)?) {
-            i32::MIN | i32::MAX => put(slots, ValueRef::Null),
-            days => {
+        }
+        FieldType::DateOnly => match writable(i64::from(i32::from_be_bytes(array(bytes)?)) + EPOCH_2000_DAYS, field) {
+            None => put(slots, ValueRef::Null),
+            Some(day) => {
                 let mut stamp = Stamp::new();
-                stamp.day(i64::from(days) + EPOCH_2000_DAYS);
+                stamp.day(day);
                 put(slots, ValueRef::Text(stamp.bytes()))
             }
         },
@@ -80,9 +85,23 @@ pub(super) fn integer(bytes: &[u8]) -> Result<i64> {
     })
 }
 
-/// What is not finite has no place in a table that others calculate with; JSON has null there, too.
-fn real(value: f64) -> ValueRef<'static> {
-    if value.is_finite() { ValueRef::Real(value) } else { ValueRef::Null }
+/// What is not finite has no place in a table that others calculate with; JSON has null there, too. In a column that takes no null, the
+/// nearest number, or 0 for what is none.
+pub(in crate::sqlite) fn real(value: f64, field: &Field) -> ValueRef<'static> {
+    match value {
+        _ if value.is_finite() => ValueRef::Real(value),
+        _ if field.nullable => ValueRef::Null,
+        _ if value.is_nan() => ValueRef::Real(0.0),
+        _ => ValueRef::Real(value.clamp(f64::MIN, f64::MAX)),
+    }
+}
+
+/// A day, given as days since 1970, if it can be written; the nearest that can, in a column that takes no null.
+pub(in crate::sqlite) fn writable(days: i64, field: &Field) -> Option<i64> {
+    match calendar::WRITABLE_DAYS.contains(&days) {
+        false if field.nullable => None,
+        _ => Some(days.clamp(*calendar::WRITABLE_DAYS.start(), *calendar::WRITABLE_DAYS.end())),
+    }
 }
 
 /// A GUID in braces, in capitals.

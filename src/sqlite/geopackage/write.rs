@@ -133,7 +133,7 @@ impl<'p, 'c> Package<'p, 'c> {
                     } else if index == global_id {
                         global = Some(array(bytes)?);
                     }
-                    values::put(bytes, table.layer.fields[index].field_type, slots)?;
+                    values::put(bytes, &table.layer.fields[index], slots)?;
                 }
                 if let Some(global) = global {
                     // Keys of their own are counted.
@@ -149,7 +149,7 @@ impl<'p, 'c> Package<'p, 'c> {
                         boxes.add(id, bounds)?;
                     }
                 }
-                Ok(slots.put(ValueRef::Blob(shape))?)
+                Ok(slots.put(if shape.is_empty() { ValueRef::Null } else { ValueRef::Blob(shape) })?)
             })
             .map_err(|Failure(error)| error)
     }

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use crate::support::TestServer;
 
 /// The values of one attribute.
-fn column(answer: &Json, name: &str) -> Json {
+pub fn column(answer: &Json, name: &str) -> Json {
     let features = answer["features"].as_array().unwrap_or_else(|| panic!("no features in {answer}"));
     features.iter().map(|feature| feature["attributes"][name].clone()).collect()
 }

@@ -116,6 +116,8 @@ pub(crate) struct Encoder {
     /// For each part but the last, its number of points with the one that follows it.
     lengths: Vec<usize>,
     data: Vec<u8>,
+    /// How many geometries the grid did not reach.
+    pub(crate) n_beyond: u64,
 }
 
 impl Encoder {
@@ -129,13 +131,19 @@ impl Encoder {
             cells: Vec::new(),
             lengths: Vec::new(),
             data: Vec::new(),
+            n_beyond: 0,
         }
     }
 
-    /// Appends a geometry that PostGIS sent. Returns the box round what is stored: xmin, ymin, xmax, ymax; `None` if it is empty.
+    /// Appends a geometry that PostGIS sent. Returns the box round what is stored: xmin, ymin, xmax, ymax; `None` if it is empty. One that the grid does
+    /// not reach is stored as an empty one, and counted.
     pub(crate) fn encode(&mut self, ewkb: &[u8], out: &mut Vec<u8>) -> Result<Option<[f64; 4]>> {
         self.vertices.read(ewkb, Outer::CounterClockwise)?;
-        self.gather()?;
+        if !self.gather() {
+            self.cells.clear();
+            self.lengths.clear();
+            self.n_beyond += 1;
+        }
         out.push(0x64);
         out.extend_from_slice(&self.grid.srid.to_le_bytes()[..3]);
         let n_points = u32::try_from(self.cells.len()).map_err(|_| too_large())?;
@@ -190,8 +198,8 @@ impl Encoder {
         self.encode(&ewkb, out).map(|_| ())
     }
 
-    /// Puts the vertices on the grid, with points between parts.
-    fn gather(&mut self) -> Result<()> {
+    /// Puts the vertices on the grid, with points between parts. False if the grid does not reach one of them.
+    fn gather(&mut self) -> bool {
         self.cells.clear();
         self.lengths.clear();
         let kind = self.vertices.kind;
@@ -204,14 +212,16 @@ impl Encoder {
             }
             let ring = self.cells.len();
             for &position in positions {
-                let cells = self.grid.cells(position, self.has);
-                self.cells.push(cells.ok_or_else(|| beyond(&self.grid, position))?);
+                match self.grid.cells(position, self.has) {
+                    Some(cells) => self.cells.push(cells),
+                    None => return false,
+                }
             }
             if kind == Kind::Rings {
                 part_only_at_its_end(&mut self.cells, ring);
             }
         }
-        Ok(())
+        true
     }
 
     /// The box round the points, without those between parts.
@@ -299,16 +309,6 @@ fn too_large() -> Error {
     )
 }
 
-fn beyond(grid: &Grid, [x, y, z, m]: [f64; 4]) -> Error {
-    let reach = |(origin, units): (f64, f64)| format!("{origin} to {}", origin + LAST_CELL / units);
-    let [of_x, of_y, of_z, of_m] = grid.axes.map(reach);
-    Error::NotSupported(format!(
-        "a vertex at x {x}, y {y}, z {z}, m {m} lies outside of what a mobile geodatabase can hold in this spatial reference \
-         (x {of_x}, y {of_y}, z {of_z}, m {of_m}); correct the feature, or use dataFormat=json or geopackage"
-    ))
-}
-
-/// Appends a number in as few bytes as it needs.
 fn varint(value: i64, out: &mut Vec<u8>) {
     let mut rest = value.unsigned_abs();
     let sign = if value < 0 { 0x40 } else { 0 };

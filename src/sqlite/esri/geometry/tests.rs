@@ -296,12 +296,18 @@ fn a_ring_that_passes_where_it_begins_is_read_as_one_ring() {
 }
 
 #[test]
-fn what_the_grid_does_not_reach_is_refused_by_its_coordinates() {
+fn what_the_grid_does_not_reach_is_stored_as_empty_and_counted() {
     let has = Ordinates { z: false, m: false };
-    let far = Shape::Point(Position { x: -2000.0, y: 0.0, z: 0.0, m: f64::NAN });
-    let error =
-        Encoder::new(FINE, GeometryType::Point, has).encode(&as_stored(&far, has), &mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("x -2000"), "{error}");
+    let mut encoder = Encoder::new(FINE, GeometryType::Point, has);
+    let (mut far, mut empty) = (Vec::new(), Vec::new());
+    for x in [-2000.0, f64::INFINITY] {
+        far.clear();
+        let point = Shape::Point(Position { x, y: 0.0, z: 0.0, m: f64::NAN });
+        assert_eq!(encoder.encode(&as_stored(&point, has), &mut far).unwrap(), None);
+    }
+    let nowhere = Shape::Point(Position { x: f64::NAN, y: f64::NAN, z: 0.0, m: f64::NAN });
+    encoder.encode(&as_stored(&nowhere, has), &mut empty).unwrap();
+    assert_eq!((far, encoder.n_beyond), (empty, 1));
 }
 
 #[test]
