@@ -19,7 +19,7 @@ use crate::{
 use super::{
     apply::{Sender, apply_all},
     failure::{explain, is_fatal},
-    guarded,
+    guarded, row_types,
     search::{Culprit, ROWS_PER_STATEMENT, Search},
 };
 
@@ -84,6 +84,7 @@ pub(crate) async fn calculate_next(
     layer.require(Capability::Update).map_err(Error::NotSupported)?;
     let ids = walk.next(tx).await?;
     guarded::require_all(tx, layer, &ids).await?;
+    require_fitting_types(tx, layer, assignments, &ids).await?;
     let mut n_touched = 0;
     let mut search = Search::new(ids.len());
     while let Some(some) = search.next().and_then(|range| ids.get(range)) {
@@ -96,12 +97,43 @@ pub(crate) async fn calculate_next(
             Err(error) => search.failed(some.len(), Culprit::Unknown, explain(layer, Op::Update, &error)),
         }
         if let Some((at, error)) = search.refused() {
-            let id = ids.get(at).copied().map(GlobalId).map(|id| id.to_string()).unwrap_or_default();
-            return Err(Error::invalid(
-                "calcExpression",
-                format!("it cannot be applied to feature {id}: {}; nothing was changed", error.description),
-            ));
+            return Err(inapplicable(ids.get(at), &error.description));
         }
     }
     Ok((!ids.is_empty()).then_some(n_touched))
+}
+
+/// Refuses to set fields to what they do not take in rows of the types that these are.
+async fn require_fitting_types(
+    tx: &mut WriteTx<'_>,
+    layer: &Layer,
+    assignments: &[(usize, Assigned)],
+    ids: &[Uuid],
+) -> Result<()> {
+    if !assignments.iter().any(|(field, _)| layer.rules.depends_on_type(*field)) {
+        return Ok(());
+    }
+    let value = |(field, assigned): &(usize, Assigned)| match assigned {
+        Assigned::Value(value) => Some((*field, value.clone())),
+        Assigned::Computed(_) => None,
+    };
+    let values: Vec<_> = assignments.iter().filter_map(value).collect();
+    let update = |id: &Uuid| Edit {
+        op: Op::Update,
+        global_id: GlobalId(*id),
+        values: values.clone(),
+        geometry: GeometryEdit::Keep,
+        passed_over: None,
+    };
+    let updates: Vec<Edit> = ids.iter().map(update).collect();
+    let updates: Vec<(usize, &Edit)> = updates.iter().enumerate().collect();
+    match row_types::misfits(tx, layer, &updates).await?.first() {
+        None => Ok(()),
+        Some((at, problem)) => Err(inapplicable(ids.get(*at), problem)),
+    }
+}
+
+fn inapplicable(feature: Option<&Uuid>, problem: &str) -> Error {
+    let id = feature.copied().map(GlobalId).map(|id| id.to_string()).unwrap_or_default();
+    Error::invalid("calcExpression", format!("it cannot be applied to feature {id}: {problem}; nothing was changed"))
 }

@@ -67,7 +67,29 @@ impl CalculateRequest {
             }
             assignments.push((field, assigned));
         }
+        require_fitting_type(layer, &assignments)?;
         Ok(CalculateRequest { rows, assignments, moment: params.flag(&["returnEditMoment"], false)? })
+    }
+}
+
+/// Refuses values that rows of the type that is set with them do not take. What the type of a row is that sets none is looked up when it is set.
+fn require_fitting_type(layer: &Layer, assignments: &[(usize, Assigned)]) -> Result<()> {
+    let Some(types) = &layer.rules.types else { return Ok(()) };
+    let dependent = assignments.iter().find(|(field, _)| layer.rules.depends_on_type(*field));
+    match (dependent, assignments.iter().find(|(field, _)| *field == types.field)) {
+        (Some((dependent, _)), Some((_, Assigned::Computed(_)))) => Err(wrong(format!(
+            "what field '{}' takes depends on field '{}', and what an expression gives for that is not known before; set both to values, or one after the other",
+            layer.fields[*dependent].name, layer.fields[types.field].name
+        ))),
+        (Some(_), Some((_, Assigned::Value(_)))) => {
+            let value = |(field, assigned): &(usize, Assigned)| match assigned {
+                Assigned::Value(value) => Some((*field, value.clone())),
+                Assigned::Computed(_) => None,
+            };
+            let values: Vec<_> = assignments.iter().filter_map(value).collect();
+            layer.rules.check(layer, &values).map_err(wrong)
+        }
+        _ => Ok(()),
     }
 }
 

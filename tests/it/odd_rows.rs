@@ -205,7 +205,20 @@ async fn replicas_files_and_changes_have_every_row() {
 }
 
 #[tokio::test]
+async fn the_time_extent_is_that_of_the_times_that_have_an_end() {
+    let mut server = with_odd_rows().await;
+    server.configure(|config| config.admin_token = Some("a-token-of-an-administrator".to_owned()));
+    let path = "/arcgis/rest/admin/services/trees/FeatureServer/0/updateDefinition";
+    let times = json!({"timeInfo": {"startTimeField": "at"}}).to_string();
+    let answer = server.post(path, &[("token", "a-token-of-an-administrator"), ("updateDefinition", &times)]).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    let extent = &server.get("0", &[]).await["timeInfo"]["timeExtent"];
+    assert_eq!(*extent, json!([-63_517_824_000_000_i64, 316_516_204_800_000_i64]));
+}
+
+#[tokio::test]
 async fn a_file_whose_column_takes_no_null_has_the_nearest_value() {
+    const ALL: (&str, &str) = ("layerQueries", r#"{"0":{"queryOption":"all"}}"#);
     let mut server = TestServer::new().await;
     server
         .database
@@ -221,14 +234,14 @@ async fn a_file_whose_column_takes_no_null_has_the_nearest_value() {
     let path = "/arcgis/rest/admin/services/trees/FeatureServer/0/updateDefinition";
     let answer = server.post(path, &[("token", "a-token-of-an-administrator"), ("updateDefinition", &required)]).await;
     assert_eq!(answer["success"], true, "{answer}");
-    let package = geopackage::create(&server, &[("layers", "0")]).await;
+    let package = geopackage::create(&server, &[("layers", "0"), ALL]).await;
     assert_eq!(
         package.list("select until from strict order by id"),
         "9999-12-31T23:59:59.999Z,0001-01-01T00:00:00.000Z"
     );
     assert_eq!(package.list("select day from strict order by id"), "0001-01-01,9999-12-31");
     assert_eq!(package.list("select ratio > -1 from strict order by id"), "1,0");
-    let file = geodatabase::create(&server, &[("layers", "0")]).await;
+    let file = geodatabase::create(&server, &[("layers", "0"), ALL]).await;
     assert_eq!(file.list("select day from strict order by id"), "0001-01-01,9999-12-31");
     assert_eq!(file.list("select strftime('%Y', until) from strict order by id"), "9999,-4713");
 }

@@ -170,7 +170,7 @@ fn lists_of_literals_are_one_bound_array() {
         ),
         (
             "made IN (TIMESTAMP '2024-01-31 10:00:00', '2024-02-01')",
-            r#"(f."made" = any(array(select timestamptz 'epoch' + v * interval '1 microsecond' from unnest($1::bigint[]) as v)))"#,
+            r#"(f."made" = any(array(select timestamptz 'epoch' + v / 1000000 * interval '1 second' + v % 1000000 * interval '1 microsecond' from unnest($1::bigint[]) as v)))"#,
         ),
         (
             "day IN (DATE '2024-01-31')",
@@ -178,7 +178,7 @@ fn lists_of_literals_are_one_bound_array() {
         ),
         (
             "day in ('2024-01-31', '2024-01-31 10:00:00')",
-            r#"(f."day" in ((date 'epoch' + $1::int), (timestamptz 'epoch' + $2::bigint * interval '1 microsecond')))"#,
+            r#"(f."day" in ((date 'epoch' + $1::int), (timestamptz 'epoch' + $2::bigint * interval '1 second')))"#,
         ),
         (
             "hour IN (TIME '10:00:00', '11:00')",
@@ -192,12 +192,9 @@ fn dates_are_whole_numbers_since_1970() {
     expect(&[
         (
             "made BETWEEN TIMESTAMP '2024-01-01 00:00:00' AND DATE '2024-02-01'",
-            r#"(f."made" between (timestamptz 'epoch' + $1::bigint * interval '1 microsecond') and (timestamptz 'epoch' + $2::bigint * interval '1 microsecond'))"#,
+            r#"(f."made" between (timestamptz 'epoch' + $1::bigint * interval '1 second') and (timestamptz 'epoch' + $2::bigint * interval '1 second'))"#,
         ),
-        (
-            "made >= '2024-01-31 10:00:00'",
-            r#"(f."made" >= (timestamptz 'epoch' + $1::bigint * interval '1 microsecond'))"#,
-        ),
+        ("made >= '2024-01-31 10:00:00'", r#"(f."made" >= (timestamptz 'epoch' + $1::bigint * interval '1 second'))"#),
         ("day = '2024-01-31'", r#"(f."day" = (date 'epoch' + $1::int))"#),
         (
             "hour < TIME '10:30:00' OR hour > CURRENT_TIME",

@@ -218,6 +218,33 @@ async fn a_calculation_keeps_to_domains_and_to_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_calculation_is_held_to_the_domains_of_the_types_that_its_rows_have() {
+    let server = with_admin().await;
+    let tall = json!({"type": "range", "name": "Tall", "range": [10, 60]});
+    let types = json!([{"id": "oak", "name": "Oaks", "domains": {"height": tall}}, {"id": "yew", "name": "Yews"}]);
+    change(&server, "0/updateDefinition", json!({"typeIdField": "species", "types": types})).await;
+    apply(
+        &server,
+        "adds",
+        &json!([{"attributes": {"species": "oak", "height": 12}}, {"attributes": {"species": "yew", "height": 12}}]),
+    )
+    .await;
+    let calculate = async |clause: &str, expression: &str| {
+        let answer = server.post("0/calculate", &[("where", clause), ("calcExpression", expression)]).await;
+        answer.get("error").map_or_else(String::new, |_| error(&answer).1)
+    };
+    let refused = calculate("1=1", r#"[{"field":"height","value":5}]"#).await;
+    assert!(refused.contains("domain 'Tall'") && refused.contains("nothing was changed"), "{refused}");
+    assert_eq!(calculate("species = 'yew'", r#"[{"field":"height","value":5}]"#).await, "");
+    assert_eq!(calculate("1=1", r#"[{"field":"height","value":15}]"#).await, "");
+    let both = r#"[{"field":"height","value":5},{"field":"species","value":"oak"}]"#;
+    assert!(calculate("1=1", both).await.contains("domain 'Tall'"));
+    assert_eq!(calculate("1=1", &both.replace("oak", "yew")).await, "");
+    let computed = r#"[{"field":"height","value":15},{"field":"species","sqlExpression":"species"}]"#;
+    assert!(calculate("1=1", computed).await.contains("set both to values"));
+}
+
+#[tokio::test]
 async fn an_update_that_names_no_type_is_held_to_the_domains_of_the_type_that_its_row_has() {
     let server = with_admin().await;
     let tall = json!({"type": "range", "name": "Tall", "range": [10, 60]});

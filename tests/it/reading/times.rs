@@ -57,3 +57,23 @@ async fn features_are_found_by_when_they_were() {
         assert!(words.contains("'time'") && words.contains(said), "{words}");
     }
 }
+
+#[tokio::test]
+async fn instants_of_far_off_years_are_compared_to_the_microsecond() {
+    let server = TestServer::with_trees().await;
+    let instants = ["2999-12-31 23:59:59.999999", "3000-01-01 00:00:00", "3000-01-01 00:00:00.000001"];
+    for (instant, name) in instants.iter().zip(["a", "b", "c"]) {
+        server.database.sql(&format!("insert into oak (species, planted) values ('{name}', '{instant}')")).await;
+    }
+    for (clause, found) in [
+        (format!("planted = timestamp '{}'", instants[0]), json!(["a"])),
+        (format!("planted = timestamp '{}'", instants[2]), json!(["c"])),
+        (format!("planted > timestamp '{}'", instants[1]), json!(["c"])),
+        (format!("planted in (timestamp '{}', timestamp '{}')", instants[0], instants[1]), json!(["a", "b"])),
+        (format!("planted between timestamp '{}' and timestamp '{}'", instants[1], instants[2]), json!(["b", "c"])),
+    ] {
+        let answer =
+            server.get("0/query", &[("where", &clause), ("outFields", "species"), ("orderByFields", "species")]).await;
+        assert_eq!(column(&answer, "species"), found, "{clause}");
+    }
+}
