@@ -223,7 +223,7 @@ async fn a_taken_address_and_an_unreachable_database_are_said_to_be_so() {
     let complaint = program.failed(&["serve", "--listen", server.address()]);
     assert!(complaint.contains(&format!("cannot listen on {}", server.address())), "{complaint}");
     assert!(complaint.contains("--listen"), "{complaint}");
-    let nowhere = TestDatabase { url: "postgres://nobody@127.0.0.1:1/none".to_owned() };
+    let nowhere = TestDatabase::at("postgres://nobody@127.0.0.1:1/none");
     let complaint = Program::on(&nowhere).failed(&["check"]);
     assert!(complaint.contains("database cannot be reached"), "{complaint}");
 }

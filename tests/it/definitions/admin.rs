@@ -78,7 +78,7 @@ async fn both_spellings_of_the_address_lead_to_the_same_documents() {
 #[tokio::test]
 async fn another_server_on_the_same_database_follows_a_change() {
     let server = with_admin().await;
-    let other = TestServer::on(TestDatabase { url: server.database.url.clone() }).await;
+    let other = TestServer::on(TestDatabase::at(&server.database.url)).await;
     let _listening = other.run_jobs();
     change(&server, "0/updateDefinition", json!({"description": "changed", "capabilities": "Query"})).await;
     let started = Instant::now();

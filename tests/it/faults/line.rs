@@ -19,7 +19,7 @@ use crate::{
 /// The real program with the layers `tree` and `note`, on a database or on a line to it.
 async fn serve(database: &TestDatabase, url: &str) -> (Program, Server) {
     database.sql(TREES).await;
-    let program = Program::on(&TestDatabase { url: url.to_owned() });
+    let program = Program::on(&TestDatabase::at(url));
     for table in ["tree", "note"] {
         program.done(&["publish", "--service", "trees", "--table", table]);
     }

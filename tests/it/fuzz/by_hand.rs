@@ -96,7 +96,8 @@ async fn broken_bytes_are_refused_or_passed_over() {
 
 #[tokio::test]
 async fn a_connection_that_speaks_something_else_does_no_harm() {
-    let program = Program::on(&TestDatabase::new().await);
+    let database = TestDatabase::new().await;
+    let program = Program::on(&database);
     let server = program.serve();
     let address = server.address().to_owned();
     let long = format!("GET /arcgis/rest/services?where={} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(1_000_000));

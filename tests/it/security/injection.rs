@@ -150,7 +150,7 @@ fn places() -> Vec<Place> {
 async fn s1_no_text_of_a_request_is_ever_in_a_text_of_sql() {
     let database = TestDatabase::new().await;
     let (through, texts) = tap(&database.url);
-    let mut server = TestServer::at(TestDatabase { url: through }, TempDir::new().unwrap()).await;
+    let mut server = TestServer::at(TestDatabase::at(through), TempDir::new().unwrap()).await;
     server
         .database
         .sql(

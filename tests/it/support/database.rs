@@ -9,6 +9,7 @@ use std::{
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ fn prefix() -> String {
 struct Place {
     /// The URL of any database of the server, with `{}` for its name.
     pattern: String,
+    /// Takes the names of databases that no test needs any more.
+    done_with: mpsc::Sender<String>,
     /// Its standard input is ours: when this process ends, however it does, the cluster is stopped.
     _watchdog: Option<Mutex<Child>>,
     _cluster: Option<Cluster>,
@@ -48,7 +51,10 @@ impl Place {
             }
             Err(_) => Place::start().await,
         };
-        let place = Place { pattern, _watchdog: watchdog, _cluster: cluster };
+        let (done_with, names) = mpsc::channel();
+        let url = pattern.replace("{}", "postgres");
+        std::thread::spawn(move || drop_databases(&url, &names));
+        let place = Place { pattern, done_with, _watchdog: watchdog, _cluster: cluster };
         place.prepare().await;
         place
     }
@@ -96,9 +102,32 @@ impl Place {
     }
 }
 
-/// An empty database with Syncline's schema.
+/// Drops databases, one after the other: hundreds of them would fill many a disk, and take minutes to delete in the end.
+fn drop_databases(url: &str, names: &mpsc::Receiver<String>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        while let Ok(name) = names.recv() {
+            let statement = format!("drop database {name} with (force)");
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        }
+    });
+}
+
+/// An empty database with Syncline's schema, which is dropped some time after this is.
 pub struct TestDatabase {
     pub url: String,
+    /// Its name, if it is ours.
+    own: Option<String>,
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let (Some(name), Some(place)) = (self.own.take(), PLACE.get()) {
+            // Nobody drops them any more if the tests are about to end; then all that there is goes with its directory.
+            let _ = place.done_with.send(name);
+        }
+    }
 }
 
 impl TestDatabase {
@@ -106,7 +135,7 @@ impl TestDatabase {
         let place = PLACE.get_or_init(Place::find).await;
         let name = format!("{}_{}", prefix(), COUNTER.fetch_add(1, Ordering::Relaxed));
         place.run(&format!("create database {name} template {}_template", prefix())).await;
-        TestDatabase { url: place.url(&name) }
+        TestDatabase { url: place.url(&name), own: Some(name) }
     }
 
     /// A database without anything of Syncline's.
@@ -114,7 +143,12 @@ impl TestDatabase {
         let place = PLACE.get_or_init(Place::find).await;
         let name = format!("{}_bare_{}", prefix(), COUNTER.fetch_add(1, Ordering::Relaxed));
         place.run(&format!("create database {name} template template0")).await;
-        TestDatabase { url: place.url(&name) }
+        TestDatabase { url: place.url(&name), own: Some(name) }
+    }
+
+    /// A database that somebody else made, or nobody.
+    pub fn at(url: impl Into<String>) -> TestDatabase {
+        TestDatabase { url: url.into(), own: None }
     }
 
     /// Runs statements as another program would.
