@@ -355,7 +355,7 @@ export async function sessions(place) {
   fill(place, h("form.filter", { onsubmit: (event) => event.preventDefault() },
     choice("User", "user", [["", "all users"], ...users.map((one) => [one.name, one.name])], wanted.user ?? "", (event) => search({ user: event.target.value })),
     choice("Kind", "kind", [["", "sessions and tokens"], ["session", "sessions of pages"], ["token", "tokens"]], wanted.kind ?? "", (event) => search({ kind: event.target.value }))), news, list,
-  h("p.note", {}, "Each page with a script takes a token of its own, which ends within a quarter of an hour."));
+  h("p.note", {}, "What pages ask with belongs to their session and ends with it; it is not listed."));
   await load();
 }
 

@@ -59,7 +59,7 @@ function row(entry) {
   const detail = Object.entries(entry.detail ?? {});
   const id = /^\{?[0-9a-f-]{36}\}?$/i.test(entry.subject) && entry.action.startsWith("replica.");
   return h("tr", {},
-    h("th", { scope: "row" }, time(entry.time), h("small.of", {}, exact(entry.time))),
+    h("th", { scope: "row" }, time(entry.time), h("small.of.when", {}, exact(entry.time))),
     h("td", {}, h("bdi", {}, entry.actor), entry.origin ? h("small.of", {}, entry.origin) : null),
     h("td", {}, h("a", { href: `?action=${encodeURIComponent(entry.action)}` }, entry.action)),
     h("td", {}, entry.service),

@@ -1,6 +1,6 @@
 // Jobs, and the settings.
 
-import { admin, badge, choice, count, empty, exact, fill, h, inAddress, keepingFocus, latest, link, live, ofService, serviceAddress, table, time, toAddress, trying } from "./console-kit.js";
+import { admin, badge, bytes, choice, count, empty, exact, fill, h, inAddress, keepingFocus, latest, link, live, ofService, serviceAddress, table, time, toAddress, trying } from "./console-kit.js";
 
 const JOB_STATES = { Completed: "ok", CompletedWithErrors: "warning", Failed: "problem", Pending: "", InProgress: "busy" };
 
@@ -49,6 +49,20 @@ export async function settings(place) {
   const [{ settings, version }, { expiryPolicy, currentDate }] = await Promise.all([admin("settings"), admin("health")]);
   const days = (n) => (n ? count(n, "day") : "never");
   const changed = settings.filter((one) => !one.default);
+  const text = h("input", { type: "search", id: "text", name: "text", placeholder: "name or what it does", oninput: () => draw() });
+  const which = choice("Settings", "which", [["", "all"], ["set", "set here"]], "", () => draw());
+  const list = h("div", {});
+  const row = (one) => h("tr", {},
+    h("th", { scope: "row" }, h("code", {}, one.name), h("small.of.told", {}, one.description)),
+    h("td.long", {}, one.value === null ? h("span.none", {}, "not set") : [h("code", {}, one.value), /_bytes$/.test(one.name) && Number(one.value) >= 1024 ? h("small.of", {}, bytes(Number(one.value))) : null]),
+    h("td", {}, one.default ? h("span.none", {}, "default") : badge("info", "set")));
+  const draw = () => {
+    const wanted = text.value.trim().toLowerCase();
+    const found = settings.filter((one) => `${one.name} ${one.description}`.toLowerCase().includes(wanted) && !(which.lastChild.value && one.default));
+    fill(list, [...new Set(found.map((one) => one.group))].map((group) => [h("h3", {}, group), table(group, ["Setting", "Value", ""], found.filter((one) => one.group === group).map(row))]),
+      found.length ? null : empty("No setting is like that.", "Search for another word, or choose all."));
+  };
+  draw();
   fill(
     place,
     h("p", {}, `Syncline ${version}; the server's clock says ${exact(currentDate)}. Settings are changed in the file config/syncline.toml or in the environment; the server reads them when it starts.`),
@@ -57,12 +71,7 @@ export async function settings(place) {
     expiryPolicy.services.length ? h("p", {}, "Services with a rule of their own: ", expiryPolicy.services.map((one) => `${one.service}: ${one.expireDays ? count(one.expireDays, "day") : "never"}`).join("; "), ".") : null,
     h("h2", {}, "All settings"),
     h("p.note", {}, `${count(changed.length, "setting")} of ${settings.length} ${changed.length === 1 ? "is" : "are"} not as they come; secrets are not shown.`),
-    [...new Set(settings.map((one) => one.group))].map((group) => [
-      h("h3", {}, group),
-      table(group, ["Setting", "Value", ""], settings.filter((one) => one.group === group).map((one) => h("tr", {},
-        h("th", { scope: "row" }, h("code", {}, one.name), h("small.of.told", {}, one.description)),
-        h("td.long", {}, one.value === null ? h("span.none", {}, "not set") : h("code", {}, one.value)),
-        h("td", {}, one.default ? h("span.none", {}, "default") : badge("info", "set"))))),
-    ]),
+    h("form.filter", { role: "search", onsubmit: (event) => event.preventDefault() }, h("p.field.wider", {}, h("label", { for: "text" }, "Search"), text), which),
+    list,
   );
 }

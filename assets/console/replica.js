@@ -127,18 +127,18 @@ async function showTimeline(place, one, news) {
     fill(place, h("h2", {}, "Timeline"), empty("No synchronization yet.", "Every one will be here, also those that fail, with what went which way."));
     return;
   }
-  const rows = h("tbody", {});
+  const list = h("div", {});
   const pick = (picked) => {
-    for (const row of rows.querySelectorAll("tr.chosen")) {
+    for (const row of list.querySelectorAll("tr.chosen")) {
       row.classList.remove("chosen");
     }
-    const found = rows.querySelector(`tr[data-number="${picked.number}"]`);
+    const found = list.querySelector(`tr[data-number="${picked.number}"]`);
     found?.classList.add("chosen");
     found?.scrollIntoView({ block: "nearest" });
   };
   const picture = h("div.picture", {});
   const row = (sync) => h("tr", { dataset: { number: sync.number } },
-    h("th", { scope: "row" }, time(sync.date), h("small.of", {}, exact(sync.date))),
+    h("th", { scope: "row" }, time(sync.date), h("small.of.when", {}, exact(sync.date))),
     h("td", {}, badge(sync.outcome), sync.error ? h("small.of.told", {}, `${sync.error.code}: ${sync.error.message}`) : null),
     h("td", {}, sync.syncDirection ?? ""),
     h("td.number", {}, sync.applied ? number(sync.applied) : ""),
@@ -154,23 +154,21 @@ async function showTimeline(place, one, news) {
     const next = await trying(news, more.firstChild, () => admin(address, { resultOffset: all.length, resultRecordCount: PAGE }));
     if (next) {
       all.push(...next.synchronizations);
-      rows.append(...next.synchronizations.map(row));
-      drawMore(next.exceededTransferLimit);
-      drawn(picture, (width) => timelinePicture(all, width, pick, Date.now()));
+      draw(next.exceededTransferLimit);
     }
   }, "button.second") : null);
-  rows.append(...all.map(row));
-  drawMore(first.exceededTransferLimit);
-  const numberHead = (name) => h("th.number", { scope: "col" }, name);
-  const heads = ["When", "Outcome", "Direction", numberHead("Applied"), numberHead("Refused"), numberHead("Conflicts"), numberHead("Sent"), numberHead("Up / down"), numberHead("Took"), "Upload", "Who"];
-  fill(
-    place,
-    h("h2", {}, "Timeline"),
-    picture,
-    h("div.wide.tall", { tabindex: "0", role: "region", "aria-label": "Synchronizations" }, h("table.timeline-table", {}, h("thead", {}, h("tr", {}, heads.map((head) => (head instanceof Node ? head : h("th", { scope: "col" }, head))))), rows)),
-    more,
-  );
-  drawn(picture, (width) => timelinePicture(all, width, pick, Date.now()));
+  const draw = (exceeded) => {
+    const numberHead = (name) => h("th.number", { scope: "col" }, name);
+    const heads = ["When", "Outcome", "Direction", numberHead("Applied"), numberHead("Refused"), numberHead("Conflicts"), numberHead("Sent"), numberHead("Up / down"), numberHead("Took"), "Upload", "Who"];
+    const { scrollTop } = list.firstChild ?? {};
+    fill(list, table("Synchronizations", heads, all.map(row)));
+    list.firstChild.classList.add("tall");
+    list.firstChild.scrollTop = scrollTop ?? 0;
+    drawMore(exceeded);
+    drawn(picture, (width) => timelinePicture(all, width, pick, Date.now()));
+  };
+  fill(place, h("h2", {}, "Timeline"), picture, list, more);
+  draw(first.exceededTransferLimit);
 }
 
 /** What became of each edit of an upload, and undoing it. */

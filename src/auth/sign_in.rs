@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use crate::{
     app::App,
     error::{Error, Result},
-    model::{attempts::Counted, principal::UserName},
+    model::{actor::Actor, attempts::Counted, principal::UserName},
     store::{
         accounts::Bound,
         users::{NewSession, NewToken},
     },
 };
 
-use super::{Session, TOKEN_PREFIX, secret};
+use super::{Session, TOKEN_PREFIX, acting, secret};
 
 /// For how long somebody is signed in to the pages.
 const SESSION_MINUTES: i32 = 12 * 60;
@@ -28,21 +28,31 @@ const MAX_ID_TOKEN: usize = 3800;
 #[derive(Clone)]
 pub(crate) struct Proved {
     account: i32,
+    name: String,
     /// What the identity provider said, if one has vouched.
     id_token: Option<String>,
 }
 
 impl Proved {
-    /// An account for which an identity provider has vouched; with its ID token, if it gave one.
-    pub(super) fn of(account: i32, id_token: Option<String>) -> Proved {
-        Proved { account, id_token: id_token.filter(|token| token.len() <= MAX_ID_TOKEN) }
+    /// An account and its name, for which an identity provider has vouched; with its ID token, if it gave one.
+    pub(super) fn of(account: i32, name: &str, id_token: Option<String>) -> Proved {
+        Proved { account, name: name.to_owned(), id_token: id_token.filter(|token| token.len() <= MAX_ID_TOKEN) }
     }
 }
 
 impl std::fmt::Debug for Proved {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Proved({})", self.account)
+        write!(f, "Proved({})", self.name)
     }
+}
+
+/// A request for a token or a session: where it comes from, and its id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The address of the network.
+    pub(crate) address: Option<IpAddr>,
+    /// The id, as the log has it.
+    pub(crate) request_id: &'a str,
 }
 
 /// What somebody gets to present.
@@ -71,7 +81,9 @@ pub(crate) async fn check_password(app: &App, user: &str, password: &str, addres
     };
     let fits = app.gate.check(&app.store, &counted, password, find).await?;
     match found {
-        Some(account) if fits && account.enabled => Ok(Proved { account: account.id, id_token: None }),
+        Some(account) if fits && account.enabled => {
+            Ok(Proved { account: account.id, name: account.name, id_token: None })
+        }
         found => {
             let user = found.and(name);
             app.gate.failures.note(user.as_ref().map(UserName::as_str), address);
@@ -87,17 +99,17 @@ pub(crate) async fn issue_token(
     who: Proved,
     bound: Option<Bound>,
     minutes: i64,
-    address: Option<IpAddr>,
+    asked: Asked<'_>,
 ) -> Result<Issued> {
     let longest = i64::from(app.config.max_token_minutes);
     let minutes = i32::try_from(minutes.clamp(1, longest)).unwrap_or(app.config.max_token_minutes);
-    issue(app, who.account, bound, None, (minutes, address)).await
+    issue(app, who, bound, (minutes, None), asked).await
 }
 
 /// Makes the session of somebody who has signed in to the pages; what is issued is its cookie.
-pub(crate) async fn begin_session(app: &App, who: Proved, address: Option<IpAddr>) -> Result<Issued> {
-    let session = NewSession { csrf: secret::token("")?, id_token: who.id_token };
-    issue(app, who.account, None, Some(session), (SESSION_MINUTES, address)).await
+pub(crate) async fn begin_session(app: &App, mut who: Proved, asked: Asked<'_>) -> Result<Issued> {
+    let session = NewSession { csrf: secret::token("")?, id_token: who.id_token.take() };
+    issue(app, who, None, (SESSION_MINUTES, Some(session)), asked).await
 }
 
 /// Makes a token for the scripts of a session's pages; it ends with the session.
@@ -123,24 +135,30 @@ pub(crate) async fn end(app: &App, ended: &Session) -> Result<Option<String>> {
 
 async fn issue(
     app: &App,
-    account: i32,
+    who: Proved,
     bound: Option<Bound>,
-    begun: Option<NewSession>,
-    (minutes, address): (i32, Option<IpAddr>),
+    (minutes, session): (i32, Option<NewSession>),
+    asked: Asked<'_>,
 ) -> Result<Issued> {
     let token = secret::token(TOKEN_PREFIX)?;
     let new = NewToken {
         digest: secret::digest(&token),
-        account,
+        account: who.account,
         bound,
-        session: begun,
+        session,
         minutes,
-        issued_to: issued_to(address),
+        issued_to: issued_to(asked.address),
     };
-    let mut session = app.store.session().await?;
-    let mut tx = session.own().await?;
-    let expires_ms = tx.token_add(&new).await?;
-    tx.commit().await?;
+    let added = async {
+        let mut session = app.store.session().await?;
+        let mut tx = session.own().await?;
+        let expires_ms = tx.token_add(&new).await?;
+        tx.commit().await?;
+        Ok::<i64, Error>(expires_ms)
+    };
+    // The request began as nobody's; whoever has proved who they are does this.
+    let actor = Actor { name: who.name, origin: new.issued_to.clone(), request_id: asked.request_id.to_owned() };
+    let expires_ms = acting(&actor, added).await?;
     Ok(Issued { token, expires_ms })
 }
 

@@ -247,7 +247,7 @@ async fn generate_token(call: &Call) -> Result<Reply> {
     };
     let minutes = params.integer("expiration")?.filter(|minutes| *minutes > 0).unwrap_or(MINUTES);
     let proved = sign_in::check_password(&call.app, user, password, call.address).await?;
-    let issued = sign_in::issue_token(&call.app, proved, bound, minutes, call.address).await?;
+    let issued = sign_in::issue_token(&call.app, proved, bound, minutes, asked(call)).await?;
     Ok(token(call, &issued))
 }
 
@@ -274,7 +274,7 @@ async fn login(call: &Call) -> Result<Reply> {
     if let Some(session) = &call.session {
         sign_in::end(&call.app, session).await?;
     }
-    let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
+    let issued = sign_in::begin_session(&call.app, proved, asked(call)).await?;
     let to = next(params.text("next")).to_owned();
     Ok(Reply::SeeOther { to, cookies: vec![set_session(call, &issued.token, "")] })
 }
@@ -294,6 +294,11 @@ async fn logout(call: &Call) -> Result<Reply> {
         _ => HOME,
     };
     Ok(Reply::SeeOther { to: to.to_owned(), cookies })
+}
+
+/// The request, as what is made for it remembers it.
+pub(super) fn asked(call: &Call) -> sign_in::Asked<'_> {
+    sign_in::Asked { address: call.address, request_id: &call.request_id }
 }
 
 const HOME: &str = "/arcgis/rest/services";

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     Call,
     respond::Reply,
-    signing_in::{cookie, is_secure, next, set_session},
+    signing_in::{asked, cookie, is_secure, next, set_session},
 };
 
 /// The cookie of a sign-in that was begun.
@@ -93,7 +93,7 @@ pub(super) async fn finish(call: &Call) -> Result<Reply> {
     if let Some(session) = &call.session {
         sign_in::end(&call.app, session).await?;
     }
-    let issued = sign_in::begin_session(&call.app, proved, call.address).await?;
+    let issued = sign_in::begin_session(&call.app, proved, asked(call)).await?;
     let cookies = vec![set_session(call, &issued.token, ""), set_cookie(call, COOKIE, "", 0)];
     Ok(Reply::SeeOther { to: next(Some(&to)).to_owned(), cookies })
 }

@@ -26,6 +26,8 @@ const MAX_PAGE_TOKENS: i64 = 200;
 pub(crate) struct Account {
     /// Its key.
     pub(crate) id: i32,
+    /// Its name, as it was given.
+    pub(crate) name: String,
     /// What is kept of the password.
     pub(crate) password_hash: Option<String>,
     /// Whether the user may sign in.
@@ -96,7 +98,7 @@ impl OwnTx<'_> {
     pub(crate) async fn account_find(&mut self, name: &UserName) -> Result<Option<Account>> {
         let row = sqlx::query(
             "-- account_find
-             select account_id, password_hash, enabled from syncline.account where lower(name) = lower($1)",
+             select account_id, name, password_hash, enabled from syncline.account where lower(name) = lower($1)",
         )
         .bind(name.as_str())
         .fetch_optional(self.connection())
@@ -104,6 +106,7 @@ impl OwnTx<'_> {
         row.map(|row| {
             Ok(Account {
                 id: row.try_get("account_id")?,
+                name: row.try_get("name")?,
                 password_hash: row.try_get("password_hash")?,
                 enabled: row.try_get("enabled")?,
             })

@@ -241,7 +241,7 @@ async fn known(
         tx.token_remove_all(user.account).await?;
         return Ok(Err(Failed::NoRole));
     }
-    Ok(Ok(Proved::of(user.account, who.id_token.clone())))
+    Ok(Ok(Proved::of(user.account, &user.name, who.id_token.clone())))
 }
 
 async fn unknown(app: &App, tx: &mut OwnTx<'_>, who: &Somebody) -> Result<std::result::Result<Proved, Failed>> {
@@ -268,7 +268,7 @@ async fn unknown(app: &App, tx: &mut OwnTx<'_>, who: &Somebody) -> Result<std::r
     tx.identity_add(&who.issuer, &who.subject, account).await?;
     tx.identity_find(&who.issuer, &who.subject).await?;
     tracing::info!(user = %name, roles = roles.join(", "), "a user was made, for whom the identity provider vouches");
-    Ok(Ok(Proved::of(account, who.id_token.clone())))
+    Ok(Ok(Proved::of(account, name.as_str(), who.id_token.clone())))
 }
 
 /// Says that a person of a provider is this user.

@@ -1,6 +1,6 @@
 // The console for administrators: who has what, how far behind, what happened to an edit, and how it is put right.
 
-import { assert, scenarios } from "./harness.mjs";
+import { DESKTOP, assert, scenarios } from "./harness.mjs";
 
 const TOKEN = "a-token-of-an-administrator";
 
@@ -156,8 +156,17 @@ await scenarios({
     await says(visit, "dt", "Its edits of it");
     await press(visit, "Compute checksums");
     await says(visit, "th", "Content");
+    await visit.show({ dark: true });
+    await visit.accessible();
+    await visit.picture("console replica dark");
     await visit.show({ phone: true });
+    await says(visit, "#timeline", "request refused");
     await visit.fits();
+    assert.ok(!(await visit.text(`tr[data-number="${visit.facts.upload}"]`)).includes("Conflicts"), "a card has no labels without values");
+    const wide = await visit.page.$$eval("#timeline .wide", (all) => all.map((one) => one.scrollWidth - one.clientWidth));
+    assert.deepEqual(wide, [0], "nothing of the timeline is to be pushed sideways");
+    await visit.picture("console replica phone dark");
+    await visit.show({ dark: false });
     await visit.picture("console replica phone");
   },
 
@@ -167,6 +176,17 @@ await scenarios({
     assert.match(await visit.text("tr.differs"), /girth/);
     await visit.accessible();
     await visit.picture("console conflict");
+    await visit.show({ dark: true });
+    await visit.accessible();
+    await visit.picture("console conflict dark");
+    await visit.show({ dark: false, phone: true });
+    await visit.page.waitForSelector(".entries button");
+    await visit.page.click(".entries button");
+    await says(visit, ".entry", "Theirs");
+    await visit.fits();
+    await visit.picture("console conflict phone");
+    await visit.show({ phone: false });
+    await says(visit, ".entry", "Theirs");
     await press(visit, "Put back theirs…");
     await says(visit, "dialog", "every replica hears of the change");
     await press(visit, "Put back");
@@ -187,7 +207,12 @@ await scenarios({
     await visit.page.waitForSelector("#field-girth");
     assert.equal(await visit.page.$eval("#field-girth", (one) => one.value), "many");
     await visit.accessible();
-    await visit.picture("console refused");
+    await visit.picture("console refused edit");
+    // Narrow only: as a phone, the browser would load the page anew.
+    await visit.page.setViewport({ width: 360, height: 740 });
+    await visit.fits();
+    await visit.picture("console refused edit phone");
+    await visit.page.setViewport(DESKTOP);
     await visit.page.$eval("#field-girth", (one) => { one.value = ""; });
     await visit.page.type("#field-girth", "none at all");
     await press(visit, "Apply corrected");
@@ -207,6 +232,7 @@ await scenarios({
     await says(visit, ".empty", "No refused edit is open");
     await visit.show({ phone: true });
     await visit.fits();
+    await visit.picture("console no refused edits phone");
   },
 
   "hostile names and values run nothing": async (visit) => {
@@ -230,6 +256,15 @@ await scenarios({
     assert.ok(!text.includes(TOKEN));
     await visit.accessible();
     await visit.picture("console settings");
+    await visit.page.type("#text", "history");
+    await visit.until(() => !document.querySelector("#console").innerText.includes("max_body_bytes"));
+    await says(visit, "table", "keep_history_days");
+    await visit.page.select("#choice-which", "set");
+    await says(visit, ".empty", "No setting is like that");
+    await visit.show({ phone: true });
+    await visit.fits();
+    await visit.picture("console settings phone");
+    await visit.show({ phone: false });
     await visit.page.goto(`${visit.base}/arcgis/console/jobs`, { waitUntil: "load" });
     await says(visit, ".empty", "No jobs");
     await visit.show({ phone: true });

@@ -215,7 +215,7 @@ export class Visit {
     const [needs, has, widest] = await this.page.evaluate(() => {
       const has = document.documentElement.clientWidth;
       const out = [...document.querySelectorAll("body *")].filter(
-        (one) => one.getBoundingClientRect().right > has + 1 && !one.closest(".wide, .map, pre, .skip"),
+        (one) => one.getBoundingClientRect().right > has + 1 && !one.closest(".wide:not(.stacked), .map, pre, .skip"),
       );
       return [document.documentElement.scrollWidth, has, out.slice(0, 3).map((one) => one.outerHTML.slice(0, 120))];
     });

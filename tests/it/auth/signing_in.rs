@@ -394,6 +394,8 @@ async fn the_tokens_of_pages_belong_to_the_session_and_are_no_tokens_of_their_ow
     let log =
         "select string_agg(action, ' ' order by audit_id) from syncline.audit where action ~ '^(session|token)[.]'";
     assert_eq!(server.database.value::<String>(log).await, "session.begun");
+    let by = "select actor from syncline.audit where action = 'session.begun'";
+    assert_eq!(server.database.value::<String>(by).await, "ann", "whoever signs in does it, and not nobody");
 
     // They go with the session: when it is revoked, …
     assert!(counts(&tokens[0]).await && counts(&tokens[1]).await);
