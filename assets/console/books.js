@@ -2,7 +2,7 @@
 
 import {
   admin, badge, button, choice, count, done, empty, exact, facts, failure, fill, h, inAddress, keepingFocus, latest, link, live, mark, number, ofService, question, replicaAddress,
-  time, toAddress, trying,
+  table, time, toAddress, trying,
 } from "./console-kit.js";
 import { showMap } from "./map.js";
 
@@ -460,10 +460,11 @@ function comparison(layer, versions, marked) {
     const differs = given.some((text) => text !== given[0]);
     rows.push(h("tr", { class: differs ? "differs" : null }, h("th", { scope: "row" }, "geometry", differs ? h("span.differs-mark", { title: "differs" }, " ≠") : null), shapes.map((shape, index) => h("td.long", {}, shape ? brief(shape, texts[index]) : shown(undefined)))));
   }
+  const heads = versions.map(([title, version, absent, meaning]) => h("th", { scope: "col", dataset: { label: version ? title : `${title}: ${absent}` } }, title, version ? h("small.of.meaning", {}, meaning) : h("small.of", {}, absent)));
+  const compared = table("Versions", ["Field", ...heads], rows);
+  compared.classList.add("compare");
   return [
-    h("div.wide.compare", { tabindex: "0", role: "region", "aria-label": "Versions" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Field"), versions.map(([title, version, absent, meaning]) => h("th", { scope: "col" }, title, version ? h("small.of.meaning", {}, meaning) : h("small.of", {}, absent))))),
-      h("tbody", {}, rows))),
+    compared,
     h("div.map.compare-map", { hidden: true, "aria-label": "Where the versions are" }),
     h("p.map-note", {}),
   ];

@@ -249,12 +249,12 @@ export function facts(pairs) {
   return h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-/** A table that scrolls in itself; on a phone, each row is a card. */
+/** A table that scrolls in itself; on a phone, each row is a card, with the heads (or their `data-label`) beside the values. */
 export function table(caption, heads, rows) {
   const made = heads.map((head) => (head instanceof Node ? head : h("th", { scope: "col" }, head)));
   for (const row of rows.flat(3).filter(Boolean)) {
     [...row.children].forEach((cell, index) => {
-      cell.dataset.label = made[index]?.textContent ?? "";
+      cell.dataset.label = made[index]?.dataset.label ?? made[index]?.textContent ?? "";
       // A label and a value are beside each other on a card, so the value is one thing.
       if (cell.tagName === "TD" && cell.childNodes.length > 1) {
         cell.replaceChildren(h("div", {}, [...cell.childNodes]));

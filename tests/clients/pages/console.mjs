@@ -184,6 +184,8 @@ await scenarios({
     await visit.page.click(".entries button");
     await says(visit, ".entry", "Theirs");
     await visit.fits();
+    const [label, value] = await visit.page.$eval("tr.differs td", (one) => [one.dataset.label, one.innerText.trim()]);
+    assert.deepEqual([label, value], ["Base", "5"], "each version is told by its name");
     await visit.picture("console conflict phone");
     await visit.show({ phone: false });
     await says(visit, ".entry", "Theirs");
