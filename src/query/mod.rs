@@ -209,7 +209,7 @@ pub(crate) async fn reach(
     if let Some(transformation) = &choice.transformation {
         let mut srids = vec![shape.srid];
         srids.extend(choice.area.as_ref().map(|area| area.geometry.srid).into_iter().chain(out_srid));
-        tx.require_same_datum(transformation, &srids).await?;
+        tx.require_same_datum("datumTransformation", transformation, &srids).await?;
     }
     let Some(Area { geometry, relation, distance_m }) = &choice.area else { return Ok(None) };
     tx.require_srid("inSR", geometry.srid).await?;

@@ -51,8 +51,16 @@ pub(crate) async fn create(
     request: CreateReplicaRequest,
     run: &Run,
 ) -> Result<Answer> {
-    let CreateReplicaRequest { purpose, replica: new, transport, format, open_mirror, attachments_by_url, fields } =
-        request;
+    let CreateReplicaRequest {
+        purpose,
+        replica: new,
+        transport,
+        format,
+        open_mirror,
+        attachments_by_url,
+        fields,
+        transformations,
+    } = request;
     let needed = if matches!(purpose, Purpose::Export) { Capability::Extract } else { Capability::Sync };
     service.require(needed).map_err(Error::NotSupported)?;
     for (layer, _) in &new.layers {
@@ -60,6 +68,9 @@ pub(crate) async fn create(
     }
     if new.target == TargetType::Server {
         require_unlimited(service, new.direction.uploads())?;
+    }
+    if let Some(transformations) = transformations {
+        require_same_datum(app, service, &new, &transformations).await?;
     }
     gdal::require(format).await?;
     let bytes = attachment_bytes(app, address, attachments_by_url);
@@ -297,6 +308,18 @@ async fn register(
     answer.register(&mut tx, service, Some(id), run).await?;
     tx.commit().await?;
     Ok(answer)
+}
+
+/// Refuses datum transformations that would have to do something, for any layer of a replica.
+async fn require_same_datum(app: &App, service: &Service, new: &NewReplica, transformations: &str) -> Result<()> {
+    let of_layers = new.layers.iter().filter_map(|(layer, _)| Some(layer.shape.as_ref()?.srid));
+    let mut srids: Vec<i32> = of_layers.collect();
+    srids.push(new.srid);
+    srids.extend(new.area.as_ref().map(|area| area.geometry.srid));
+    let mut session = app.store.session().await?;
+    let mut tx = session.read(service).await?;
+    tx.require_same_datum("datumTransformations", transformations, &srids).await?;
+    tx.end().await
 }
 
 /// How recent the copy of a layer is, if a delta can begin there.

@@ -60,7 +60,12 @@ impl Snapshot<'_> {
     }
 
     /// Refuses a datum transformation that would have to do something: which one is taken is for PostGIS to choose.
-    pub(crate) async fn require_same_datum(&mut self, transformation: &str, srids: &[i32]) -> Result<()> {
+    pub(crate) async fn require_same_datum(
+        &mut self,
+        name: &'static str,
+        transformation: &str,
+        srids: &[i32],
+    ) -> Result<()> {
         let row = sqlx::query(
             "-- srid_datum
              select array_agg(distinct coalesce(substring(srtext from 'DATUM\\[\"([^\"]+)\"'), srid::text)) from spatial_ref_sys where srid = any($1)",
@@ -71,7 +76,7 @@ impl Snapshot<'_> {
         let datums: Vec<String> = row.try_get::<Option<Vec<String>>, _>(0)?.unwrap_or_default();
         if datums.len() > 1 {
             return Err(Error::invalid(
-                "datumTransformation",
+                name,
                 format!(
                     "{transformation} cannot be chosen: PostGIS itself chooses how it goes between {}; leave the parameter out",
                     datums.join(" and ")

@@ -80,7 +80,7 @@ pub(crate) fn feature(params: &Params, layer: &Layer, id: i64) -> Result<Query> 
 fn refuse_unsupported(params: &Params) -> Result<()> {
     for name in REFUSED {
         if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "[]" | "{}")) {
-            return Err(Error::NotSupported(format!("parameter '{name}' of query is not supported yet; leave it out")));
+            return Err(Error::NotSupported(format!("parameter '{name}' of query is not supported; leave it out")));
         }
     }
     Ok(())

@@ -1,8 +1,7 @@
 //! The parameters of createReplica and unRegisterReplica, what synchronizeReplica shares with them, and the documents about
 //! replicas.
 //!
-//! API reference: *Create Replica*, *Unregister Replica*, *Replicas*, *Replica Info*. Not supported yet, and
-//! refused by name: mobile geodatabases.
+//! API reference: *Create Replica*, *Unregister Replica*, *Replicas*, *Replica Info*.
 
 use std::sync::Arc;
 
@@ -82,12 +81,13 @@ pub(crate) struct CreateReplicaRequest {
     pub(crate) attachments_by_url: bool,
     /// Of an export: the fields of each layer that are wanted; `None`: all.
     pub(crate) fields: Vec<Option<Vec<usize>>>,
+    /// The datum transformations that the client names.
+    pub(crate) transformations: Option<String>,
 }
 
 impl CreateReplicaRequest {
     /// Reads the parameters in the light of the service.
     pub(crate) fn parse(params: &Params, service: &Service) -> Result<CreateReplicaRequest> {
-        refuse_transformations(params)?;
         let format = data_format(params)?;
         check_what_has_no_effect(params)?;
         let (purpose, sync_model) = Purpose::parse(params)?;
@@ -169,6 +169,7 @@ impl CreateReplicaRequest {
             open_mirror: params.flag(&["openMirror"], true)?,
             attachments_by_url: attachments_by_url(params)?,
             fields,
+            transformations: transformations(params).map(|(_, text)| brief(text)),
         })
     }
 }
@@ -219,7 +220,7 @@ pub(super) fn data_format(params: &Params) -> Result<DataFormat> {
         None => Ok(DataFormat::Json),
         Some(name) => DataFormat::from_name(name.trim_matches('"')).ok_or_else(|| {
             Error::NotSupported(format!(
-                "dataFormat={} is not supported yet; use json, sqlite for a mobile geodatabase, or geoPackage",
+                "dataFormat={} is not supported; use json, sqlite for a mobile geodatabase, or geoPackage",
                 brief(name)
             ))
         }),
@@ -243,21 +244,25 @@ pub(super) fn require_format_of_replicas(format: DataFormat) -> Result<()> {
 /// Refuses by name what would otherwise be passed over in silence, where there is only JSON.
 pub(super) fn refuse_what_is_missing(params: &Params) -> Result<()> {
     if let Some(format) = params.text("dataFormat").filter(|format| !format.eq_ignore_ascii_case("json")) {
-        return Err(Error::NotSupported(format!("dataFormat={} is not supported yet; use json", brief(format))));
+        return Err(Error::NotSupported(format!("dataFormat={} is not supported here; use json", brief(format))));
     }
     refuse_transformations(params)
 }
 
-/// Refuses datum transformations.
+/// Refuses datum transformations: PostGIS chooses them, and to pass over a wish for another one would shift features.
 pub(super) fn refuse_transformations(params: &Params) -> Result<()> {
-    let refuse = |what: &str| Err(Error::NotSupported(format!("{what} is not supported yet; leave it out")));
-    // Not advertised. PostGIS chooses the transformation, and to pass over a wish for another one would shift features.
-    for name in ["datumTransformations", "datumTransformation"] {
-        if params.get(&[name]).is_some_and(|value| !matches!(value, "null" | "{}" | "[]")) {
-            return refuse(name);
-        }
+    match transformations(params) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(name, "it cannot be chosen here: PostGIS itself does; leave it out")),
     }
-    Ok(())
+}
+
+/// The datum transformations that a client names, and the parameter in which it does. They are not advertised.
+fn transformations(params: &Params) -> Option<(&'static str, &str)> {
+    ["datumTransformations", "datumTransformation"].into_iter().find_map(|name| {
+        let text = params.text(name).filter(|text| !matches!(*text, "null" | "{}" | "[]"))?;
+        Some((name, text))
+    })
 }
 
 /// Checks what has no effect here: a JSON geometry says its own type, no layer has dates in an unknown time zone, and no

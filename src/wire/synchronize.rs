@@ -1,6 +1,6 @@
 //! The parameters of synchronizeReplica.
 //!
-//! API reference: *Synchronize Replica*. Not supported yet, and refused by name: mobile geodatabases.
+//! API reference: *Synchronize Replica*.
 
 use serde_json::{Map, Value as Json};
 

@@ -136,7 +136,7 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
     let generation = replica["replicaServerGen"].to_string();
     let of_sync = [("replicaID", replica["replicaID"].as_str().unwrap()), ("replicaServerGen", &generation)];
     let missing: [Case<'_>; 1] =
-        [(&[("dataFormat", "dwg")], 400, &["dataFormat=dwg is not supported yet; use json, sqlite", "geoPackage"])];
+        [(&[("dataFormat", "dwg")], 400, &["dataFormat=dwg is not supported; use json, sqlite", "geoPackage"])];
     refused(&server, "createReplica", &[("layers", "0")], &missing).await;
     refused(&server, "synchronizeReplica", &of_sync, &missing).await;
     let attachments = r#"[{"id":0,"features":{"adds":[{"attributes":{"globalid":"{AAAAAAAA-0000-4000-8000-000000000001}"}}]},"attachments":{"adds":[{"name":"a"}]}}]"#;

@@ -284,7 +284,7 @@ async fn what_cannot_be_told_is_refused_by_name() {
             vec![("serverGens", &start), ("layers", "0"), ("layerQueries", r#"{"1":{"where":"note = 'x'"}}"#)],
             "layer 1 is not among",
         ),
-        (vec![("serverGens", &start), ("dataFormat", "sqlite")], "dataFormat=sqlite is not supported yet"),
+        (vec![("serverGens", &start), ("dataFormat", "sqlite")], "dataFormat=sqlite is not supported here"),
         (vec![("serverGens", &start), ("gdbVersion", "user.edits")], "this service has no versions"),
         (vec![("layerServerGens", r#"[{"id":0}]"#)], "[{\"id\":0,\"serverGen\":8411}] belongs there"),
         (

@@ -128,7 +128,7 @@ async fn an_export_has_the_data_and_leaves_nothing_behind() {
             server.post("createReplica", &[("layers", "0"), ("syncModel", "none"), ("dataFormat", format)]).await;
         let (code, text) = error(&answer);
         assert_eq!(code, 400);
-        assert!(text.contains(&format!("dataFormat={format} is not supported yet")), "{text}");
+        assert!(text.contains(&format!("dataFormat={format} is not supported")), "{text}");
     }
 }
 
@@ -271,7 +271,6 @@ async fn what_has_no_effect_is_accepted_and_what_would_have_one_is_refused() {
     let answer = server.post("synchronizeReplica", &mine).await;
     assert_eq!(answer["responseType"], "esriReplicaResponseTypeNoEdits", "{answer}");
     for (name, value, said) in [
-        ("datumTransformations", "[1623]", "datumTransformations is not supported yet"),
         ("geometryType", "esriGeometryBlob", "'esriGeometryBlob' is not known"),
         ("timeReferenceUnknownClient", "perhaps", "'perhaps' is neither true nor false"),
         ("syncModel", "perFeature", "it is one of perReplica, perLayer, none"),
@@ -280,6 +279,22 @@ async fn what_has_no_effect_is_accepted_and_what_would_have_one_is_refused() {
         let (code, text) = error(&server.post("createReplica", &[("layers", "0"), (name, value)]).await);
         assert_eq!(code, 400);
         assert!(text.contains(said), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_datum_transformation_is_taken_where_there_is_nothing_to_transform() {
+    let server = with_rows().await;
+    // Web Mercator and longitude and latitude have the same datum, and PostGIS has no choice.
+    for srid in ["3857", "4326"] {
+        let same = [("datumTransformations", r#"[{"wkid":1623}]"#), ("replicaSR", srid), ("layers", "0"), EMBEDDED];
+        let answer = server.post("createReplica", &same).await;
+        assert!(answer["layers"].is_array(), "{srid}: {answer}");
+    }
+    for more in [("replicaSR", "4267"), ("inSR", "4267")] {
+        let other = [("datumTransformations", "[1241]"), ("geometry", "-90,10,90,80"), ("layers", "0"), more];
+        let (code, words) = error(&server.post("createReplica", &other).await);
+        assert!(code == 400 && words.contains("'datumTransformations'") && words.contains("1241"), "{more:?}: {words}");
     }
 }
 

@@ -327,9 +327,12 @@ const LAYER_QUERIES: Parameter = Parameter::json("layerQueries", "LayerQueries",
     r#"{"0":{"queryOption":"useFilter","where":"height > 2","useGeometry":true,"includeRelated":true},"1":{"queryOption":"all"}}"#,
     r#"{"0":{"where":"species = 'oak'"}}"#,
 ]);
-/// What is refused by name.
+/// What is refused by name, unless there is nothing to transform where a replica is made.
 pub(super) const DATUM: &[Parameter] = &[
-    Parameter::text("datumTransformations", "Not supported: transformations are those that PostGIS chooses."),
+    Parameter::text(
+        "datumTransformations",
+        "Transformations are those that PostGIS chooses; naming one is refused wherever there is something to transform.",
+    ),
     Parameter::text("datumTransformation", "The same."),
 ];
 const REPLICA_ID: Parameter = Parameter::text("replicaID", "The id of a replica.").such_as(REPLICA_IDS);
