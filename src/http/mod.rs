@@ -409,8 +409,10 @@ fn create_defaults(app: &App, service: &str, principal: &Principal, headers: &He
         params.push_default("openMirror", "false");
     }
     let catalogue = app.store.catalogue();
-    let access = catalogue.service(service).map(|service| service.access(principal, app.config.anonymous));
-    if access == Some(Access::View) {
+    let Some(service) = catalogue.service(service) else { return };
+    let access = service.access(principal, app.config.anonymous);
+    // Of a service that is only to be read, whoever manages it takes replicas that upload, and nobody else.
+    if access == Access::View || (access == Access::Edit && !service.capabilities.edits()) {
         params.push_default("syncDirection", "download");
     }
 }

@@ -210,7 +210,7 @@ fn require_of(app: &App, who: &Principal, service: &Service, needed: Access, wha
 pub(super) fn check(service: &Service, what: &OfService) -> Result<()> {
     let allowed = match what {
         OfService::Query => service.require(Capability::Query),
-        OfService::Uploads(_) => service.require(Capability::Uploads),
+        OfService::Uploads(_) => service.synchronized().require(Capability::Uploads),
         OfService::ImportReplica => service.require(Capability::Sync),
         OfService::ApplyEdits => service.require(Capability::Editing),
         // Whoever may nothing must be able to read that.

@@ -4,9 +4,10 @@
 //! layer has a [`Guard`]. Statements that read rows add the guard's condition, edits are held against it, and what is entered as the editor
 //! is its user. So nothing need be handed along beside the service, and what is not guarded costs nothing.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
+    capability::Capabilities,
     definition::RowRule,
     layer::{Field, Layer, Service},
     predicate::{ParseError, Predicate},
@@ -191,17 +192,26 @@ impl Service {
     pub fn seen_by(&self, caller: Caller) -> Service {
         let allowed = caller.access.capabilities();
         let layers = self.layers.iter().map(|layer| seen(layer, &caller)).collect();
-        Service {
-            key: self.key,
-            name: self.name.clone(),
-            description: self.description.clone(),
-            layers,
-            relationships: self.relationships.clone(),
-            definition: self.definition.clone(),
-            capabilities: self.capabilities.and(allowed),
-            grants: self.grants.clone(),
-            caller,
+        Service { layers, capabilities: self.capabilities.and(allowed), caller, ..self.clone() }
+    }
+
+    /// The service as replicas use it. Where it allows no edits at all, so that its clients only read, whoever manages it can still upload edits
+    /// from a replica: that is how such a service is kept up to date.
+    pub fn synchronized(&self) -> Cow<'_, Service> {
+        let is_manager = self.caller.is_somebody() && self.caller.access == Access::Manage;
+        if !is_manager || self.capabilities.edits() || !self.capabilities.sync {
+            return Cow::Borrowed(self);
         }
+        let edits = |own: Capabilities| Capabilities { create: true, update: true, delete: true, uploads: true, ..own };
+        let editable = |layer: &Layer| {
+            let rules = Arc::new(layer.rules.with(edits(layer.rules.capabilities)));
+            Layer { rules, ..Layer::clone(layer) }
+        };
+        let layers = self.layers.iter().map(|layer| {
+            let attachments = layer.attachments.as_deref().map(|attachments| Arc::new(editable(attachments)));
+            Arc::new(Layer { attachments, ..editable(layer) })
+        });
+        Cow::Owned(Service { layers: layers.collect(), capabilities: edits(self.capabilities), ..self.clone() })
     }
 
     /// Whether rows of any of its layers are kept from who asks.

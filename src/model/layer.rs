@@ -28,7 +28,7 @@ impl Catalogue {
 }
 
 /// A published set of layers under one URL, with one history.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Service {
     /// The key in the database.
     pub key: ServiceKey,

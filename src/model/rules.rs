@@ -200,7 +200,13 @@ impl Rules {
     /// The same for somebody who may do no more than this.
     #[must_use]
     pub fn within(&self, allowed: Capabilities) -> Rules {
-        Rules { capabilities: self.capabilities.and(allowed), ..self.clone() }
+        self.with(self.capabilities.and(allowed))
+    }
+
+    /// The same with other capabilities.
+    #[must_use]
+    pub(super) fn with(&self, capabilities: Capabilities) -> Rules {
+        Rules { capabilities, ..self.clone() }
     }
 
     /// What a definition means for a layer with these fields, within a service that allows `service`.

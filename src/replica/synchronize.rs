@@ -79,6 +79,7 @@ async fn synchronize_once(
     (run, started): (&Run, Instant),
 ) -> Result<Answer> {
     service.require(Capability::Sync).map_err(Error::NotSupported)?;
+    let service = &*service.synchronized();
     // Before there is a connection, since it takes one of its own.
     let (uploaded_edits, backlog) = match request.edits_upload {
         Some(id) => match uploads::edits::edits(app, service, "editsUploadId", id, request.replica).await? {

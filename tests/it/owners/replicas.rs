@@ -1,6 +1,6 @@
 //! Whose replicas are, and what becomes of them when rights change.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{EMBEDDED, add, closed, code, create, get_as, id, post_as, species, synchronize, token};
 use crate::support::program::Program;
@@ -133,4 +133,40 @@ async fn a_job_does_what_its_owner_may_when_it_runs() {
     let ended = get_as(&server, &token("boss"), &status, &[]).await;
     assert_eq!(ended["status"], "Failed", "{ended}");
     assert_eq!(ended["error"]["code"], 403, "{ended}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_only_read_is_kept_up_to_date_by_replicas_of_who_manages_it() {
+    let server = closed().await;
+    add(&server, "boss", 1, &["oak"]).await;
+    let path = "/arcgis/rest/admin/services/trees/FeatureServer/updateDefinition";
+    let given = json!({"capabilities": "Query,Sync"}).to_string();
+    assert_eq!(post_as(&server, &token("boss"), path, &[("updateDefinition", &given)]).await["success"], true);
+    let direction = async |user: &str, replica: &Json| {
+        let path = format!("replicas/{}", replica["replicaID"].as_str().unwrap());
+        get_as(&server, &token(user), &path, &[]).await["syncDirection"].clone()
+    };
+    let update = |girth: i32| json!({"updates": [{"attributes": {"globalid": id(1), "girth": girth}}]});
+    let girth = async || server.database.value::<Option<i32>>("select girth from oak").await;
+    let (anns, boss) = (create(&server, "ann", &[]).await, create(&server, "boss", &[]).await);
+    assert_eq!(
+        (direction("ann", &anns).await, direction("boss", &boss).await),
+        (json!("download"), json!("bidirectional"))
+    );
+    assert!(code(&synchronize(&server, "ann", &anns, Some(update(2))).await) >= 400);
+    let asked = create(&server, "ann", &[("syncDirection", "bidirectional")]).await;
+    let refused = synchronize(&server, "ann", &asked, Some(update(3))).await;
+    assert_eq!(refused["edits"][0]["features"]["updateResults"][0]["success"], false, "{refused}");
+    assert_eq!(girth().await, None);
+    let answer = synchronize(&server, "boss", &boss, Some(update(4))).await;
+    assert_eq!((code(&answer), girth().await), (200, Some(4)), "{answer}");
+    let changes = synchronize(&server, "ann", &anns, None).await;
+    assert_eq!(changes["edits"][0]["features"]["updates"][0]["attributes"]["girth"], 4, "{changes}");
+    // It is for replicas alone.
+    let edit = json!([{"attributes": {"globalid": id(1), "girth": 5}}]).to_string();
+    let refused =
+        post_as(&server, &token("boss"), "0/applyEdits", &[("updates", &edit), ("useGlobalIds", "true")]).await;
+    assert!(code(&refused) >= 400 && girth().await == Some(4), "{refused}");
+    assert_eq!(code(&post_as(&server, &token("boss"), "uploads/register", &[("itemName", "a.json")]).await), 200);
+    assert!(code(&post_as(&server, &token("ann"), "uploads/register", &[("itemName", "a.json")]).await) >= 400);
 }
