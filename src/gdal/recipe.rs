@@ -199,7 +199,7 @@ fn of_layer(format: DataFormat, source: &Source) -> Option<String> {
     if format == DataFormat::Excel && shape.geometry_type != GeometryType::Point {
         return Some(format!("the geometry of layer {id} is left out: sheets hold points only"));
     }
-    (shape.has_m && matches!(format, DataFormat::GeoJson | DataFormat::Csv))
+    (shape.dimensions.m && matches!(format, DataFormat::GeoJson | DataFormat::Csv))
         .then(|| format!("measures of layer {id} are left out"))
 }
 
@@ -216,7 +216,7 @@ fn csv_geometry(source: &Source) -> Option<String> {
     let shape = shape(source)?;
     let taken = fields(source).any(|field| ["x", "y", "z"].contains(&field.name.to_lowercase().as_str()));
     let simple = shape.geometry_type == GeometryType::Point && !shape.multi && !taken;
-    Some(match (simple, shape.has_z) {
+    Some(match (simple, shape.dimensions.z) {
         (true, true) => "GEOMETRY=AS_XYZ".to_owned(),
         (true, false) => "GEOMETRY=AS_XY".to_owned(),
         (false, _) => "GEOMETRY=AS_WKT".to_owned(),

@@ -104,7 +104,7 @@ pub struct Geometry {
 }
 
 /// Which of the ordinates beside x and y there are.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dimensions {
     /// Heights.
     pub z: bool,

@@ -162,7 +162,7 @@ impl Layer {
 
     /// The heights and measures that its geometries have.
     pub fn dimensions(&self) -> Dimensions {
-        self.shape.as_ref().map_or_else(Dimensions::default, |shape| Dimensions { z: shape.has_z, m: shape.has_m })
+        self.shape.as_ref().map_or_else(Dimensions::default, |shape| shape.dimensions)
     }
 
     /// Whether the server may write the field: it is no key, and the database does not compute it.
@@ -231,10 +231,8 @@ pub struct ShapeColumn {
     pub multi: bool,
     /// Its spatial reference in the database.
     pub srid: i32,
-    /// Whether vertices have a height.
-    pub has_z: bool,
-    /// Whether vertices have a measure.
-    pub has_m: bool,
+    /// Whether vertices have a height, and a measure.
+    pub dimensions: Dimensions,
     /// Whether the column takes nothing else. If not, a row may have a geometry of another type or spatial reference, which no client is given.
     pub declared: bool,
 }
@@ -243,7 +241,7 @@ impl ShapeColumn {
     /// How geometries are written for the column.
     pub fn target(&self) -> Target {
         let multi = self.multi || self.geometry_type == GeometryType::Multipoint;
-        Target { multi, has_z: self.has_z, has_m: self.has_m }
+        Target { multi, has_z: self.dimensions.z, has_m: self.dimensions.m }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     model::{
         capability::Capabilities,
         definition::{Definition, ServiceDefinition},
-        geometry::GeometryType,
+        geometry::{Dimensions, GeometryType},
         guard::{Caller, Guard},
         id::{LayerId, LayerKey, ServiceKey},
         layer::{Catalogue, Field, Layer, Relationship, Service, ShapeColumn},
@@ -228,8 +228,7 @@ fn layer(row: &PgRow, fields: Vec<Field>) -> Result<Layer> {
                     .ok_or_else(|| unknown("geometry type", &type_name))?,
                 multi: row.try_get("geometry_multi")?,
                 srid: row.try_get("srid")?,
-                has_z: row.try_get("has_z")?,
-                has_m: row.try_get("has_m")?,
+                dimensions: Dimensions { z: row.try_get("has_z")?, m: row.try_get("has_m")? },
                 declared: row.try_get("shape_declared")?,
             })
         }

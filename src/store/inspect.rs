@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use crate::{
     error::{Error, Result},
     model::{
-        geometry::GeometryType,
+        geometry::{Dimensions, GeometryType},
         layer::{Field, Layer, ShapeColumn},
         value::FieldType,
     },
@@ -265,9 +265,10 @@ async fn inspect_shape(
     if srid <= 0 {
         return Err(wrong(format!("geometry column {column} has no spatial reference")));
     }
-    let dimensions =
-        |name: &str| (name.ends_with('Z') || name.ends_with("ZM"), name.ends_with('M') && !name.ends_with("GEOM"));
-    let (has_z, has_m) = dimensions(&first);
+    let dimensions = |name: &str| Dimensions {
+        z: name.ends_with('Z') || name.ends_with("ZM"),
+        m: name.ends_with('M') && !name.ends_with("GEOM"),
+    };
     let mut kinds = Vec::new();
     for (name, other) in &found {
         let bare = name.trim_end_matches('M').trim_end_matches('Z');
@@ -282,7 +283,7 @@ async fn inspect_shape(
                 )));
             }
         };
-        if *other != srid || dimensions(name) != (has_z, has_m) {
+        if *other != srid || dimensions(name) != dimensions(&first) {
             return Err(wrong(format!("geometry column {column} mixes spatial references or dimensions")));
         }
         kinds.push((kind, bare.starts_with("MULTI")));
@@ -292,7 +293,7 @@ async fn inspect_shape(
         return Err(wrong(format!("geometry column {column} mixes points, lines or polygons")));
     }
     let multi = kinds.iter().any(|(_, multi)| *multi) && geometry_type != GeometryType::Multipoint;
-    Ok(ShapeColumn { column: column.to_owned(), geometry_type, multi, srid, has_z, has_m, declared })
+    Ok(ShapeColumn { column: column.to_owned(), geometry_type, multi, srid, dimensions: dimensions(&first), declared })
 }
 
 impl Table {

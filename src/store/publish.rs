@@ -178,8 +178,8 @@ pub(super) async fn register(
     .bind(shape.map(|shape| shape.geometry_type.name()))
     .bind(shape.is_some_and(|shape| shape.multi))
     .bind(shape.map(|shape| shape.srid))
-    .bind(shape.is_some_and(|shape| shape.has_z))
-    .bind(shape.is_some_and(|shape| shape.has_m))
+    .bind(shape.is_some_and(|shape| shape.dimensions.z))
+    .bind(shape.is_some_and(|shape| shape.dimensions.m))
     .bind(attached_to.map(|features| features.key.0))
     .fetch_one(&mut *connection)
     .await?;

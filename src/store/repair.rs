@@ -171,10 +171,7 @@ fn compare(before: &Layer, now: &Layer) -> Change {
         })
     });
     let shape = |layer: &Layer| {
-        layer
-            .shape
-            .as_ref()
-            .map(|shape| (shape.column.clone(), shape.geometry_type, shape.srid, shape.has_z, shape.has_m))
+        layer.shape.as_ref().map(|shape| (shape.column.clone(), shape.geometry_type, shape.srid, shape.dimensions))
     };
     let keys = |layer: &Layer| (layer.object_id_field().name.clone(), layer.global_id_field().name.clone());
     if !kept || shape(before) != shape(now) || keys(before) != keys(now) {
@@ -216,8 +213,8 @@ async fn update_layer(connection: &mut PgConnection, layer: &Layer) -> Result<()
     .bind(shape.map(|shape| shape.geometry_type.name()))
     .bind(shape.is_some_and(|shape| shape.multi))
     .bind(shape.map(|shape| shape.srid))
-    .bind(shape.is_some_and(|shape| shape.has_z))
-    .bind(shape.is_some_and(|shape| shape.has_m))
+    .bind(shape.is_some_and(|shape| shape.dimensions.z))
+    .bind(shape.is_some_and(|shape| shape.dimensions.m))
     .execute(&mut *connection)
     .await?;
     sqlx::query("-- field_delete\ndelete from syncline.field where layer_key = $1")

@@ -312,8 +312,8 @@ pub(crate) fn layer(service: &Service, layer: &Layer, facts: &Facts) -> Json {
     }
     if let (Some(shape), Some(members)) = (&layer.shape, shown.as_object_mut()) {
         members.insert("geometryType".to_owned(), type_name(shape.geometry_type).into());
-        members.insert("hasZ".to_owned(), shape.has_z.into());
-        members.insert("hasM".to_owned(), shape.has_m.into());
+        members.insert("hasZ".to_owned(), shape.dimensions.z.into());
+        members.insert("hasM".to_owned(), shape.dimensions.m.into());
         members.insert("extent".to_owned(), extent_json(facts.extent, shape.srid));
         members.insert("sourceSpatialReference".to_owned(), spatial_reference(shape.srid));
     }

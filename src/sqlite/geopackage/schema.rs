@@ -145,7 +145,7 @@ pub(super) fn table(connection: &Connection, srid: i32, table: &Table) -> rusqli
     if let (Some(column), Some(shape)) = (table.geometry(), &layer.shape) {
         connection.execute(
             "INSERT INTO gpkg_geometry_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![table.name, column, geometry_type(shape), srid, shape.has_z, shape.has_m],
+            params![table.name, column, geometry_type(shape), srid, shape.dimensions.z, shape.dimensions.m],
         )?;
     }
     if table.attachments {
