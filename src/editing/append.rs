@@ -7,7 +7,6 @@ use std::{
 
 use serde_json::{Map, Value as Json, json};
 use sqlx::Row as _;
-use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -15,6 +14,7 @@ use crate::{
     model::{
         edit::{Edit, EditError, EditErrorCode, EditResult, LayerEdits, Op, Refusal, Sequence},
         id::GlobalId,
+        key::Key,
         layer::{Layer, Service},
         provenance::EditOperation,
         value::Value,
@@ -258,35 +258,6 @@ fn ambiguous(field: &str, key: &Key) -> Refusal {
             ),
         },
         sent: None,
-    }
-}
-
-/// A value by which features are known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Integer(i64),
-    Text(String),
-    Guid(Uuid),
-}
-
-impl Key {
-    fn of(value: &Value) -> Option<Key> {
-        match value {
-            Value::Integer(number) => Some(Key::Integer(*number)),
-            Value::Text(text) => Some(Key::Text(text.clone())),
-            Value::Guid(guid) => Some(Key::Guid(*guid)),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Key::Integer(number) => write!(f, "{number}"),
-            Key::Text(text) => write!(f, "'{}'", crate::model::value::brief(text)),
-            Key::Guid(guid) => write!(f, "{}", GlobalId(*guid)),
-        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod geometry;
 pub mod guard;
 pub mod id;
 pub mod job;
+pub mod key;
 pub mod layer;
 pub mod life;
 pub mod network;

@@ -1,6 +1,6 @@
 //! Batches of connected clients: what their requests changed, and what became of each edit.
 
-use sqlx::Row as _;
+use sqlx::{Postgres, Row as _, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 use crate::{
@@ -57,6 +57,18 @@ pub(crate) struct ConnectedEdit {
     pub(crate) op: Op,
 }
 
+/// Binds receipts, column by column: layer, position, and what [`ReceiptColumns`] has.
+fn with_receipts<'q>(
+    statement: Query<'q, Postgres, PgArguments>,
+    results: &[(LayerKey, i32, &'q EditResult)],
+) -> Query<'q, Postgres, PgArguments> {
+    let columns = ReceiptColumns::of(results.iter().map(|(_, _, result)| *result));
+    let statement = statement
+        .bind(results.iter().map(|(layer, _, _)| layer.0).collect::<Vec<_>>())
+        .bind(results.iter().map(|(_, position, _)| *position).collect::<Vec<_>>());
+    columns.bind_to(statement)
+}
+
 impl WriteTx<'_> {
     /// Enters a request of a connected client and what became of its edits, each with its layer and its place among those of the
     /// layer from 1 on, in their transaction. Returns its number, and whether any refused edits of connected clients are open.
@@ -65,8 +77,7 @@ impl WriteTx<'_> {
         new: &NewBatch<'_>,
         results: &[(LayerKey, i32, &EditResult)],
     ) -> Result<(i64, bool)> {
-        let columns = ReceiptColumns::of(results.iter().map(|(_, _, result)| *result));
-        let row = sqlx::query(
+        let statement = sqlx::query(
             "-- connected_insert
              with entered as (
                insert into syncline.batch (service_id, operation, layers, digest, changed_as, n_changed, user_name, request_id, txn_id)
@@ -85,39 +96,20 @@ impl WriteTx<'_> {
         .bind(new.digest)
         .bind(new.changed_as.map(Op::name))
         .bind(&new.from.user)
-        .bind(&new.from.request_id)
-        .bind(results.iter().map(|(layer, _, _)| layer.0).collect::<Vec<_>>())
-        .bind(results.iter().map(|(_, position, _)| *position).collect::<Vec<_>>())
-        .bind(columns.ops)
-        .bind(columns.global_ids)
-        .bind(columns.object_ids)
-        .bind(columns.altered)
-        .bind(columns.codes)
-        .bind(columns.messages)
-        .fetch_one(self.connection())
-        .await?;
+        .bind(&new.from.request_id);
+        let row = with_receipts(statement, results).fetch_one(self.connection()).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
     /// Enters what became of more edits of a request, each with its layer and its place.
     pub(crate) async fn connected_more(&mut self, batch: i64, results: &[(LayerKey, i32, &EditResult)]) -> Result<()> {
-        let columns = ReceiptColumns::of(results.iter().map(|(_, _, result)| *result));
-        sqlx::query(
+        let statement = sqlx::query(
             "-- connected_more
              insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
              select $1, * from unnest($2::int4[], $3::int4[], $4::text[], $5::uuid[], $6::int8[], $7::bool[], $8::int4[], $9::text[])",
         )
-        .bind(batch)
-        .bind(results.iter().map(|(layer, _, _)| layer.0).collect::<Vec<_>>())
-        .bind(results.iter().map(|(_, position, _)| *position).collect::<Vec<_>>())
-        .bind(columns.ops)
-        .bind(columns.global_ids)
-        .bind(columns.object_ids)
-        .bind(columns.altered)
-        .bind(columns.codes)
-        .bind(columns.messages)
-        .execute(self.connection())
-        .await?;
+        .bind(batch);
+        with_receipts(statement, results).execute(self.connection()).await?;
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Batches and receipts: what replicas uploaded, and what became of each edit.
 
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{
+    PgConnection, Postgres, Row as _,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -130,25 +134,17 @@ impl WriteTx<'_> {
         after: i64,
         results: &[EditResult],
     ) -> Result<()> {
-        let columns = ReceiptColumns::of(results);
-        sqlx::query(
+        let statement = sqlx::query(
             "-- receipt_insert
              insert into syncline.receipt (batch_id, layer_key, position, op, global_id, object_id, altered, code, message)
-             select $1, $2, $9 + u.position, u.op, u.global_id, u.object_id, u.altered, u.code, u.message
-             from unnest($3::text[], $4::uuid[], $5::int8[], $6::bool[], $7::int4[], $8::text[])
+             select $1, $2, $3 + u.position, u.op, u.global_id, u.object_id, u.altered, u.code, u.message
+             from unnest($4::text[], $5::uuid[], $6::int8[], $7::bool[], $8::int4[], $9::text[])
                with ordinality u(op, global_id, object_id, altered, code, message, position)",
         )
         .bind(batch)
         .bind(layer.0)
-        .bind(columns.ops)
-        .bind(columns.global_ids)
-        .bind(columns.object_ids)
-        .bind(columns.altered)
-        .bind(columns.codes)
-        .bind(columns.messages)
-        .bind(after)
-        .execute(self.connection())
-        .await?;
+        .bind(after);
+        ReceiptColumns::of(results).bind_to(statement).execute(self.connection()).await?;
         Ok(())
     }
 }
@@ -208,12 +204,12 @@ impl OwnTx<'_> {
 /// Receipts, column by column.
 #[derive(Default)]
 pub(super) struct ReceiptColumns<'a> {
-    pub(super) ops: Vec<&'static str>,
-    pub(super) global_ids: Vec<Option<Uuid>>,
-    pub(super) object_ids: Vec<Option<i64>>,
-    pub(super) altered: Vec<bool>,
-    pub(super) codes: Vec<Option<i32>>,
-    pub(super) messages: Vec<Option<&'a str>>,
+    ops: Vec<&'static str>,
+    global_ids: Vec<Option<Uuid>>,
+    object_ids: Vec<Option<i64>>,
+    altered: Vec<bool>,
+    codes: Vec<Option<i32>>,
+    messages: Vec<Option<&'a str>>,
 }
 
 impl<'a> ReceiptColumns<'a> {
@@ -232,6 +228,15 @@ impl<'a> ReceiptColumns<'a> {
             });
         }
         columns
+    }
+
+    /// Binds them, in the order of their members.
+    pub(super) fn bind_to<'q>(self, statement: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>
+    where
+        'a: 'q,
+    {
+        let ReceiptColumns { ops, global_ids, object_ids, altered, codes, messages } = self;
+        statement.bind(ops).bind(global_ids).bind(object_ids).bind(altered).bind(codes).bind(messages)
     }
 }
 

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::model::{
     edit::{EditResult, LayerEdits, Op},
     id::LayerKey,
+    key::Key,
     layer::{Layer, Service, attachment},
-    value::Value,
 };
 
 /// The positions of the layers, each after those that its rows belong to. Layers that belong to each other in a circle stay
@@ -59,25 +59,6 @@ pub(super) fn links(service: &Service, layer: &Layer) -> Vec<Link> {
             Link { origin: known.origin, origin_field, destination_field: known.destination_field }
         })
         .collect()
-}
-
-/// Keys by which rows belong to others.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Integer(i64),
-    Text(String),
-    Guid(Uuid),
-}
-
-impl Key {
-    fn of(value: &Value) -> Option<Key> {
-        match value {
-            Value::Integer(number) => Some(Key::Integer(*number)),
-            Value::Text(text) => Some(Key::Text(text.clone())),
-            Value::Guid(guid) => Some(Key::Guid(*guid)),
-            _ => None,
-        }
-    }
 }
 
 /// Rows that were to be put, and are not there.
