@@ -23,7 +23,7 @@ use crate::{
         ReadTx,
         conflicts::{Conflict, ConflictFilter},
         connected::{ConnectedEdit, connected_edit},
-        rejected::{Rejected, RejectedFilter},
+        rejected::{Rejected, RejectedFilter, RejectedState},
     },
 };
 
@@ -253,6 +253,13 @@ impl Explanation {
             reasons.push("The replica is unregistered: it is no longer kept up to date.".to_owned());
         }
         reasons.push(self.now.reason(held, &format!("At generation {}, the newest,", self.generation)));
+        self.since(held, &mut reasons);
+        self.edits(&mut reasons);
+        reasons
+    }
+
+    /// Says how the feature was when the replica last heard of it, and what that means for the next download.
+    fn since(&self, held: &ReplicaLayer, reasons: &mut Vec<String>) {
         match &self.then {
             _ if !self.history_kept => reasons.push(format!(
                 "The changes since generation {}, the newest that the replica was given, are no longer kept; it needs a snapshot.",
@@ -268,14 +275,7 @@ impl Explanation {
                 );
                 reasons.push(match change {
                     Some(change) => {
-                        let by = match change.origin {
-                            Some(origin) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
-                            Some(origin) => format!("by an upload of replica {origin}"),
-                            None => match &change.connected {
-                                Some((batch, operation)) => format!("by a connected client ({operation}, batch {batch})"),
-                                None => "by another program, with SQL, or by an administrator".to_owned(),
-                            },
-                        };
+                        let by = self.author(change);
                         format!("Its first change since then was at generation {}, {by}.", change.generation)
                     }
                     None if then.passes == self.now.passes => "It has not changed since then.".to_owned(),
@@ -295,6 +295,19 @@ impl Explanation {
                 );
             }
         }
+    }
+
+    fn author(&self, change: &FirstChange) -> String {
+        match (change.origin, &change.connected) {
+            (Some(origin), _) if origin == self.known.replica.id => "by the replica's own upload".to_owned(),
+            (Some(origin), _) => format!("by an upload of replica {origin}"),
+            (None, Some((batch, operation))) => format!("by a connected client ({operation}, batch {batch})"),
+            (None, None) => "by another program, with SQL, or by an administrator".to_owned(),
+        }
+    }
+
+    /// Says what the replica and connected clients did to the feature, and what of that waits for somebody.
+    fn edits(&self, reasons: &mut Vec<String>) {
         match self.receipts.first() {
             None => reasons.push("The replica never uploaded an edit of it.".to_owned()),
             Some((batch, _, result)) => reasons.push(match &result.error {
@@ -317,11 +330,7 @@ impl Explanation {
                 edit.operation
             ));
         }
-        let n_open = self
-            .rejected
-            .iter()
-            .filter(|rejected| rejected.state == crate::store::rejected::RejectedState::Open)
-            .count();
+        let n_open = self.rejected.iter().filter(|rejected| rejected.state == RejectedState::Open).count();
         if n_open > 0 {
             reasons.push(format!("{n_open} refused edits of it are open; somebody may apply or dismiss them."));
         }
@@ -331,6 +340,5 @@ impl Explanation {
                 conflict.id
             ));
         }
-        reasons
     }
 }

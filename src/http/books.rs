@@ -9,7 +9,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{id::ReplicaId, layer::Service, value::brief},
-    wire::books as wire,
+    wire::{books as wire, params::Params},
 };
 
 use super::{
@@ -128,15 +128,7 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
     let (app, params) = (&call.app, &call.params);
     let answer: Json = match what {
         Books::Batches => {
-            let wanted = BatchFilter {
-                only: None,
-                replica: wire::replica(params)?,
-                connected: wire::connected(params)?,
-                operation: wire::operation(params)?,
-                layer: wire::layer(params, service)?.map(|layer| layer.key),
-                request_id: params.text("requestId").map(str::to_owned),
-                since_ms: params.integer("since")?,
-            };
+            let wanted = batches_wanted(params, service)?;
             let (listed, more) = batches::list(app, service, &wanted, wire::page(params)?).await?;
             documents::batches(service, &listed, more)
         }
@@ -165,13 +157,7 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
             documents::explanation(service, &explained)
         }
         Books::RejectedEdits => {
-            let wanted = RejectedFilter {
-                replica: wire::replica(params)?,
-                connected: wire::connected(params)?,
-                layer: wire::layer(params, service)?.map(|layer| layer.key),
-                state: params.word("state", "open, applied, dismissed", RejectedState::from_name)?,
-                global_id: wire::global_id(params)?,
-            };
+            let wanted = rejected_wanted(params, service)?;
             let (edits, more) = rejected::list(app, service, &wanted, wire::page(params)?).await?;
             if call.format == Format::GeoJson {
                 let collection = geojson::rejected_edits(app, service, &edits, more).await?;
@@ -194,13 +180,7 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
             documents::dismissed(number)
         }
         Books::Conflicts => {
-            let wanted = ConflictFilter {
-                replica: wire::replica(params)?,
-                batch: params.integer("batchId")?,
-                layer: wire::layer(params, service)?.map(|layer| layer.key),
-                global_id: wire::global_id(params)?,
-                since_ms: params.integer("since")?,
-            };
+            let wanted = conflicts_wanted(params, service)?;
             let (found, more) = conflicts::list(app, service, &wanted, wire::page(params)?).await?;
             documents::conflict_list(service, &found, more)
         }
@@ -215,6 +195,41 @@ pub(super) async fn handle(call: &Call, service: &Service, what: &Books) -> Resu
         }
     };
     Ok(Reply::Json(answer))
+}
+
+/// Which batches a list is to have.
+fn batches_wanted(params: &Params, service: &Service) -> Result<BatchFilter> {
+    Ok(BatchFilter {
+        only: None,
+        replica: wire::replica(params)?,
+        connected: wire::connected(params)?,
+        operation: wire::operation(params)?,
+        layer: wire::layer(params, service)?.map(|layer| layer.key),
+        request_id: params.text("requestId").map(str::to_owned),
+        since_ms: params.integer("since")?,
+    })
+}
+
+/// Which refused edits.
+fn rejected_wanted(params: &Params, service: &Service) -> Result<RejectedFilter> {
+    Ok(RejectedFilter {
+        replica: wire::replica(params)?,
+        connected: wire::connected(params)?,
+        layer: wire::layer(params, service)?.map(|layer| layer.key),
+        state: params.word("state", "open, applied, dismissed", RejectedState::from_name)?,
+        global_id: wire::global_id(params)?,
+    })
+}
+
+/// Which conflicts.
+fn conflicts_wanted(params: &Params, service: &Service) -> Result<ConflictFilter> {
+    Ok(ConflictFilter {
+        replica: wire::replica(params)?,
+        batch: params.integer("batchId")?,
+        layer: wire::layer(params, service)?.map(|layer| layer.key),
+        global_id: wire::global_id(params)?,
+        since_ms: params.integer("since")?,
+    })
 }
 
 /// A batch with its receipts; of a replica, if it has to be one's.

@@ -1,6 +1,6 @@
 //! What a table in the database is: columns, keys, geometry, and what it lacks to be published.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
     error::{Error, Result},
@@ -183,17 +183,7 @@ async fn inspect_columns(
                 )));
             }
         }
-        let comment: Option<String> = row.try_get("comment")?;
-        table.fields.push(Field {
-            alias: comment.filter(|text| !text.is_empty() && text.len() <= 100).unwrap_or_else(|| name.clone()),
-            name,
-            field_type,
-            column_type,
-            length: row.try_get::<Option<i32>, _>("length")?.and_then(|length| u32::try_from(length).ok()),
-            nullable: !not_null,
-            has_default: row.try_get("has_default")?,
-            generated: row.try_get("generated")?,
-        });
+        table.fields.push(found_field(row, name, field_type)?);
     }
     table.object_id = keys
         .iter()
@@ -204,6 +194,21 @@ async fn inspect_columns(
         })
         .map(|(index, _, _)| *index);
     Ok(())
+}
+
+/// The field that a column of [`COLUMN_LIST`] is.
+fn found_field(row: &PgRow, name: String, field_type: FieldType) -> Result<Field> {
+    let comment: Option<String> = row.try_get("comment")?;
+    Ok(Field {
+        alias: comment.filter(|text| !text.is_empty() && text.len() <= 100).unwrap_or_else(|| name.clone()),
+        name,
+        field_type,
+        column_type: row.try_get("column_type")?,
+        length: row.try_get::<Option<i32>, _>("length")?.and_then(|length| u32::try_from(length).ok()),
+        nullable: !row.try_get::<bool, _>("not_null")?,
+        has_default: row.try_get("has_default")?,
+        generated: row.try_get("generated")?,
+    })
 }
 
 fn field_type(type_name: &str) -> Option<FieldType> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
@@ -86,95 +86,7 @@ impl OwnTx<'_> {
     /// The lives of all replicas of a service, oldest first, in one statement. Lags are counted in changes since what each was given last, up
     /// to [`MOST_COUNTED`] for each layer, from the newest transactions backwards, once for all replicas.
     pub(crate) async fn life_list(&mut self, service: &Service) -> Result<Vec<Life>> {
-        let mut out = Fragment::new(
-            "-- life_list
-             with recent as materialized (
-               select t.txn_id, t.generation from syncline.txn t where t.service_id = ",
-        );
-        out.bind(service.key.0).sql(" and t.generation is not null order by t.generation desc limit ");
-        out.bind(MOST_COUNTED);
-        out.sql(
-            "), held as (
-               select l.replica_id, l.layer_key, l.given, syncline.acknowledged(l, ",
-        );
-        out.bind(RESTORE_GRACE);
-        out.sql(
-            ") as generation, greatest(y.history_from, s.history_from) as history_from
-               from syncline.replica r join syncline.replica_layer l using (replica_id) join syncline.layer y using (layer_key)
-                 join syncline.service s on s.service_id = r.service_id
-               where r.service_id = ",
-        );
-        out.bind(service.key.0);
-        out.sql(" and r.unregistered_at is null and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, given as generation, 0::int8 as n, generation as acknowledged, history_from from held");
-        for layer in service.tracked() {
-            let changes = change_table(layer.key);
-            // A replica that holds features holds their attachments.
-            out.sql("\n union all (select null, ")
-                .bind(layer.attached_to.unwrap_or(layer.key).0)
-                .sql(", r.generation, 1, null, null from recent r join ");
-            out.ident(&changes).sql(" c on c.syncline_txn = r.txn_id order by r.generation desc limit ");
-            out.bind(MOST_COUNTED).sql(")");
-        }
-        out.sql(
-            "), width as materialized (
-               -- What a change takes up, on average; a guess where nobody has counted yet.
-               select y.layer_key, coalesce(pg_relation_size(c.oid) / nullif(greatest(c.reltuples, 0), 0), 250) as row_bytes
-               from syncline.layer y left join pg_class c on c.oid = to_regclass('syncline.change_' || y.layer_key)
-             ), counted as (
-               -- Without a join of their own: it would be planned for few rows.
-               select replica_id, layer_key, generation as given, acknowledged, history_from, sum(n) over (partition by layer_key order by generation desc, n rows unbounded preceding) as n_behind
-               from mark
-             ), lag as (
-               select c.replica_id, min(c.given) as given, min(c.acknowledged) as acknowledged, bool_and(c.acknowledged >= c.history_from) as can_go_on,
-                 sum(c.n_behind)::int8 as n_behind, sum(c.n_behind * w.row_bytes)::int8 as bytes_behind,
-                 bool_or(c.n_behind >= ",
-        );
-        out.bind(MOST_COUNTED);
-        out.sql(" or (c.given < (select min(generation) from recent) and (select count(*) from recent) >= ");
-        out.bind(MOST_COUNTED);
-        out.sql(
-            ")) as has_more
-               from counted c join width w using (layer_key) where c.replica_id is not null group by c.replica_id
-             )
-             select r.replica_id, r.name, r.owner, r.target_type = 'server', (extract(epoch from r.created_at) * 1000)::int8,
-               (extract(epoch from r.last_sync_at) * 1000)::int8, (extract(epoch from r.expired_at) * 1000)::int8,
-               (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more,
-               r.instance_id <> syncline.instance(), l.bytes_behind, coalesce(r.expire_days, s.expire_days),
-               (select (extract(epoch from t.committed_at) * 1000)::int8 from syncline.txn t
-                 where t.service_id = r.service_id and t.generation <= l.given order by t.generation desc limit 1), l.given
-             from syncline.replica r join syncline.service s using (service_id) left join lag l using (replica_id) where r.service_id = ",
-        );
-        out.bind(service.key.0).sql(" and r.unregistered_at is null order by r.created_at, r.replica_id");
-        let mut lives = Vec::new();
-        for row in out.query()?.fetch_all(self.connection()).await? {
-            let acknowledged = match row.try_get::<Option<i64>, _>(8)? {
-                None => None,
-                Some(_) => Some(generation_of(&row, 8)?),
-            };
-            lives.push(Life {
-                id: ReplicaId(row.try_get(0)?),
-                name: row.try_get(1)?,
-                owner: row.try_get(2)?,
-                is_foreign: row.try_get(12)?,
-                is_server: row.try_get(3)?,
-                created_ms: row.try_get(4)?,
-                last_sync_ms: row.try_get(5)?,
-                expired_ms: row.try_get(6)?,
-                now_ms: row.try_get(7)?,
-                acknowledged,
-                can_go_on: row.try_get::<Option<bool>, _>(9)?.unwrap_or(true),
-                n_behind: row.try_get::<Option<i64>, _>(10)?.unwrap_or(0),
-                has_more: row.try_get::<Option<bool>, _>(11)?.unwrap_or(false),
-                bytes_behind: row.try_get::<Option<i64>, _>(13)?.unwrap_or(0),
-                given: match row.try_get::<Option<i64>, _>(16)? {
-                    None => None,
-                    Some(_) => Some(generation_of(&row, 16)?),
-                },
-                given_ms: row.try_get(15)?,
-                expire_days: row.try_get(14)?,
-            });
-        }
-        Ok(lives)
+        lives(service).query()?.fetch_all(self.connection()).await?.iter().map(life).collect()
     }
 
     /// Lets replicas expire that have not synchronized for longer than the policy has it, or the rule of their own or of their service; never those of other
@@ -252,4 +164,94 @@ impl OwnTx<'_> {
         let row = out.query()?.fetch_one(self.connection()).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
+}
+
+/// The statement of the lives of all replicas of a service; [`life`] reads its rows.
+fn lives(service: &Service) -> Fragment {
+    let mut out = Fragment::new(
+        "-- life_list
+             with recent as materialized (
+               select t.txn_id, t.generation from syncline.txn t where t.service_id = ",
+    );
+    out.bind(service.key.0).sql(" and t.generation is not null order by t.generation desc limit ");
+    out.bind(MOST_COUNTED);
+    out.sql(
+        "), held as (
+               select l.replica_id, l.layer_key, l.given, syncline.acknowledged(l, ",
+    );
+    out.bind(RESTORE_GRACE);
+    out.sql(
+        ") as generation, greatest(y.history_from, s.history_from) as history_from
+               from syncline.replica r join syncline.replica_layer l using (replica_id) join syncline.layer y using (layer_key)
+                 join syncline.service s on s.service_id = r.service_id
+               where r.service_id = ",
+    );
+    out.bind(service.key.0);
+    out.sql(" and r.unregistered_at is null and r.direction <> 'upload'), mark as (\n select replica_id, layer_key, given as generation, 0::int8 as n, generation as acknowledged, history_from from held");
+    for layer in service.tracked() {
+        let changes = change_table(layer.key);
+        // A replica that holds features holds their attachments.
+        out.sql("\n union all (select null, ")
+            .bind(layer.attached_to.unwrap_or(layer.key).0)
+            .sql(", r.generation, 1, null, null from recent r join ");
+        out.ident(&changes).sql(" c on c.syncline_txn = r.txn_id order by r.generation desc limit ");
+        out.bind(MOST_COUNTED).sql(")");
+    }
+    out.sql(
+        "), width as materialized (
+               -- What a change takes up, on average; a guess where nobody has counted yet.
+               select y.layer_key, coalesce(pg_relation_size(c.oid) / nullif(greatest(c.reltuples, 0), 0), 250) as row_bytes
+               from syncline.layer y left join pg_class c on c.oid = to_regclass('syncline.change_' || y.layer_key)
+             ), counted as (
+               -- Without a join of their own: it would be planned for few rows.
+               select replica_id, layer_key, generation as given, acknowledged, history_from, sum(n) over (partition by layer_key order by generation desc, n rows unbounded preceding) as n_behind
+               from mark
+             ), lag as (
+               select c.replica_id, min(c.given) as given, min(c.acknowledged) as acknowledged, bool_and(c.acknowledged >= c.history_from) as can_go_on,
+                 sum(c.n_behind)::int8 as n_behind, sum(c.n_behind * w.row_bytes)::int8 as bytes_behind,
+                 bool_or(c.n_behind >= ",
+    );
+    out.bind(MOST_COUNTED);
+    out.sql(" or (c.given < (select min(generation) from recent) and (select count(*) from recent) >= ");
+    out.bind(MOST_COUNTED);
+    out.sql(
+        ")) as has_more
+               from counted c join width w using (layer_key) where c.replica_id is not null group by c.replica_id
+             )
+             select r.replica_id, r.name, r.owner, r.target_type = 'server', (extract(epoch from r.created_at) * 1000)::int8,
+               (extract(epoch from r.last_sync_at) * 1000)::int8, (extract(epoch from r.expired_at) * 1000)::int8,
+               (extract(epoch from now()) * 1000)::int8, l.acknowledged, l.can_go_on, l.n_behind, l.has_more,
+               r.instance_id <> syncline.instance(), l.bytes_behind, coalesce(r.expire_days, s.expire_days),
+               (select (extract(epoch from t.committed_at) * 1000)::int8 from syncline.txn t
+                 where t.service_id = r.service_id and t.generation <= l.given order by t.generation desc limit 1), l.given
+             from syncline.replica r join syncline.service s using (service_id) left join lag l using (replica_id) where r.service_id = ",
+    );
+    out.bind(service.key.0).sql(" and r.unregistered_at is null order by r.created_at, r.replica_id");
+    out
+}
+
+fn life(row: &PgRow) -> Result<Life> {
+    let generation = |column: usize| match row.try_get::<Option<i64>, _>(column)? {
+        None => Ok(None),
+        Some(_) => generation_of(row, column).map(Some),
+    };
+    Ok(Life {
+        id: ReplicaId(row.try_get(0)?),
+        name: row.try_get(1)?,
+        owner: row.try_get(2)?,
+        is_foreign: row.try_get(12)?,
+        is_server: row.try_get(3)?,
+        created_ms: row.try_get(4)?,
+        last_sync_ms: row.try_get(5)?,
+        expired_ms: row.try_get(6)?,
+        now_ms: row.try_get(7)?,
+        acknowledged: generation(8)?,
+        can_go_on: row.try_get::<Option<bool>, _>(9)?.unwrap_or(true),
+        n_behind: row.try_get::<Option<i64>, _>(10)?.unwrap_or(0),
+        has_more: row.try_get::<Option<bool>, _>(11)?.unwrap_or(false),
+        bytes_behind: row.try_get::<Option<i64>, _>(13)?.unwrap_or(0),
+        given: generation(16)?,
+        given_ms: row.try_get(15)?,
+        expire_days: row.try_get(14)?,
+    })
 }

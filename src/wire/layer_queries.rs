@@ -73,7 +73,7 @@ pub(super) fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>
             .trim()
             .parse()
             .map_err(|_| Error::invalid(NAME, format!("'{}' is not the id of a layer", brief(&id))))?;
-        let Json::Object(given) = given else {
+        let Json::Object(members) = given else {
             return Err(Error::invalid(
                 NAME,
                 format!(
@@ -81,70 +81,77 @@ pub(super) fn layer_queries(params: &Params) -> Result<BTreeMap<i32, GivenQuery>
                 ),
             ));
         };
-        let member = |wanted: &str| {
-            given
-                .iter()
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value)
-                .filter(|value| !value.is_null())
-        };
-        let flag = |wanted: &'static str, default: bool| match member(wanted) {
+        queries.insert(id, Given { layer: id, members }.query()?);
+    }
+    Ok(queries)
+}
+
+/// What is said of one layer.
+struct Given {
+    layer: i32,
+    members: Map<String, Json>,
+}
+
+impl Given {
+    fn query(&self) -> Result<GivenQuery> {
+        Ok(GivenQuery {
+            option: self.option()?,
+            use_geometry: self.flag("useGeometry", true)?,
+            include_related: self.flag("includeRelated", true)?,
+            where_clause: self.where_clause()?,
+            fields: self.fields()?.filter(|names| names.iter().any(|name| !name.is_empty())),
+        })
+    }
+
+    fn wrong(&self, problem: &str) -> Error {
+        Error::invalid(NAME, format!("layer {}: {problem}", self.layer))
+    }
+
+    /// A member by its name in any case; null is as good as missing.
+    fn member(&self, wanted: &str) -> Option<&Json> {
+        let named = self.members.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| value).filter(|value| !value.is_null())
+    }
+
+    fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        match self.member(name) {
             None => Ok(default),
             Some(Json::Bool(value)) => Ok(*value),
             Some(Json::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(Json::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Some(other) => Err(Error::invalid(NAME, format!("layer {id}: {wanted} is {other}; it is true or false"))),
-        };
-        let option = match member("queryOption") {
-            None => None,
-            Some(Json::String(text)) if text.is_empty() => None,
-            Some(Json::String(text)) => Some(QueryOption::from_name(text.trim()).ok_or_else(|| {
-                Error::invalid(
-                    NAME,
-                    format!(
-                        "layer {id}: queryOption '{}' is not known; it is one of none, useFilter, all",
-                        brief(text)
-                    ),
-                )
-            })?),
-            Some(other) => {
-                return Err(Error::invalid(
-                    NAME,
-                    format!("layer {id}: queryOption is {other}; it is one of none, useFilter, all"),
-                ));
-            }
-        };
-        let where_clause = match member("where") {
-            None => None,
-            Some(Json::String(text)) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Some(other) => {
-                return Err(Error::invalid(NAME, format!("layer {id}: where is {other}; text belongs there")));
-            }
-        };
-        let fields = match member("fields") {
-            None => None,
-            Some(Json::String(text)) => Some(text.split(',').map(|name| name.trim().to_owned()).collect()),
+            Some(other) => Err(self.wrong(&format!("{name} is {other}; it is true or false"))),
+        }
+    }
+
+    fn option(&self) -> Result<Option<QueryOption>> {
+        const KNOWN: &str = "it is one of none, useFilter, all";
+        match self.member("queryOption") {
+            None => Ok(None),
+            Some(Json::String(text)) if text.is_empty() => Ok(None),
+            Some(Json::String(text)) => QueryOption::from_name(text.trim())
+                .map(Some)
+                .ok_or_else(|| self.wrong(&format!("queryOption '{}' is not known; {KNOWN}", brief(text)))),
+            Some(other) => Err(self.wrong(&format!("queryOption is {other}; {KNOWN}"))),
+        }
+    }
+
+    fn where_clause(&self) -> Result<Option<String>> {
+        match self.member("where") {
+            None => Ok(None),
+            Some(Json::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Some(other) => Err(self.wrong(&format!("where is {other}; text belongs there"))),
+        }
+    }
+
+    fn fields(&self) -> Result<Option<Vec<String>>> {
+        match self.member("fields") {
+            None => Ok(None),
+            Some(Json::String(text)) => Ok(Some(text.split(',').map(|name| name.trim().to_owned()).collect())),
             Some(Json::Array(names)) => {
                 let names: Option<Vec<String>> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-                Some(names.ok_or_else(|| {
-                    Error::invalid(NAME, format!("layer {id}: fields is a list of names, [\"A\",\"B\"]"))
-                })?)
+                names.map(Some).ok_or_else(|| self.wrong("fields is a list of names, [\"A\",\"B\"]"))
             }
-            Some(other) => {
-                return Err(Error::invalid(
-                    NAME,
-                    format!("layer {id}: fields is {other}; a list of names belongs there, [\"A\",\"B\"]"),
-                ));
-            }
-        };
-        let query = GivenQuery {
-            option,
-            use_geometry: flag("useGeometry", true)?,
-            include_related: flag("includeRelated", true)?,
-            where_clause,
-            fields: fields.filter(|names: &Vec<String>| names.iter().any(|name| !name.is_empty())),
-        };
-        queries.insert(id, query);
+            Some(other) => Err(self.wrong(&format!("fields is {other}; a list of names belongs there, [\"A\",\"B\"]"))),
+        }
     }
-    Ok(queries)
 }

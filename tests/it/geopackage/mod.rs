@@ -7,60 +7,11 @@ mod jobs;
 pub mod qgis;
 pub mod round_trip;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
-use axum::http::header;
-use rusqlite::Connection;
-use serde_json::Value as Json;
+pub use crate::support::database_file::DatabaseFile as Package;
 
 use crate::support::TestServer;
-
-/// A file in a directory of its own.
-pub struct Package {
-    directory: tempfile::TempDir,
-    /// The answer that led to it.
-    pub answer: Json,
-}
-
-impl Package {
-    /// Fetches the file of an answer.
-    pub async fn fetch(server: &TestServer, answer: Json) -> Package {
-        let url = answer["URL"].as_str().or(answer["resultUrl"].as_str()).unwrap_or_else(|| panic!("{answer}"));
-        assert!(url.ends_with(".gpkg"), "{url}");
-        let response = server.fetch(url.strip_prefix("http://test:80").unwrap(), &[]).await;
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/geopackage+sqlite3");
-        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("it.gpkg"), bytes).unwrap();
-        Package { directory, answer }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.directory.path().join("it.gpkg")
-    }
-
-    pub fn open(&self) -> Connection {
-        Connection::open(self.path()).unwrap()
-    }
-
-    /// The first column of the rows of a query, as text, with commas.
-    pub fn list(&self, query: &str) -> String {
-        let connection = self.open();
-        let mut statement = connection.prepare(query).unwrap();
-        let rows = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
-        let shown = rows.map(|value| match value.unwrap() {
-            rusqlite::types::Value::Null => "null".to_owned(),
-            rusqlite::types::Value::Integer(value) => value.to_string(),
-            rusqlite::types::Value::Real(value) => value.to_string(),
-            rusqlite::types::Value::Text(value) => value,
-            rusqlite::types::Value::Blob(value) => format!("{} bytes", value.len()),
-        });
-        shown.collect::<Vec<_>>().join(",")
-    }
-}
 
 /// Asks for a file.
 pub async fn create(server: &TestServer, parameters: &[(&str, &str)]) -> Package {
@@ -68,7 +19,9 @@ pub async fn create(server: &TestServer, parameters: &[(&str, &str)]) -> Package
     all.extend(parameters);
     let answer = server.post("createReplica", &all).await;
     assert!(answer.get("error").is_none(), "{answer}");
-    Package::fetch(server, answer).await
+    let file = Package::fetch(server, answer).await;
+    assert_eq!(file.path().extension(), Some("gpkg".as_ref()));
+    file
 }
 
 /// Runs one of GDAL's programs; `None` if there is none.

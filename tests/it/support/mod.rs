@@ -1,6 +1,7 @@
 //! What tests share: databases, a server in the process, and the device of somebody in the field.
 
 pub mod database;
+pub mod database_file;
 pub mod pbf;
 pub mod program;
 pub mod proxy;
