@@ -27,7 +27,7 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
     path.push(crumb(&shown, root.clone()));
     let mut operation = |text: &str, kind: Kind| {
         path.push(crumb(text, format!("{root}/{text}")));
-        (format!("{text} ({name})"), kind)
+        (format!("{} ({name})", spelled(text)), kind)
     };
     let (title, kind) = match what {
         OfService::Itself => (shown, Kind::Service),
@@ -64,7 +64,10 @@ pub(super) fn crumbs(app: &App, route: &Route) -> (Vec<Crumb>, String, Kind) {
             let root = root.replacen("/rest/", "/rest/admin/", 1);
             path.push(crumb("admin", root.clone()));
             path.push(crumb("cleanupChangeTracking", format!("{root}/cleanupChangeTracking")));
-            (format!("cleanupChangeTracking ({name})"), Kind::Definition { operation: "cleanupChangeTracking" })
+            (
+                format!("{} ({name})", spelled("cleanupChangeTracking")),
+                Kind::Definition { operation: "cleanupChangeTracking" },
+            )
         }
         OfService::ReplicaFile(_) => ("Result file".to_owned(), Kind::Other),
         OfService::Jobs => {
@@ -169,7 +172,7 @@ fn of_layer(layer: Option<&Layer>, id: i32, what: OfLayer, root: &str, path: &mu
     };
     let root = if what == OfLayer::Truncate { root.replacen("/rest/", "/rest/admin/", 1) } else { root.to_owned() };
     path.push(crumb(operation, format!("{root}/{id}/{below}")));
-    (format!("{operation}: {name} (ID: {id})"), kind)
+    (format!("{}: {name} (ID: {id})", spelled(operation)), kind)
 }
 
 /// The way to an operation on a definition: of the service, or of a layer.
@@ -196,9 +199,44 @@ fn administration(
         OfAdmin::Refresh => "refresh",
     };
     path.push(crumb(operation, format!("{href}/{operation}")));
-    (format!("{operation} ({of})"), Kind::Definition { operation })
+    (format!("{} ({of})", spelled(operation)), Kind::Definition { operation })
+}
+
+/// The name of an operation as people write it: "Create Replica".
+fn spelled(operation: &str) -> String {
+    if operation == "unRegisterReplica" {
+        return "Unregister Replica".to_owned();
+    }
+    let mut text = String::with_capacity(operation.len() + 4);
+    let mut before = ' ';
+    for c in operation.chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            text.push(' ');
+        }
+        text.push(if text.is_empty() { c.to_ascii_uppercase() } else { c });
+        before = c;
+    }
+    text
 }
 
 fn crumb(text: &str, href: String) -> Crumb {
     Crumb { text: text.to_owned(), href }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelled;
+
+    #[test]
+    fn operations_are_titled_as_people_write_them() {
+        for (operation, title) in [
+            ("query", "Query"),
+            ("createReplica", "Create Replica"),
+            ("validateSQL", "Validate SQL"),
+            ("unRegisterReplica", "Unregister Replica"),
+            ("queryRelatedRecords", "Query Related Records"),
+        ] {
+            assert_eq!(spelled(operation), title);
+        }
+    }
 }

@@ -34,9 +34,12 @@ pub(super) const LAYER_EDITS: &[Group] = &[
             Control::lines("Deletes", "deletes").hint("1,2,3, or global ids"),
             Control::lines("Attachments", "attachments")
                 .hint("{\"adds\":[],\"updates\":[],\"deletes\":[]}, with global ids"),
+            Control::line("Edits Upload ID", "editsUploadId")
+                .hint("instead of edits above: an upload that has them, as JSON"),
             Control::on("Rollback on Failure", "rollbackOnFailure"),
             Control::off("Use GlobalIds", "useGlobalIds"),
             Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::on("Return Edit Results", "returnEditResults"),
             Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },
@@ -49,6 +52,8 @@ pub(super) const SERVICE_EDITS: &[Group] = &[
         name: "Edits",
         controls: &[
             Control::lines("Edits", "edits").hint("[{\"id\":0,\"adds\":[],\"updates\":[],\"deletes\":[]}]"),
+            Control::line("Edits Upload ID", "editsUploadId")
+                .hint("instead of edits above: an upload that has them, as JSON"),
             Control::off("Use GlobalIds", "useGlobalIds"),
             Control::on("Rollback on Failure", "rollbackOnFailure"),
             Control::off("Honor Sequence Of Edits", "honorSequenceOfEdits"),
@@ -58,6 +63,7 @@ pub(super) const SERVICE_EDITS: &[Group] = &[
                 &[("none", "None"), ("originalAndCurrentFeatures", "Original and current features")],
             ),
             Control::off("Return Edit Moment", "returnEditMoment"),
+            Control::on("Return Edit Results", "returnEditResults"),
             Control::off("Asynchronous", "async").hint("runs as a job; the answer says where to ask for it"),
         ],
     },

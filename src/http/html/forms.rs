@@ -364,6 +364,11 @@ pub(super) fn form(kind: Kind) -> Option<Form> {
         Kind::Books { operation: "apply" } => post("Apply Refused Edit", "Apply", APPLY_REJECTED),
         Kind::Books { operation: "restore" } => post("Restore", "Restore", RESTORE),
         Kind::Books { .. } => post("Dismiss Refused Edit", "Dismiss", &[FORMAT]),
+        Kind::Editing { operation: "validateSQL" } => {
+            let (heading, groups) = editing_forms::of("validateSQL");
+            let submit = Submit::GetOrPost("Validate SQL (GET)", "Validate SQL (POST)");
+            Some(Form { heading, submit, groups, spatial: true })
+        }
         Kind::Editing { operation } => {
             let (name, groups) = editing_forms::of(operation);
             post(name, name, groups)

@@ -242,7 +242,8 @@ pub(super) fn replica(html: &mut Html, page: &Page<'_>, body: &Value) {
             table(html, label, items(body, key));
         }
     }
-    let apart = ["geometry", "spatialReference", "layerServerGens", "layers"];
+    // The last says what is said already, in another client's spelling.
+    let apart = ["geometry", "spatialReference", "layerServerGens", "layers", "returnsAttachments"];
     let others = others(body, |key| apart.contains(&key) || REPLICA_FACTS.iter().any(|(_, known)| *known == key));
     if !others.is_empty() {
         html.heading(2, None, "Further Properties");

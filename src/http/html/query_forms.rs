@@ -52,6 +52,9 @@ pub(super) const QUERY: &[Group] = &[
             Control::line("Out Fields", "outFields").hint("names with commas, * for all"),
             Control::on("Return Geometry", "returnGeometry").spatial(),
             Control::line("Output Spatial Reference", "outSR").hint(SR_HINT).spatial(),
+            Control::line("Default Spatial Reference", "defaultSR")
+                .hint("of the input and the output, where neither is named")
+                .spatial(),
             Control::off("Return IDs Only", "returnIdsOnly"),
             Control::off("Return Count Only", "returnCountOnly"),
             Control::off("Return Extent Only", "returnExtentOnly").spatial(),
@@ -73,6 +76,12 @@ pub(super) const QUERY: &[Group] = &[
             Control::line("Order By Fields", "orderByFields").hint("name ASC, date DESC"),
             Control::line("Result Offset", "resultOffset").hint("rows to skip"),
             Control::line("Result Record Count", "resultRecordCount").hint("rows at most"),
+            Control::choice(
+                "Result Type",
+                "resultType",
+                &[("none", "None"), ("standard", "Standard"), ("tile", "Tile")],
+            ),
+            Control::on("Return Exceeded Limit Features", "returnExceededLimitFeatures"),
         ],
     },
     Group {

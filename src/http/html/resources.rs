@@ -11,7 +11,13 @@ use super::writer::{Html, percent_encode};
 /// Writes the folders and services of a folder.
 pub(super) fn catalogue(html: &mut Html, page: &Page<'_>, body: &Value) {
     let here = page.here();
-    facts(html, body, &[("Current Version", "currentVersion")]);
+    html.raw("<dl>\n");
+    // There is one folder, and clients know it by this name.
+    row(html, "Folder", |html| {
+        html.raw("/");
+    });
+    fact_rows(html, body, &[("Current Version", "currentVersion")]);
+    html.raw("</dl>\n");
     html.heading(2, None, "Folders");
     let folders = items(body, "folders").iter().filter_map(Value::as_str);
     links(html, folders.map(|name| (format!("{here}/{}", percent_encode(name)), name.to_owned())));

@@ -98,10 +98,10 @@ await scenarios({
       }
     }
     for (const title of [
-      "Services", "trees (FeatureServer)", "Layer: Oaks (ID: 0)", "query: Oaks (ID: 0)", "Feature N: Oaks (ID: 0)", "attachments: Oaks (ID: 0)",
-      "createReplica (trees)", "All Replicas (trees)", "Replica (trees)", "Replica status (trees)", "All Jobs (trees)", "Job (trees)", "Uploads (trees)",
+      "Services", "trees (FeatureServer)", "Layer: Oaks (ID: 0)", "Query: Oaks (ID: 0)", "Feature N: Oaks (ID: 0)", "Attachments: Oaks (ID: 0)",
+      "Create Replica (trees)", "All Replicas (trees)", "Replica (trees)", "Replica status (trees)", "All Jobs (trees)", "Job (trees)", "Uploads (trees)",
       "Upload (trees)", "Batches (trees)", "Batch N (trees)", "Undo batch N (trees)", "Refused edits (trees)", "Refused edit N (trees)", "Conflicts (trees)",
-      "Administration (trees)", "updateDefinition (trees)", "Administration (Oaks)", "truncate: Oaks (ID: 0)", "cleanupChangeTracking (trees)",
+      "Administration (trees)", "Update Definition (trees)", "Administration (Oaks)", "Truncate: Oaks (ID: 0)", "Cleanup Change Tracking (trees)",
     ]) {
       assert.ok(titles.includes(title), `${title} is not found; ${titles.join(", ")} are`);
     }
