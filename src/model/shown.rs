@@ -43,7 +43,7 @@ fn names_one_of(document: &Json, names: &[String]) -> bool {
         Json::String(text) => {
             let text = text.to_lowercase();
             let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-            names.iter().any(|name| text == *name) || words.any(|word| names.iter().any(|name| name == word))
+            names.contains(&text) || words.any(|word| names.iter().any(|name| name == word))
         }
         Json::Array(items) => items.iter().any(|item| names_one_of(item, names)),
         Json::Object(members) => members.values().any(|value| names_one_of(value, names)),
