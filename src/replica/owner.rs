@@ -37,7 +37,7 @@ pub(super) fn require_unlimited(service: &Service, brings_rows: bool) -> Result<
     }
 }
 
-/// Refuses edits through a replica that is made for downloads alone to somebody who may not edit, instead of passing them over. Edits through one that
+/// Refuses edits through a replica that is made for downloads alone to somebody who may not edit, there or at all, instead of passing them over. Edits through one that
 /// uploads are taken, refused one by one, and kept: its owner might edit when they were made.
 pub(crate) fn require_right(
     service: &Service,
@@ -45,8 +45,16 @@ pub(crate) fn require_right(
     request: &SynchronizeReplicaRequest<'_>,
 ) -> Result<()> {
     let caller = &service.caller;
-    if caller.access >= Access::Edit || replica.direction.uploads() || !request.brings_edits() {
+    let may_edit = caller.access >= Access::Edit;
+    if (may_edit && service.capabilities.edits()) || replica.direction.uploads() || !request.brings_edits() {
         return Ok(());
+    }
+    if may_edit {
+        return Err(Error::Forbidden(format!(
+            "service {} is only to be read (its capabilities are '{}'), so that the edits stay on the device; who manages it uploads edits by a \
+             replica of their own. Without edits, the replica is sent what it lacks",
+            service.name, service.capabilities
+        )));
     }
     Err(Error::Forbidden(format!(
         "User does not have permissions to access '{}.FeatureServer'. The right 'edit' is needed for edits, which stay on the device, and '{}' is \

@@ -356,7 +356,11 @@ pub(super) const CREATE_REPLICA: &[Parameter] = &[
         "Whether all layers have one generation; none: data that is not synchronized.",
     ),
     Parameter::word("targetType", &["client", "server"], "Who takes the replica."),
-    Parameter::word("syncDirection", &["bidirectional", "upload", "download"], "Which ways edits may go."),
+    Parameter::word(
+        "syncDirection",
+        &["bidirectional", "upload", "download"],
+        "Which ways edits may go; where whoever asks may only read, download unless said otherwise.",
+    ),
     Parameter::off("returnAttachments", "Whether attachments come with the data."),
     Parameter::word(
         "attachmentsSyncDirection",
