@@ -274,7 +274,7 @@ impl<'c> Filling<'c> {
             tracing::warn!(
                 layer,
                 n_beyond,
-                "geometries lie farther out than a mobile geodatabase reaches, and are empty in it; syncline check names them"
+                "geometries lie farther out than a mobile geodatabase reaches, and are empty in it; syncline check --rows names them"
             );
         }
         match &self.attachments {
