@@ -104,12 +104,12 @@ fn statistic(layer: &Layer, statistic: Statistic, operand: Option<&Operand>, out
 fn number(function: &'static str, layer: &Layer, operand: &Operand, out: &mut Fragment) {
     out.sql(function);
     match type_of(layer, operand) {
-        // Squares of such numbers, or their sum, are beyond a double, and the database would give nobody an answer. With one of them, the statistic is
-        // no number, for which clients get null.
+        // What would be beyond a double fails the statement: sums of such numbers, and squares, which averages take as well. With one of them, the
+        // statistic is no number, for which clients get null.
         FieldType::Double => {
             out.sql("case when abs(");
             comparable(layer, operand, out);
-            out.sql(") > 1e140 then 'NaN'::float8 else ");
+            out.sql(if function == "sum(" { ") > 1e300" } else { ") > 1e140" }).sql(" then 'NaN'::float8 else ");
             comparable(layer, operand, out);
             out.sql(" end)");
         }
