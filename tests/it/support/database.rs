@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -114,18 +114,23 @@ fn drop_databases(url: &str, names: &mpsc::Receiver<String>) {
     });
 }
 
-/// An empty database with Syncline's schema, which is dropped some time after this is.
+/// An empty database with Syncline's schema, which is dropped some time after nobody has this any more.
+#[derive(Clone)]
 pub struct TestDatabase {
     pub url: String,
-    /// Its name, if it is ours.
-    own: Option<String>,
+    _own: Option<Arc<Own>>,
 }
 
-impl Drop for TestDatabase {
+/// A database that tests made.
+struct Own {
+    name: String,
+}
+
+impl Drop for Own {
     fn drop(&mut self) {
-        if let (Some(name), Some(place)) = (self.own.take(), PLACE.get()) {
+        if let Some(place) = PLACE.get() {
             // Nobody drops them any more if the tests are about to end; then all that there is goes with its directory.
-            let _ = place.done_with.send(name);
+            let _ = place.done_with.send(std::mem::take(&mut self.name));
         }
     }
 }
@@ -135,7 +140,7 @@ impl TestDatabase {
         let place = PLACE.get_or_init(Place::find).await;
         let name = format!("{}_{}", prefix(), COUNTER.fetch_add(1, Ordering::Relaxed));
         place.run(&format!("create database {name} template {}_template", prefix())).await;
-        TestDatabase { url: place.url(&name), own: Some(name) }
+        TestDatabase { url: place.url(&name), _own: Some(Arc::new(Own { name })) }
     }
 
     /// A database without anything of Syncline's.
@@ -143,12 +148,12 @@ impl TestDatabase {
         let place = PLACE.get_or_init(Place::find).await;
         let name = format!("{}_bare_{}", prefix(), COUNTER.fetch_add(1, Ordering::Relaxed));
         place.run(&format!("create database {name} template template0")).await;
-        TestDatabase { url: place.url(&name), own: Some(name) }
+        TestDatabase { url: place.url(&name), _own: Some(Arc::new(Own { name })) }
     }
 
     /// A database that somebody else made, or nobody.
     pub fn at(url: impl Into<String>) -> TestDatabase {
-        TestDatabase { url: url.into(), own: None }
+        TestDatabase { url: url.into(), _own: None }
     }
 
     /// Runs statements as another program would.

@@ -20,7 +20,7 @@ use super::{TestDatabase, server::encode, watch};
 /// The program with a data directory of its own, which is removed in the end.
 pub struct Program {
     data: PathBuf,
-    database_url: Option<String>,
+    database: Option<TestDatabase>,
     path: Option<String>,
     environment: Vec<(&'static str, String)>,
     keeps_log: bool,
@@ -30,7 +30,7 @@ impl Program {
     /// Works on a database.
     pub fn on(database: &TestDatabase) -> Program {
         let mut program = Program::private();
-        program.database_url = Some(database.url.clone());
+        program.database = Some(database.clone());
         program
     }
 
@@ -41,7 +41,7 @@ impl Program {
         // Not a directory that only this user may enter: PostgreSQL may have to run as another.
         let data = std::env::temp_dir().join(format!("syncline_program_{}_{n}", std::process::id()));
         std::fs::create_dir_all(&data).unwrap();
-        Program { data, database_url: None, path: None, environment: Vec::new(), keeps_log: false }
+        Program { data, database: None, path: None, environment: Vec::new(), keeps_log: false }
     }
 
     /// Has it look for other programs in a directory first, and then only where the system has its shell.
@@ -82,8 +82,8 @@ impl Program {
         command.env_remove("SYNCLINE_DATABASE_URL").env_remove("DATABASE_URL");
         // What a test is about is mostly not who may do it.
         command.env("SYNCLINE_ANONYMOUS", "edit");
-        if let Some(url) = &self.database_url {
-            command.env("DATABASE_URL", url);
+        if let Some(database) = &self.database {
+            command.env("DATABASE_URL", &database.url);
         }
         if let Some(path) = &self.path {
             command.env("PATH", path);

@@ -66,7 +66,7 @@ impl TestServer {
         app.store = Arc::new(Store::open(&self.database.url, 8).await.unwrap());
         app.config = config.into();
         app.gate = Arc::default();
-        TestServer { router: router(app.clone()), app, database: TestDatabase::at(&self.database.url), data }
+        TestServer { router: router(app.clone()), app, database: self.database.clone(), data }
     }
 
     /// A server with one service `trees`: layer 0 `oak` (points in 3857) and table 1 `visit`, both empty.
