@@ -163,7 +163,11 @@ fn require_open(rejected: &Rejected) -> Result<()> {
 }
 
 async fn close(tx: &mut WriteTx<'_>, service: &Service, rejected: &Rejected, state: RejectedState) -> Result<()> {
-    match tx.rejected_close(service.key, &[rejected.id], state, "administrator").await? {
+    let by = match service.caller.name() {
+        "" => "administrator",
+        user => user,
+    };
+    match tx.rejected_close(service.key, &[rejected.id], state, by).await? {
         0 => Err(not_open(rejected.id, "closed by somebody else at this moment")),
         _ => Ok(()),
     }

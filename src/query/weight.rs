@@ -22,7 +22,7 @@ pub(super) async fn may_run(
     statement: Option<Fragment>,
     turn: &mut Option<Turn>,
 ) -> Result<bool> {
-    let (Some(statement), None) = (statement, &turn) else { return Ok(true) };
+    let Some(statement) = statement else { return Ok(true) };
     let (cost, limit) = (tx.cost(statement).await?, app.config.max_query_cost);
     #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
     if limit > 0 && cost > limit as f64 {
@@ -31,7 +31,7 @@ pub(super) async fn may_run(
              shorter 'where' on fields that have indexes, without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
         )));
     }
-    if cost > HEAVY_COST {
+    if cost > HEAVY_COST && turn.is_none() {
         *turn = share::turn_at_once();
         return Ok(turn.is_some());
     }

@@ -231,13 +231,13 @@ impl WriteTx<'_> {
         .collect()
     }
 
-    /// Closes refused edits that are open. Returns how many were.
+    /// Closes refused edits that are open, in somebody's name. Returns how many were.
     pub(crate) async fn rejected_close(
         &mut self,
         service: ServiceKey,
         ids: &[i64],
         state: RejectedState,
-        by: &'static str,
+        by: &str,
     ) -> Result<u64> {
         if ids.is_empty() {
             return Ok(0);

@@ -54,6 +54,9 @@ async fn edits_of_a_device_whose_owner_may_no_longer_edit_are_kept_whole() {
     let path = format!("rejectedEdits/{}/apply", open["rejectedEditId"]);
     assert_eq!(post_as(&server, &token("boss"), &path, &[]).await["success"], true);
     assert_eq!(species(&server, "boss").await, ["oak"]);
+    // The books say who decided.
+    let closed = get_as(&server, &token("ann"), "rejectedEdits", &[("state", "applied")]).await;
+    assert_eq!(closed["rejectedEdits"][0]["closedBy"], "boss", "{closed}");
 }
 
 #[tokio::test]
