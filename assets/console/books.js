@@ -299,7 +299,7 @@ function writeRejected(place, one, [layer, stored], service, after) {
       button("Apply as sent", (event) => trying(correcting, event.target, () => apply(one, service, undefined, after)), "button"),
       readable && layer && one.operation !== "delete" ? button("Correct…", () => correct(correcting, one, service, layer, after), "button.second") : null,
       button("Dismiss…", () => dismiss(one, service, after), "button.danger"),
-    ] : [badge("ok", `${one.state} ${one.closedDate ? exact(one.closedDate) : ""}${one.closedBy ? ` by ${one.closedBy}` : ""}`)]),
+    ] : [badge("ok", one.state), one.closedDate ? h("small", {}, ` ${exact(one.closedDate)}${one.closedBy ? `, by ${one.closedBy}` : ""}`) : null]),
     correcting,
     readable ? comparison(layer, [["Stored", stored, layer ? "it is not there" : "the layer is no longer published", "as it is now"], ["Refused", one.feature, "it was to be deleted", "what was sent"]], named) : h("pre", {}, String(one.feature)),
     facts([

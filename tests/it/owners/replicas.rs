@@ -55,7 +55,7 @@ async fn edits_of_a_device_whose_owner_may_no_longer_edit_are_kept_whole() {
     assert_eq!(post_as(&server, &token("boss"), &path, &[]).await["success"], true);
     assert_eq!(species(&server, "boss").await, ["oak"]);
     // The books say who decided.
-    let closed = get_as(&server, &token("ann"), "rejectedEdits", &[("state", "applied")]).await;
+    let closed = get_as(&server, &token("boss"), "rejectedEdits", &[("state", "applied")]).await;
     assert_eq!(closed["rejectedEdits"][0]["closedBy"], "boss", "{closed}");
 }
 
