@@ -13,14 +13,14 @@ use crate::{
     model::{
         edit::EditResult,
         filter::Filter,
-        id::{Generation, GlobalId, LayerId, ReplicaId},
+        id::{Generation, GlobalId, LayerId, LayerKey, ReplicaId},
         layer::{Layer, Service},
         query::Columns,
         replica::ReplicaLayer,
     },
     sql::{fragment::Fragment, history},
     store::{
-        ReadTx,
+        OwnTx, ReadTx,
         conflicts::{Conflict, ConflictFilter},
         connected::{ConnectedEdit, connected_edit},
         rejected::{Rejected, RejectedFilter, RejectedState},
@@ -31,6 +31,9 @@ use super::{Known, known};
 
 /// The most receipts, conflicts, and refused edits that an explanation names.
 const MAX_LISTED: i64 = 50;
+
+/// A batch, its generation if it has one, and what became of an edit in it.
+type FeatureReceipt = (i64, Option<i64>, EditResult);
 
 /// All that is known of a feature in the eyes of a replica.
 pub(crate) struct Explanation {
@@ -52,7 +55,7 @@ pub(crate) struct Explanation {
     /// Whether the changes since the generation that the replica was given are still known.
     history_kept: bool,
     /// The edits of the feature in the replica's uploads, the newest first: upload, generation, and what became of it.
-    pub(crate) receipts: Vec<(i64, Option<i64>, EditResult)>,
+    pub(crate) receipts: Vec<FeatureReceipt>,
     /// The edits of the feature by connected clients that the history has, the newest first.
     pub(crate) connected: Vec<ConnectedEdit>,
     /// Refused edits of the feature by the replica and by connected clients.
@@ -150,23 +153,7 @@ pub(crate) async fn explain(
     if let Some((_, Some(change))) = &mut then {
         change.connected = tx.connected_at(service.key, change.generation).await?;
     }
-    let receipts = tx.receipts_of_feature(replica, held.layer.key, global_id, MAX_LISTED).await?;
-    let wanted = RejectedFilter {
-        replica: Some(replica),
-        layer: Some(held.layer.key),
-        global_id: Some(global_id),
-        ..RejectedFilter::default()
-    };
-    let mut rejected = tx.rejected_list(service, &wanted, 0, MAX_LISTED).await?;
-    let wanted = RejectedFilter { replica: None, connected: Some(true), ..wanted };
-    rejected.extend(tx.rejected_list(service, &wanted, 0, MAX_LISTED).await?);
-    let wanted = ConflictFilter {
-        replica: Some(replica),
-        layer: Some(held.layer.key),
-        global_id: Some(global_id),
-        ..ConflictFilter::default()
-    };
-    let conflicts = tx.conflict_list(service, &wanted, 0, MAX_LISTED).await?;
+    let (receipts, rejected, conflicts) = entries(&mut tx, service, replica, held.layer.key, global_id).await?;
     let mut explanation = Explanation {
         layer: held.layer.clone(),
         global_id,
@@ -184,6 +171,25 @@ pub(crate) async fn explain(
     };
     explanation.reasons = explanation.reasons(&held);
     Ok(explanation)
+}
+
+/// What the books have about a feature of a replica: receipts, refused edits (its own first, then those of connected clients) and conflicts.
+async fn entries(
+    tx: &mut OwnTx<'_>,
+    service: &Service,
+    replica: ReplicaId,
+    layer: LayerKey,
+    global_id: GlobalId,
+) -> Result<(Vec<FeatureReceipt>, Vec<Rejected>, Vec<Conflict>)> {
+    let receipts = tx.receipts_of_feature(replica, layer, global_id, MAX_LISTED).await?;
+    let (layer, global_id) = (Some(layer), Some(global_id));
+    let own = RejectedFilter { replica: Some(replica), layer, global_id, ..RejectedFilter::default() };
+    let mut rejected = tx.rejected_list(service, &own, 0, MAX_LISTED).await?;
+    let connected = RejectedFilter { replica: None, connected: Some(true), ..own };
+    rejected.extend(tx.rejected_list(service, &connected, 0, MAX_LISTED).await?);
+    let lost = ConflictFilter { replica: Some(replica), layer, global_id, ..ConflictFilter::default() };
+    let conflicts = tx.conflict_list(service, &lost, 0, MAX_LISTED).await?;
+    Ok((receipts, rejected, conflicts))
 }
 
 async fn first(tx: &mut ReadTx<'_>, statement: Fragment) -> Result<Option<PgRow>> {
