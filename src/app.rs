@@ -22,7 +22,11 @@ pub struct App {
 impl App {
     /// Opens the database at `url` and the data directory of `config`, to serve them.
     pub async fn open(config: Config, url: &str) -> Result<App> {
-        let store = Store::open(url, config.max_connections).await?;
+        let mut store = Store::open(url, config.max_connections).await?;
+        // The private database is a neighbour.
+        if config.database_url.is_none() {
+            store.let_heavy_give_way(url, config.max_connections)?;
+        }
         let files = Files::open(&config.data, config.disk_reserve_bytes).await?;
         // Asked now rather than when the first client comes.
         gdal::formats().await;

@@ -137,7 +137,7 @@ settings! {
         /// in each process; others of theirs wait. One connection is always left to others. 0: no limit but that.
         max_caller_requests: u32 = 8, range: Some((0, 1_000_000));
         /// How many queries of one caller that are expected to take the database long (a cost above 5,000 in its planner's units: about that of
-        /// reading a table of 10 MB) run at the same time, in each process; others of theirs wait, and everything else goes on. 0: half as many
+        /// reading a table of 20 MB) run at the same time, in each process; others of theirs wait, and everything else goes on. 0: half as many
         /// as the machine has processors, and one at least.
         max_caller_heavy_queries: u32 = 0, range: Some((0, 1_000_000));
         /// The largest body of a request, in bytes.
