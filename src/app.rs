@@ -22,11 +22,7 @@ pub struct App {
 impl App {
     /// Opens the database at `url` and the data directory of `config`, to serve them.
     pub async fn open(config: Config, url: &str) -> Result<App> {
-        let mut store = Store::open(url, config.max_connections).await?;
-        // The private database is a neighbour.
-        if config.database_url.is_none() {
-            store.let_heavy_give_way(url, config.max_connections)?;
-        }
+        let store = Store::open(url, config.max_connections).await?;
         let files = Files::open(&config.data, config.disk_reserve_bytes).await?;
         // Asked now rather than when the first client comes.
         gdal::formats().await;

@@ -15,10 +15,11 @@ use crate::{
         query::AttachmentQuery,
     },
     sql::{related, select},
+    store::share::{self, Turn},
     wire::{related::attachment_field_list, service::attachment_info},
 };
 
-use super::{begin, weight::Lane};
+use super::{begin, weight};
 
 /// The attachments of the feature with an object id.
 pub(crate) async fn list(app: &App, service: &Service, layer: &Layer, feature: i64) -> Result<Vec<AttachmentInfo>> {
@@ -43,11 +44,11 @@ pub(crate) async fn query(
     url: impl Fn(i64, i64) -> Option<String>,
 ) -> Result<Json> {
     let table = table(layer)?;
-    let mut lane = Lane::Quick;
+    let mut turn = None;
     let mut rows = loop {
-        match rows(app, service, layer, wanted, &lane).await? {
+        match rows(app, service, layer, wanted, &mut turn).await? {
             Some(rows) => break rows,
-            None => lane = Lane::heavy().await?,
+            None => turn = Some(share::turn().await?),
         }
     };
     let mut groups: Vec<Json> = Vec::new();
@@ -87,16 +88,16 @@ pub(crate) async fn query(
     Ok(answer)
 }
 
-/// The rows of an answer, and one more if there are more than wanted. `None`: the query is too heavy for the lane.
+/// The rows of an answer, and one more if there are more than wanted. `None`: the query is heavy, and it is not the caller's turn.
 async fn rows(
     app: &App,
     service: &Service,
     layer: &Layer,
     wanted: &AttachmentQuery,
-    lane: &Lane,
+    turn: &mut Option<Turn>,
 ) -> Result<Option<Vec<PgRow>>> {
     let table = table(layer)?;
-    let mut session = lane.session(app).await?;
+    let mut session = app.store.session().await?;
     let (mut tx, past) = begin(app, &mut session, service, &[layer, table], wanted.features.moment).await?;
     let limit = wanted.limit + 1;
     let statement = || match wanted.count {
@@ -104,7 +105,7 @@ async fn rows(
         false => related::attachments(layer, table, wanted, past, limit),
     };
     let is_bounded = wanted.features.object_ids.is_some() || wanted.features.global_ids.is_some();
-    if !lane.takes(app, &mut tx, (!is_bounded).then(statement)).await? {
+    if !weight::may_run(app, &mut tx, (!is_bounded).then(statement), turn).await? {
         return Ok(None);
     }
     tx.all(statement()).await.map(Some)

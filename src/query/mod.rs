@@ -34,7 +34,10 @@ use crate::{
         selection::{Past, Reach, Selection},
         statistics,
     },
-    store::{Session, Snapshot},
+    store::{
+        Session, Snapshot,
+        share::{self, Turn},
+    },
     wire::{
         geometry::{spatial_reference, type_name},
         output::transform,
@@ -43,17 +46,15 @@ use crate::{
     },
 };
 
-use weight::Lane;
-
 /// Runs a query on a layer. The answer is a document in the form that the query asks for; pages are bounded by the record limit, and
 /// made in memory.
 pub(crate) async fn run(app: &App, service: &Service, layer: &Layer, query: &Query) -> Result<Finished> {
-    in_its_lane(app, service, &Asked::One(layer, query)).await
+    when_its_turn_is(app, service, &Asked::One(layer, query)).await
 }
 
 /// Runs queries on several layers of a service, all on the same state of it, and at the same moment. The answer is JSON.
 pub(crate) async fn run_all(app: &App, service: &Service, queries: &[(Arc<Layer>, Query)]) -> Result<Finished> {
-    in_its_lane(app, service, &Asked::Several(queries)).await
+    when_its_turn_is(app, service, &Asked::Several(queries)).await
 }
 
 /// What is asked in one request.
@@ -62,26 +63,27 @@ enum Asked<'a> {
     Several(&'a [(Arc<Layer>, Query)]),
 }
 
-/// Answers a request; one with a heavy query when it is the caller's turn, from a new snapshot.
-async fn in_its_lane(app: &App, service: &Service, asked: &Asked<'_>) -> Result<Finished> {
-    let mut lane = Lane::Quick;
+/// Answers a request; one with a heavy query when it is the caller's turn. Meanwhile nothing is held that others could use, neither a
+/// connection nor a snapshot: all is begun anew.
+async fn when_its_turn_is(app: &App, service: &Service, asked: &Asked<'_>) -> Result<Finished> {
+    let mut turn = None;
     loop {
-        if let Some(finished) = attempt(app, service, asked, &lane).await? {
+        if let Some(finished) = attempt(app, service, asked, &mut turn).await? {
             return Ok(finished);
         }
-        lane = Lane::heavy().await?;
+        turn = Some(share::turn().await?);
     }
 }
 
-/// Answers a request, or gives `None` if one of its queries is too heavy for the lane.
-async fn attempt(app: &App, service: &Service, asked: &Asked<'_>, lane: &Lane) -> Result<Option<Finished>> {
-    let mut session = lane.session(app).await?;
+/// Answers a request, or gives `None` if it has a heavy query and it is not the caller's turn.
+async fn attempt(app: &App, service: &Service, asked: &Asked<'_>, turn: &mut Option<Turn>) -> Result<Option<Finished>> {
+    let mut session = app.store.session().await?;
     let mut spool = app.files.spool(&Arc::default());
     match *asked {
         Asked::One(layer, query) => {
             let (mut tx, past) = begin(app, &mut session, service, &[layer], query.choice.moment).await?;
             let mut sink = Sink { spool: &mut spool, id: None };
-            if !answer(app, &mut tx, layer, query, past, lane, &mut sink).await? {
+            if !answer(app, &mut tx, layer, query, past, turn, &mut sink).await? {
                 return Ok(None);
             }
         }
@@ -95,7 +97,7 @@ async fn attempt(app: &App, service: &Service, asked: &Asked<'_>, lane: &Lane) -
                     spool.buffer().push(b',');
                 }
                 let mut sink = Sink { spool: &mut spool, id: Some(layer.id) };
-                if !answer(app, &mut tx, layer, query, past, lane, &mut sink).await? {
+                if !answer(app, &mut tx, layer, query, past, turn, &mut sink).await? {
                     return Ok(None);
                 }
                 spool.relieve().await?;
@@ -150,14 +152,14 @@ async fn begin<'s>(
     }
 }
 
-/// Writes the answer for a layer. False if it does not: the query is too heavy for the lane.
+/// Writes the answer for a layer. False if it is not: the query is heavy, and it is not the caller's turn.
 async fn answer(
     app: &App,
     tx: &mut Snapshot<'_>,
     layer: &Layer,
     query: &Query,
     past: Option<Past>,
-    lane: &Lane,
+    turn: &mut Option<Turn>,
     sink: &mut Sink<'_>,
 ) -> Result<bool> {
     let (choice, encoding) = (&query.choice, query.form.encoding);
@@ -171,7 +173,7 @@ async fn answer(
     }
     let reach = reach(tx, layer, choice, out_srid).await?;
     let selection = Selection { choice: Some(choice), reach: reach.as_ref(), past };
-    if !lane.takes(app, tx, weight::doubtful(layer, &query.output, &selection)).await? {
+    if !weight::may_run(app, tx, weight::doubtful(layer, &query.output, &selection), turn).await? {
         return Ok(false);
     }
     let whole = match &query.output {

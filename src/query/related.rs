@@ -15,25 +15,31 @@ use crate::{
         query::{RelatedOutput, RelatedQuery},
     },
     sql::related::{self, Ends},
+    store::share::{self, Turn},
     wire::{output::transform, service},
 };
 
-use super::{begin, weight::Lane};
+use super::{begin, weight};
 
 /// Finds the records that are related to features of a layer.
 pub(crate) async fn run(app: &App, service: &Service, query: &RelatedQuery) -> Result<Vec<u8>> {
-    let mut lane = Lane::Quick;
+    let mut turn = None;
     loop {
-        if let Some(answer) = attempt(app, service, query, &lane).await? {
+        if let Some(answer) = attempt(app, service, query, &mut turn).await? {
             return Ok(answer);
         }
-        lane = Lane::heavy().await?;
+        turn = Some(share::turn().await?);
     }
 }
 
-/// Answers a query, or gives `None` if it is too heavy for the lane.
-async fn attempt(app: &App, service: &Service, query: &RelatedQuery, lane: &Lane) -> Result<Option<Vec<u8>>> {
-    let mut session = lane.session(app).await?;
+/// Answers a query, or gives `None` if it is heavy and it is not the caller's turn.
+async fn attempt(
+    app: &App,
+    service: &Service,
+    query: &RelatedQuery,
+    turn: &mut Option<Turn>,
+) -> Result<Option<Vec<u8>>> {
+    let mut session = app.store.session().await?;
     let (mut tx, past) =
         begin(app, &mut session, service, &[&query.layer, &query.related], query.choice.moment).await?;
     let ends = Ends { query, past };
@@ -42,7 +48,7 @@ async fn attempt(app: &App, service: &Service, query: &RelatedQuery, lane: &Lane
         // One record more than wanted tells whether there are more.
         RelatedOutput::Records(page, _) => related::records(&ends, page, page.limit + 1),
     };
-    if !lane.takes(app, &mut tx, Some(statement())).await? {
+    if !weight::may_run(app, &mut tx, Some(statement()), turn).await? {
         return Ok(None);
     }
     let answer = match &query.output {

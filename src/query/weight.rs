@@ -6,7 +6,7 @@ use crate::{
     model::{layer::Layer, predicate::Predicate, query::Output},
     sql::{fragment::Fragment, select, selection::Selection, statistics},
     store::{
-        Session, Snapshot,
+        Snapshot,
         share::{self, Turn},
     },
 };
@@ -14,42 +14,28 @@ use crate::{
 /// From which cost on, in units of reading a page, a query occupies a processor for so long that others feel it: some hundredths of a second.
 const HEAVY_COST: f64 = 5_000.0;
 
-/// How the queries of a request are carried out.
-pub(super) enum Lane {
-    /// At once, as long as none of them is heavy.
-    Quick,
-    /// Now that it is their caller's turn, on a connection for what takes long.
-    Heavy { _turn: Turn },
-}
-
-impl Lane {
-    /// Waits for the caller's turn. Meanwhile nothing may be held that others could use, neither a connection nor a snapshot.
-    pub(super) async fn heavy() -> Result<Lane> {
-        Ok(Lane::Heavy { _turn: share::turn().await? })
+/// Whether a query may run: it is not heavy, or it is its caller's turn, which is kept then. One for which the database would take far too long is
+/// refused. `statement` is the one whose cost says so, if that is in doubt.
+pub(super) async fn may_run(
+    app: &App,
+    tx: &mut Snapshot<'_>,
+    statement: Option<Fragment>,
+    turn: &mut Option<Turn>,
+) -> Result<bool> {
+    let Some(statement) = statement else { return Ok(true) };
+    let (cost, limit) = (tx.cost(statement).await?, app.config.max_query_cost);
+    #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
+    if limit > 0 && cost > limit as f64 {
+        return Err(Error::NotSupported(format!(
+            "the database expects the query to cost {cost:.0}, and the limit is {limit} (max_query_cost); nothing was looked for. Ask with a \
+             shorter 'where' on fields that have indexes, without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
+        )));
     }
-
-    /// A connection.
-    pub(super) async fn session(&self, app: &App) -> Result<Session> {
-        match self {
-            Lane::Quick => app.store.session().await,
-            Lane::Heavy { .. } => app.store.heavy_session().await,
-        }
+    if cost > HEAVY_COST && turn.is_none() {
+        *turn = share::turn_at_once();
+        return Ok(turn.is_some());
     }
-
-    /// Whether a query may run in the lane. One for which the database would take far too long is refused. `statement` is the one whose cost says
-    /// so, if that is in doubt.
-    pub(super) async fn takes(&self, app: &App, tx: &mut Snapshot<'_>, statement: Option<Fragment>) -> Result<bool> {
-        let Some(statement) = statement else { return Ok(true) };
-        let (cost, limit) = (tx.cost(statement).await?, app.config.max_query_cost);
-        #[expect(clippy::cast_precision_loss, reason = "the planner is not that exact")]
-        if limit > 0 && cost > limit as f64 {
-            return Err(Error::NotSupported(format!(
-                "the database expects the query to cost {cost:.0}, and the limit is {limit} (max_query_cost); nothing was looked for. Ask with a \
-                 shorter 'where' on fields that have indexes, without LIKE on patterns that begin with %, or narrow the query by geometry or objectIds"
-            )));
-        }
-        Ok(cost <= HEAVY_COST || matches!(self, Lane::Heavy { .. }))
-    }
+    Ok(true)
 }
 
 /// The statement whose cost says whether a query is heavy, if that is in doubt.

@@ -35,7 +35,6 @@ pub mod life;
 mod moments;
 mod odd;
 pub mod owners;
-mod pool;
 pub mod prune;
 pub mod publish;
 pub(crate) mod quota;
@@ -55,11 +54,16 @@ pub(crate) mod uploads;
 pub(crate) mod users;
 
 use std::{
+    str::FromStr,
     sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
 
-use sqlx::{PgPool, Row as _, migrate::Migrator, postgres::PgListener};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgPool, Row as _,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -86,8 +90,6 @@ const REPLICA_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Store {
     pool: PgPool,
-    /// Connections for what takes the database long, if they differ from others.
-    heavy: Option<PgPool>,
     catalogue: RwLock<Arc<Catalogue>>,
     job_waits: Notify,
     facts: Mutex<facts::Known>,
@@ -108,26 +110,57 @@ impl Store {
 
     /// Connects to the database at `url` as it is.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Store> {
-        let pool = pool::settings(max_connections)
-            .connect_with(pool::options(url)?)
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| Error::Unavailable(format!("the database URL cannot be read: {error}; it looks like postgres://user:password@host:5432/database")))?
+            .application_name("syncline")
+            // Windows differ in size by orders of magnitude, so each statement is planned for its own values.
+            .options([
+                ("TimeZone", "UTC"),
+                ("plan_cache_mode", "force_custom_plan"),
+                ("jit", "off"),
+                // Pages and deltas are small: workers would take longer to start than to help, and an index finds the rows of a
+                // delta faster than a scan of the table does.
+                ("max_parallel_workers_per_gather", "0"),
+                ("random_page_cost", "1.1"),
+                ("lock_timeout", "30s"),
+                ("statement_timeout", "30min"),
+            ])
+            // What a request did is said where it is handled.
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(30))
+            // A connection that was in use a moment ago need not be asked whether it lives.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for > Duration::from_secs(5) {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            // A request that is dropped half-way must not leave its replica locked, nor a transaction open, which happens if it
+            // is dropped while the transaction begins. The time of the transaction is then before that of the statement.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let row = sqlx::raw_sql("select pg_advisory_unlock_all(), now() = statement_timestamp()")
+                        .fetch_one(&mut *connection)
+                        .await?;
+                    row.try_get(1)
+                })
+            })
+            .connect_with(options)
             .await
             .map_err(|error| Error::Unavailable(format!("the database cannot be reached: {error}")))?;
         Ok(Store {
             pool,
-            heavy: None,
             catalogue: RwLock::default(),
             job_waits: Notify::new(),
             facts: Mutex::default(),
             accounts: accounts::Known::default(),
             commits: Arc::new(Histogram::of_seconds()),
         })
-    }
-
-    /// From now on, what takes the database long gives way to what does not. For a database whose processes run on this machine, at `url`.
-    pub(crate) fn let_heavy_give_way(&mut self, url: &str, max_connections: u32) -> Result<()> {
-        let heavy = pool::giving_way(pool::settings((max_connections / 4).max(1)));
-        self.heavy = Some(heavy.connect_lazy_with(pool::options(url)?));
-        Ok(())
     }
 
     /// Brings the schema up to date, under a lock, and checks that the server is recent enough.
@@ -178,13 +211,6 @@ impl Store {
     pub(crate) async fn session(&self) -> Result<Session> {
         let place = share::connection().await?;
         Ok(Session::new(self.pool.acquire().await?, place, Arc::clone(&self.commits)))
-    }
-
-    /// A connection for what takes the database long.
-    pub(crate) async fn heavy_session(&self) -> Result<Session> {
-        let place = share::connection().await?;
-        let pool = self.heavy.as_ref().unwrap_or(&self.pool);
-        Ok(Session::new(pool.acquire().await?, place, Arc::clone(&self.commits)))
     }
 
     /// A connection on which no other request synchronizes this replica until it is given back. Waits without holding a
@@ -248,9 +274,6 @@ impl Store {
 
     /// Closes all connections, after the statements that are running.
     pub async fn close(&self) {
-        if let Some(heavy) = &self.heavy {
-            heavy.close().await;
-        }
         self.pool.close().await;
     }
 

@@ -156,19 +156,11 @@ pub struct Server {
 impl Server {
     /// Starts the program on a free port.
     pub fn start(bed: &Bed) -> Result<Server> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
-        let data = match bed.place {
-            // The private database is where it looks for it.
-            Place::Private { .. } => bed.directory.clone(),
-            Place::Configured { .. } => {
-                command.env("SYNCLINE_DATABASE_URL", &bed.url);
-                bed.directory.join("server")
-            }
-        };
-        let mut child = command
+        let data = bed.directory.join("server");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_syncline"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
-            .env_remove("DATABASE_URL")
+            .env("SYNCLINE_DATABASE_URL", &bed.url)
             .env("SYNCLINE_ANONYMOUS", "edit")
             .env("SYNCLINE_ADMIN_TOKEN", ADMIN_TOKEN)
             // Statements over a whole table are no news here.

@@ -1,16 +1,11 @@
 //! What is too much: of conditions (S3), of JSON (S4), of vertices (S5), of what is packed (S6).
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
-
-use syncline::postgres::Cluster;
+use std::time::{Duration, Instant};
 
 use super::{refusal, with_oaks};
 use crate::{
     auth::{closed, get_as, key},
-    support::{Program, TestDatabase, server::json},
+    support::server::json,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -143,38 +138,6 @@ async fn s3_who_asks_for_much_waits_for_that_alone() {
     let (answers, most) = tokio::join!(abuse, others);
     assert!(answers.iter().all(|count| *count == 0), "{answers:?}");
     assert!((1..=2).contains(&most), "{most} at the same time");
-}
-
-/// Where the database is on the same machine, what takes it long gives way to what does not, also where there are few processors.
-#[tokio::test(flavor = "multi_thread")]
-async fn s3_what_takes_the_private_database_long_gives_way() {
-    let program = Program::private();
-    let server = program.serve();
-    let cluster = Cluster::start(program.data(), None).await.unwrap();
-    let database = TestDatabase::at(cluster.url());
-    let many = "create table dot (objectid serial primary key, globalid uuid not null default gen_random_uuid() unique, species text);
-        insert into dot (species) select repeat('ab', 10) from generate_series(1, 400000) n; analyze dot";
-    database.sql(many).await;
-    program.done(&["publish", "--service", "trees", "--table", "public.dot"]);
-    let priorities = async || {
-        let pids: Vec<i32> =
-            database.value("select array_agg(pid) from pg_stat_activity where application_name = 'syncline'").await;
-        let nice = |pid: &i32| -> i32 {
-            // The name, which comes before, ends with the only bracket. The field is the 19th.
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
-        };
-        pids.iter().map(nice).collect::<BTreeSet<i32>>()
-    };
-    let path = "trees/FeatureServer/0/query";
-    let quick = server.post(path, &[("where", "1=1"), ("resultRecordCount", "1")]);
-    assert!(quick["features"].is_array(), "{quick}");
-    assert_eq!(priorities().await, BTreeSet::from([0]));
-    let heavy = server.post(path, &[("where", "species like '%a%b%c%'"), ("returnCountOnly", "true")]);
-    assert_eq!(heavy["count"], 0, "{heavy}");
-    assert_eq!(priorities().await, BTreeSet::from([0, 10]));
-    server.stop();
-    cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
